@@ -1,0 +1,310 @@
+"""A loss that is a mean over data: mini-batches for the first phase, all data in chunks for the second."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating]
+
+_ROWS_PER_CHUNK = 4096
+"""Default chunk: large enough for matrix products at full speed, small enough to stay near the caches."""
+
+
+class FiniteSum:
+    """The mean over N samples of a loss, F(w) = 1/N Σ_i f(w, sample_i), evaluated by batch or over all data.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(w, *batch)`` is the mean loss (a float) over the samples of a batch, or ``(mean, gradient)`` if
+        ``jac`` is True. A term that does not depend on the samples, such as a penalty, may be part of it:
+        batches are weighted by their size and the weights sum to one.
+    data : array_like or tuple of array_like
+        One or more arrays with the same first dimension N.
+        A batch holds the same rows of each. Arrays are kept as they are, without a copy; SciPy sparse
+        matrices are converted to CSR.
+    jac : callable, True, 'autograd' or None, default None
+        ``jac(w, *batch)`` is the gradient of ``fun``, shape of w. True: ``fun`` returns both. None and
+        'autograd': autograd differentiates ``fun``, which must be written with `autograd.numpy`.
+    batch_size : int, default 512
+        Samples in a mini-batch, >= 1 (the paper's value is the default). More than N means N.
+    chunk_size : int, optional
+        Samples evaluated at a time when all data are wanted; bounds the memory of ``fun``'s temporaries.
+        Default: the larger of 4096 and ``batch_size``.
+    seed : int, default 0
+        Of the shuffling, >= 0.
+    value : callable, optional
+        ``value(w, *batch)`` is the mean loss alone, for a ``fun`` with ``jac=True`` whose loss is cheaper
+        without the gradient.
+    hessp : callable, optional
+        ``hessp(w, v, *batch)`` is the Hessian of ``fun`` times v. With autograd it is made by autograd.
+
+    Attributes
+    ----------
+    n_samples : int
+        N.
+    n_batches : int
+        Batches in an epoch, ceil(N / batch_size).
+    batch_size, chunk_size, seed : int
+        As given, clipped to N.
+    data : tuple of ndarray
+
+    Raises
+    ------
+    ValueError
+        No data, arrays of unequal lengths or without a first dimension, sizes < 1, a negative seed, or an
+        unknown ``jac``.
+    TypeError
+        ``fun``, ``value`` or ``hessp`` is not callable, or a size or the seed is not an integer.
+
+    Notes
+    -----
+    Cost is counted in whole-data gradients: a batch of b samples costs b/N of one, an epoch costs one, and
+    so does `gradient`; whoever calls does the counting. Nothing but the arguments is kept, and the methods
+    change nothing, so one object may serve several threads if ``fun`` may.
+
+    Values over chunks are accumulated in float64; gradients too, and come back in the dtype in which
+    ``fun`` or ``jac`` gave them. The result equals the mean over all samples to rounding, for any chunk.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twophase_min import FiniteSum
+    >>> X, y = np.random.default_rng(0).normal(size=(1000, 3)), np.arange(1000.0)
+    >>> def fun(w, X, y):
+    ...     r = X @ w - y
+    ...     return r @ r / len(y), 2 * X.T @ r / len(y)
+    >>> loss = FiniteSum(fun, (X, y), jac=True, batch_size=64)
+    >>> loss.n_batches
+    16
+    """
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        data: Any,
+        *,
+        jac: Callable[..., Any] | bool | str | None = None,
+        batch_size: int = 512,
+        chunk_size: int | None = None,
+        seed: int = 0,
+        value: Callable[..., Any] | None = None,
+        hessp: Callable[..., Any] | None = None,
+    ) -> None:
+        for name, function in (("fun", fun), ("value", value), ("hessp", hessp)):
+            if not callable(function) and (function is not None or name == "fun"):
+                raise TypeError(f"{name} must be callable, got {function!r}")
+        if not (jac is None or jac is True or jac == "autograd" or callable(jac)):
+            raise ValueError(f"jac must be a callable, True, 'autograd' or None, got {jac!r}")
+        self.fun, self.jac = fun, ("autograd" if jac is None else jac)
+        self.data = tuple(_rows(a) for a in (data if isinstance(data, tuple) else (data,)))
+        if not self.data:
+            raise ValueError("data holds no arrays")
+        lengths = [a.shape[0] for a in self.data]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"the arrays of data must have the same first dimension, got {lengths}")
+        self.n_samples = lengths[0]
+        if self.n_samples == 0:
+            raise ValueError("data holds no samples")
+        self.batch_size = min(_integer("batch_size", batch_size, 1), self.n_samples)
+        if chunk_size is None:
+            chunk_size = max(_ROWS_PER_CHUNK, self.batch_size)
+        self.chunk_size = min(_integer("chunk_size", chunk_size, 1), self.n_samples)
+        self.seed = _integer("seed", seed, 0)
+        self._value, self._hessp = value, hessp
+
+    def __repr__(self) -> str:
+        return (
+            f"FiniteSum({self.n_samples} samples, batch_size={self.batch_size}, "
+            f"chunk_size={self.chunk_size}, seed={self.seed})"
+        )
+
+    # -- all data -----------------------------------------------------------------------------------------
+
+    def __call__(self, w: ArrayLike) -> float:
+        """Return the mean over all samples; the same as `value`."""
+        return self.value(w)
+
+    def value(self, w: ArrayLike) -> float:
+        """Return the mean over all samples, a float."""
+        w = np.asarray(w)
+        total = 0.0
+        for weight, batch in self._chunks():
+            total += weight * self._batch_value(w, batch)
+        return total
+
+    def gradient(self, w: ArrayLike) -> Array:
+        """Return the gradient over all samples, a new array of the shape of ``w``."""
+        if not callable(self.jac):
+            return self.value_and_gradient(w)[1]
+        w = np.asarray(w)
+        mean = _VectorMean()
+        for weight, batch in self._chunks():
+            mean.add(weight, _vector("jac", self.jac(w, *batch), w))
+        return mean.result()
+
+    def value_and_gradient(self, w: ArrayLike) -> tuple[float, Array]:
+        """Return both over all samples; charged as one whole-data value and one gradient."""
+        w = np.asarray(w)
+        total, mean = 0.0, _VectorMean()
+        for weight, batch in self._chunks():
+            f, g = self._batch_both(w, batch)
+            total += weight * f
+            mean.add(weight, g)
+        return total, mean.result()
+
+    @property
+    def hessp(self) -> Callable[[ArrayLike, ArrayLike], Array] | None:
+        """``hessp(w, v)``, the Hessian over all samples times ``v``; None where there is none."""
+        if self._hessp is None and self.jac != "autograd":
+            return None
+        return self._whole_hessp
+
+    # -- mini-batches -------------------------------------------------------------------------------------
+
+    @property
+    def n_batches(self) -> int:
+        """Batches in an epoch, the last one possibly short."""
+        return -(-self.n_samples // self.batch_size)
+
+    def batches(self, epoch: int) -> Iterator[NDArray[np.intp]]:
+        """Yield the index arrays of one epoch: a random permutation of all samples, cut into batches.
+
+        It depends on (seed, epoch) alone, so that a run resumed at any epoch sees the batches that the
+        uninterrupted run would have seen.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch, >= 0.
+
+        Yields
+        ------
+        ndarray of intp, shape (batch_size,)
+            The last one holds what is left, at least one index.
+        """
+        epoch = _integer("epoch", epoch, 0)
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,)))
+        order = rng.permutation(self.n_samples)
+        return (order[i : i + self.batch_size] for i in range(0, self.n_samples, self.batch_size))
+
+    def batch_value_and_gradient(self, w: ArrayLike, indices: NDArray[np.intp]) -> tuple[float, Array]:
+        """Return mean and gradient over the samples of the given indices, at a cost of len(indices) / N."""
+        w = np.asarray(w)
+        f, g = self._batch_both(w, tuple(_take(a, indices) for a in self.data))
+        return f, g.copy()  # fun may have handed out a buffer of its own
+
+    # -- the user's functions -----------------------------------------------------------------------------
+
+    def _chunks(self) -> Iterator[tuple[float, tuple[Any, ...]]]:
+        """Yield all data in order, as (share of the samples, rows); the rows are views."""
+        for start in range(0, self.n_samples, self.chunk_size):
+            stop = min(start + self.chunk_size, self.n_samples)
+            yield (stop - start) / self.n_samples, tuple(a[start:stop] for a in self.data)
+
+    def _batch_value(self, w: NDArray, batch: tuple[Any, ...]) -> float:
+        if self._value is not None:
+            return _scalar("value", self._value(w, *batch))
+        if self.jac is True:
+            return self._batch_both(w, batch)[0]
+        return _scalar("fun", self.fun(w, *batch))
+
+    def _batch_both(self, w: NDArray, batch: tuple[Any, ...]) -> tuple[float, Array]:
+        if callable(self.jac):
+            return _scalar("fun", self.fun(w, *batch)), _vector("jac", self.jac(w, *batch), w)
+        if self.jac == "autograd":
+            f, g = _autograd().value_and_grad(self.fun)(_floating(w), *batch)
+            return _scalar("fun", f), _vector("the autograd gradient", g, w)
+        both = self.fun(w, *batch)
+        if not isinstance(both, (tuple, list)) or len(both) != 2:
+            raise ValueError("with jac=True, fun must return the pair (mean, gradient)")
+        return _scalar("fun", both[0]), _vector("the gradient of fun", both[1], w)
+
+    def _whole_hessp(self, w: ArrayLike, v: ArrayLike) -> Array:
+        w, v = np.asarray(w), np.asarray(v)
+        if v.shape != w.shape:
+            raise ValueError(f"v must have the shape of w, {w.shape}, got {v.shape}")
+        mean = _VectorMean()
+        for weight, batch in self._chunks():
+            if self._hessp is not None:
+                product = self._hessp(w, v, *batch)
+            else:
+                product = _autograd().hessian_vector_product(self.fun)(_floating(w), v, *batch)
+            mean.add(weight, _vector("hessp", product, w))
+        return mean.result()
+
+
+class _VectorMean:
+    """A weighted mean of vectors, accumulated in float64, returned in the dtype of its parts."""
+
+    def __init__(self) -> None:
+        self._total: NDArray[np.float64] | None = None
+        self._dtype: np.dtype | None = None
+
+    def add(self, weight: float, part: Array) -> None:
+        with np.errstate(invalid="ignore"):  # inf - inf is a NaN that the caller looks for
+            if self._total is None:
+                self._dtype = part.dtype
+                self._total = np.multiply(part, weight, dtype=np.float64)
+            else:
+                self._total += np.multiply(part, weight, dtype=np.float64)
+
+    def result(self) -> Array:
+        assert self._total is not None  # there is at least one sample
+        with np.errstate(over="ignore"):
+            return self._total.astype(self._dtype, copy=False)
+
+
+def _rows(a: Any) -> Any:
+    """Return an array whose first dimension can be sliced and indexed."""
+    if hasattr(a, "tocsr"):
+        return a.tocsr()
+    try:
+        array = np.asarray(a)
+    except ValueError as error:
+        raise ValueError("data must be an array or a tuple of arrays (not a list of arrays)") from error
+    if array.ndim == 0:
+        raise ValueError("every array of data needs a first dimension, the samples")
+    return array
+
+
+def _take(a: Any, indices: NDArray[np.intp]) -> Any:
+    return a.take(indices, axis=0) if isinstance(a, np.ndarray) else a[indices]
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    number = operator.index(value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return number
+
+
+def _floating(w: NDArray) -> Array:
+    return w if w.dtype.kind == "f" else w.astype(np.float64)
+
+
+def _scalar(name: str, f: Any) -> float:
+    if np.size(f) != 1 or isinstance(f, tuple):
+        hint = "; pass jac=True if it returns (mean, gradient)" if isinstance(f, tuple) else ""
+        raise ValueError(f"{name} must return a scalar value, the mean over the batch{hint}")
+    if np.iscomplexobj(f):
+        raise ValueError(f"{name} must return a real value")
+    return float(np.asarray(f).item())
+
+
+def _vector(name: str, g: Any, w: NDArray) -> Array:
+    g = np.asarray(g)
+    if g.shape != w.shape:
+        raise ValueError(f"{name} must return an array of the shape of w, {w.shape}, got {g.shape}")
+    return _floating(g)
+
+
+def _autograd() -> Any:
+    import autograd  # only where it is needed: importing it takes time
+
+    return autograd

@@ -1,0 +1,219 @@
+"""Losses over the values of a network's last layer, with their first and second directional derivatives.
+
+The output function is part of the loss here, because that is where both accuracy and speed are won: softmax
+and cross-entropy together need no logarithm of a rounded probability. With N samples, M outputs, last-layer
+values z, outputs p and targets t:
+
+- mean squared error      L = 1/(N M) Σ_i Σ_k (p_ik - t_ik)²   (p = z, or p = softmax(z))
+- softmax cross-entropy   L = -1/N Σ_i Σ_k t_ik log p_ik       (p = softmax(z))
+
+Targets are an (N, M) array of the network's dtype, or N class labels (intp) that stand for one-hot rows.
+Labels are not only smaller: with them 1 - p_y is formed from the other classes' probabilities instead of by
+a subtraction that cancels, so that losses and gradients keep their relative accuracy as the fit becomes
+perfect, which is what a line search lives on in float32.
+
+Values are accumulated in float64 and returned as Python floats. Every method may overwrite ``z`` and ``rz``.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+class Loss(Protocol):
+    """What a network asks of a loss. ``z`` has shape (N, M); ``y`` is (N, M) targets or (N,) labels."""
+
+    def value(self, z: Array, y: NDArray) -> float:
+        """Return L(z)."""
+
+    def value_and_delta(self, z: Array, y: NDArray) -> tuple[float, Array]:
+        """Return L(z) and dL/dz, shape (N, M)."""
+
+    def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
+        """Return dL/dz and (d²L/dz²) rz, the change of dL/dz along ``rz``, both of shape (N, M)."""
+
+
+class SquaredError:
+    """Mean squared error of linear outputs."""
+
+    def value(self, z: Array, y: NDArray) -> float:
+        """See `Loss.value`."""
+        return sum_of_squares(_residual_in_place(z, y)) / z.size
+
+    def value_and_delta(self, z: Array, y: NDArray) -> tuple[float, Array]:
+        """See `Loss.value_and_delta`."""
+        value = self.value(z, y)
+        z *= 2.0 / z.size
+        return value, z
+
+    def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
+        """See `Loss.delta_and_curvature`."""
+        delta = _residual_in_place(z, y)
+        delta *= 2.0 / z.size
+        rz *= 2.0 / z.size
+        return delta, rz
+
+
+class SoftmaxSquaredError:
+    """Mean squared error of softmax outputs, the paper's loss against one-hot targets."""
+
+    def value(self, z: Array, y: NDArray) -> float:
+        """See `Loss.value`."""
+        return sum_of_squares(_softmax_residual_in_place(softmax_in_place(z), y)) / z.size
+
+    def value_and_delta(self, z: Array, y: NDArray) -> tuple[float, Array]:
+        """See `Loss.value_and_delta`: with e = p - t, dL/dz_k = 2/(N M) p_k (e_k - Σ_j e_j p_j)."""
+        p = softmax_in_place(z)
+        residual = _softmax_residual_in_place(p.copy(), y)
+        value = sum_of_squares(residual) / residual.size
+        residual -= row_dots(residual, p)
+        residual *= p
+        residual *= 2.0 / residual.size
+        return value, residual
+
+    def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
+        """See `Loss.delta_and_curvature`: the product rule on `value_and_delta`'s formula."""
+        p = softmax_in_place(z)
+        rz -= row_dots(rz, p)
+        rz *= p  # the change of p
+        rp = rz
+        scale = 2.0 / p.size
+        residual = _softmax_residual_in_place(p.copy(), y)
+        mean_change = row_dots(rp, p) + row_dots(residual, rp)
+        residual -= row_dots(residual, p)
+        curvature = rp * residual
+        rp -= mean_change
+        rp *= p
+        curvature += rp
+        curvature *= scale
+        residual *= p
+        residual *= scale
+        return residual, curvature
+
+
+class CrossEntropy:
+    """Softmax cross-entropy, with the softmax inside: ``z`` are logits."""
+
+    def value(self, z: Array, y: NDArray) -> float:
+        """See `Loss.value`."""
+        return self._value_and_exponentials(z, y)[0]
+
+    def value_and_delta(self, z: Array, y: NDArray) -> tuple[float, Array]:
+        """See `Loss.value_and_delta`: dL/dz_k = (p_k Σ_j t_j - t_k) / N."""
+        value, p, total = self._value_and_exponentials(z, y)
+        p /= total
+        return value, _cross_entropy_delta(p, y)
+
+    def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
+        """See `Loss.delta_and_curvature`: p_k (rz_k - Σ_j p_j rz_j) Σ_j t_j / N."""
+        p = softmax_in_place(z)
+        rz -= row_dots(rz, p)
+        rz *= p
+        if y.ndim == 2:
+            rz *= row_sums(y)
+        rz /= p.shape[0]
+        return _cross_entropy_delta(p, y), rz
+
+    @staticmethod
+    def _value_and_exponentials(z: Array, y: NDArray) -> tuple[float, Array, Array]:
+        """Return the loss, exp(z - max) in place of ``z``, and its row sums (N, 1)."""
+        rows = np.arange(z.shape[0])
+        top = _shift_rows_in_place(z)
+        if y.ndim == 1:
+            # log Σ_k exp(z_k) - z_y; the largest logit is 0 after the shift
+            missing = z[rows, y]
+            exponentials = np.exp(z, out=z)
+            log_total = _log1p_of_rest(exponentials, rows, top)
+            log_total -= missing
+            value = float(log_total.sum(dtype=np.float64))
+        else:
+            shifted = z
+            exponentials = np.exp(z)
+            log_total = _log1p_of_rest(exponentials, rows, top)
+            surprisal = np.subtract(log_total[:, None], shifted, out=shifted)
+            value = float(np.einsum("ij,ij->", surprisal, y, dtype=np.float64))
+        return value / z.shape[0], exponentials, row_sums(exponentials)
+
+
+def softmax_in_place(z: Array) -> Array:
+    """Turn logits, shape (N, M), into probabilities in place; never overflows for finite logits."""
+    _shift_rows_in_place(z)
+    np.exp(z, out=z)
+    z /= row_sums(z)
+    return z
+
+
+def sum_of_squares(a: Array) -> float:
+    """Return Σ a², accumulated in float64 whatever the dtype of ``a``."""
+    if a.dtype == np.float64:
+        return float(np.vdot(a, a))
+    flat = a.reshape(-1)
+    return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+
+
+def row_sums(a: Array) -> Array:
+    """Return the sum of each row, shape (N, 1); a matrix product beats a reduction over a short axis."""
+    return a @ np.ones((a.shape[1], 1), dtype=a.dtype)
+
+
+def row_dots(a: Array, b: Array) -> Array:
+    """Return the scalar products of corresponding rows, shape (N, 1)."""
+    return np.einsum("ij,ij->i", a, b)[:, None]
+
+
+def _shift_rows_in_place(z: Array) -> NDArray[np.intp]:
+    """Subtract each row's maximum and return where it was, shape (N,)."""
+    top = z.argmax(axis=1)
+    z -= z[np.arange(z.shape[0]), top][:, None]
+    return top
+
+
+def _log1p_of_rest(exponentials: Array, rows: NDArray[np.intp], top: NDArray[np.intp]) -> Array:
+    """Return log Σ_k exp(z_k) of shifted rows, accurate also where one class is nearly certain."""
+    exponentials[rows, top] = 0.0
+    rest = row_sums(exponentials)[:, 0]
+    exponentials[rows, top] = 1.0
+    return np.log1p(rest, out=rest)
+
+
+def _residual_in_place(z: Array, y: NDArray) -> Array:
+    """Form the residual z - t in place."""
+    if y.ndim == 1:
+        z[np.arange(z.shape[0]), y] -= 1.0
+    else:
+        z -= y
+    return z
+
+
+def _softmax_residual_in_place(p: Array, y: NDArray) -> Array:
+    """Form the residual p - t in place; for labels, p_y - 1 is minus the sum of the others."""
+    if y.ndim == 1:
+        rows = np.arange(p.shape[0])
+        p[rows, y] = 0.0
+        p[rows, y] = -row_sums(p)[:, 0]
+    else:
+        p -= y
+    return p
+
+
+def _cross_entropy_delta(p: Array, y: NDArray) -> Array:
+    """Form (p Σ_j t_j - t) / N in place of ``p``."""
+    if y.ndim == 2:
+        p *= row_sums(y)
+    delta = _softmax_residual_in_place(p, y)
+    delta /= delta.shape[0]
+    return delta
+
+
+LOSSES: dict[tuple[str, str], Loss] = {
+    ("mse", "identity"): SquaredError(),
+    ("mse", "softmax"): SoftmaxSquaredError(),
+    ("cross_entropy", "softmax"): CrossEntropy(),
+    ("cross_entropy", "identity"): CrossEntropy(),
+}
+"""The losses by (loss, output). Cross-entropy of identity outputs reads the outputs as logits."""
