@@ -23,6 +23,7 @@ Algorithm for Deep Neural Networks", KDIR 2025, arXiv:2510.25366, DOI 10.5220/00
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,13 +34,21 @@ import numpy as np
 __all__ = [
     "DEFAULT_RULE",
     "RULES",
+    "AllOf",
     "AlwaysRule",
+    "AnyOf",
     "CallableRule",
     "ConvexitySwapDetector",
     "Decision",
     "FixedStepRule",
+    "GainRule",
+    "HessianRule",
+    "KOfLast",
     "NeverRule",
+    "NormAgainstLossRule",
+    "NormPeakMedianRule",
     "NormPeakRule",
+    "PathCurvatureRule",
     "Rule",
     "SwapReport",
     "detect_swap",
@@ -50,6 +59,7 @@ DEFAULT_RULE = "norm-peak"
 """Name of the rule that is used when none is asked for."""
 
 _INF = float("inf")
+_NAN = float("nan")
 
 Why = tuple[Any, ...]
 """Evidence of one reading: (holds, template, *numbers); the sentence is built only when it is read."""
@@ -119,9 +129,10 @@ class Rule:
     """
 
     name: ClassVar[str] = ""
-    patient: ClassVar[bool] = True
-    blind: ClassVar[bool] = False
+    patient: bool = True
+    blind: bool = False
     _options: ClassVar[tuple[str, ...]] = ()
+    _callables: ClassVar[tuple[str, ...]] = ()
     _state: ClassVar[tuple[str, ...]] = ()
 
     def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
@@ -152,6 +163,12 @@ class Rule:
     def _restore(self, state: Mapping[str, Any]) -> None:
         for key in self._state:
             setattr(self, key, _plain(state[key]))
+
+    def __and__(self, other: Any) -> Rule:
+        return AllOf(self, other)
+
+    def __or__(self, other: Any) -> Rule:
+        return AnyOf(self, other)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{key}={getattr(self, key)!r}" for key in self._options)
@@ -186,12 +203,12 @@ class NormPeakRule(Rule):
 
     def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
         """Compare the norm with its running maximum."""
-        if norm > self.peak:
+        peak = self.peak
+        if norm >= peak:  # also because 0.9 times the least denormal rounds to itself
             self.peak = norm
-        if norm > self.factor * self.peak:
-            return (False, _ABOVE, norm, self.factor, self.peak)
-        if self.peak == 0.0:
-            return (False, _ALL_ZERO)
+            return (False, _ABOVE, norm, self.factor, norm) if norm else (False, _ALL_ZERO)
+        if norm > self.factor * peak:
+            return (False, _ABOVE, norm, self.factor, peak)
         return (True, _BELOW, norm, self.factor, self.peak)
 
     def rearm(self) -> None:
@@ -202,6 +219,453 @@ class NormPeakRule(Rule):
 _ABOVE = "gradient norm {0:.6g} is still above {1:g} of its peak {2:.6g}"
 _BELOW = "gradient norm {0:.6g} fell to {1:g} of its peak {2:.6g} or below: the loss looks convex"
 _ALL_ZERO = "every gradient norm so far was zero, which says nothing about convexity"
+
+
+class NormPeakMedianRule(Rule):
+    """The paper's rule on running medians, with the fall held against the noise.
+
+    The maximum of noisy norms lies above the true peak, and a single lucky batch below 0.9 of it: each makes
+    the plain rule swap too early. Here a running median stands for the norm (a minority of outliers in a
+    window does not move it), the peak is the largest median of full windows, and the fall must also
+    exceed `margin` standard errors of the difference of the two medians, estimated from the median absolute
+    deviation in either window.
+
+    Parameters
+    ----------
+    factor : float, default 0.9
+        In (0, 1): the fraction of the peak to which the median must fall.
+    window : int, default 9
+        Readings in a median, at least 3.
+    margin : float, default 2.0
+        Standard errors by which the fall must stand out, not negative; 0 trusts the medians.
+    """
+
+    name = "norm-peak-median"
+    _options = ("factor", "window", "margin")
+    _state = ("peak", "peak_spread", "_norms")
+    peak: float
+    peak_spread: float
+    _norms: list[float]
+
+    def __init__(self, factor: float = 0.9, window: int = 9, margin: float = 2.0) -> None:
+        self.factor = _between("factor", factor, 0.0, 1.0)
+        self.window = _at_least("window", window, 3)
+        self.margin = _not_negative("margin", margin)
+        # The standard deviation of a median of w normal values is 1.2533/sqrt(w) of theirs, and theirs is
+        # 1.4826 times their median absolute deviation.
+        self._error = self.margin * 1.2533 * 1.4826 / self.window**0.5
+        self.rearm()
+
+    def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
+        """Compare the running median with its maximum."""
+        norms = self._norms
+        norms.append(norm)
+        if len(norms) < self.window:
+            return (False, _FILLING, len(norms), self.window)
+        if len(norms) > self.window:
+            del norms[0]
+        level = _median(sorted(norms))
+        if level > self.peak:
+            self.peak = level
+            self.peak_spread = _deviation(norms, level)
+        if level == 0.0 == self.peak:
+            return (False, _ALL_ZERO)
+        if level == self.peak or level > self.factor * self.peak:
+            return (False, _ABOVE_MEDIAN, level, self.window, self.factor, self.peak)
+        spread = _deviation(norms, level)
+        noise = self._error * math.hypot(spread, self.peak_spread)
+        if self.peak - level <= noise:
+            return (False, _IN_NOISE, level, self.peak, noise)
+        return (True, _BELOW_MEDIAN, level, self.window, self.factor, self.peak, noise)
+
+    def rearm(self) -> None:
+        """Forget peak and window."""
+        self.peak = 0.0
+        self.peak_spread = 0.0
+        self._norms = []
+
+
+_FILLING = "{0} of the {1} readings that fill the window"
+_ABOVE_MEDIAN = "the median {0:.6g} of the last {1} gradient norms is still above {2:g} of its peak {3:.6g}"
+_IN_NOISE = "the median gradient norm {0:.6g} lies below its peak {1:.6g}, but within the noise of {2:.2g}"
+_BELOW_MEDIAN = (
+    "the median {0:.6g} of the last {1} gradient norms fell to {2:g} of its peak {3:.6g} or below, "
+    "beyond the noise of {4:.2g}: the loss looks convex"
+)
+
+
+class NormAgainstLossRule(Rule):
+    """The norm shrinks *with the loss*: the paper's advice for stochastic runs.
+
+    Time drops out: over the last `window` readings, every pair is concordant where the smaller loss has the
+    smaller norm. The sign of the median pairwise slope of norm over loss (Theil and Sen's robust slope) is
+    the majority among the pairs, and stays the same for log norm over log loss, so the rule counts pairs
+    (Kendall's S) and holds the count against the standard deviation that it has without any relation,
+    ``sqrt(w (w - 1) (2 w + 5) / 18)``. Monotone changes of the units of loss or norm change nothing, a
+    negative loss is as good as any, and there is no peak to be spoilt by an outlier. The reason names the
+    Theil-Sen slope of log norm over log loss.
+
+    Parameters
+    ----------
+    window : int, default 15
+        Readings looked back upon, at least 4.
+    z : float, default 2.0
+        Standard deviations by which concordant pairs must prevail, not negative. Successive readings of one
+        run are not independent: it is a threshold, not a significance level.
+
+    Notes
+    -----
+    The loss and the norm of one mini-batch share its luck (a hard batch has more of both), which looks
+    like concordance: give epoch means, whole-data values or a `smoothing`.
+
+    References
+    ----------
+    P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", JASA 63 (1968).
+    """
+
+    name = "norm-against-loss"
+    _options = ("window", "z")
+    _state = ("score", "_losses", "_norms")
+    score: int
+    _losses: list[float]
+    _norms: list[float]
+
+    def __init__(self, window: int = 15, z: float = 2.0) -> None:
+        self.window = w = _at_least("window", window, 4)
+        self.z = _not_negative("z", z)
+        self.threshold = self.z * (w * (w - 1) * (2 * w + 5) / 18.0) ** 0.5
+        self.pairs = w * (w - 1) // 2
+        if self.threshold >= self.pairs:
+            raise ValueError(f"z={z:g} can never be reached in a window of {w}")
+        self.rearm()
+
+    def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
+        """Bring the count of concordant minus discordant pairs up to date: O(window), not O(steps)."""
+        losses, norms = self._losses, self._norms
+        if len(losses) == self.window:
+            self.score -= _concordance(losses, norms, losses.pop(0), norms.pop(0))
+        self.score += _concordance(losses, norms, loss, norm)
+        losses.append(loss)
+        norms.append(norm)
+        if len(losses) < self.window:
+            return (False, _FILLING, len(losses), self.window)
+        if not self.score > self.threshold:
+            return (False, _DISCORDANT, self.window, self.score, self.pairs, self.threshold)
+        return (True, _CONCORDANT, self.window, self.score, self.pairs, self.threshold, self._slope())
+
+    def _slope(self) -> Why:
+        """Describe the Theil-Sen slope of log norm over log loss, where there are logarithms."""
+        loss, norm = np.array(self._losses), np.array(self._norms)
+        if min(loss.min(), norm.min()) <= 0.0:
+            return (True, "")
+        first, second = np.triu_indices(self.window, 1)
+        run = np.log(loss)[second] - np.log(loss)[first]
+        rise = np.log(norm)[second] - np.log(norm)[first]
+        slope = float(np.median(rise[run != 0.0] / run[run != 0.0]))
+        return (True, ", with a log-log slope of {0:.2g}", slope)
+
+    def rearm(self) -> None:
+        """Forget the window."""
+        self.score = 0
+        self._losses = []
+        self._norms = []
+
+
+_DISCORDANT = (
+    "over the last {0} readings the gradient norm does not shrink with the loss: concordant minus "
+    "discordant pairs are {1} of {2}, not above {3:.3g}"
+)
+_CONCORDANT = (
+    "over the last {0} readings the gradient norm shrinks with the loss: concordant minus discordant pairs "
+    "are {1} of {2}, above {3:.3g}{4}: the loss looks convex"
+)
+
+
+class PathCurvatureRule(Rule):
+    """The curvature ``s'y / s's`` of the last steps was positive; it is free, as gradients are at hand.
+
+    Here s is the step between two iterates and y the change of the gradient along it; `update` must be given
+    ``curvature=``. A convex loss has positive curvature along every step, so one negative value disproves
+    convexity between two iterates; positive ones prove nothing beyond the path.
+
+    Parameters
+    ----------
+    window : int, default 10
+        Steps looked back upon, at least 1.
+    tolerate : int, default 0
+        Steps among them that may show no positive curvature, less than `window`.
+    """
+
+    name = "path-curvature"
+    _options = ("window", "tolerate")
+    _state = ("_curvatures",)
+
+    def __init__(self, window: int = 10, tolerate: int = 0) -> None:
+        self.window = _at_least("window", window, 1)
+        self.tolerate = _at_least("tolerate", tolerate, 0)
+        if self.tolerate >= self.window:
+            raise ValueError(f"tolerate={tolerate} leaves no evidence in a window of {window}")
+        self.rearm()
+
+    def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
+        """Look at the signs of the last curvatures."""
+        curvature = extras.get("curvature")
+        if curvature is None or not -_INF < float(curvature) < _INF:
+            return (False, "no finite curvature was given")
+        curvatures = self._curvatures
+        curvatures.append(float(curvature))
+        if len(curvatures) < self.window:
+            return (False, _FILLING, len(curvatures), self.window)
+        if len(curvatures) > self.window:
+            del curvatures[0]
+        bad = sum(value <= 0.0 for value in curvatures)
+        if bad > self.tolerate:
+            return (False, _CURVED_DOWN, bad, self.window, min(curvatures))
+        return (True, _CURVED_UP, self.window, min(curvatures), max(curvatures))
+
+    def rearm(self) -> None:
+        """Forget the window."""
+        self._curvatures: list[float] = []
+
+
+_CURVED_DOWN = "{0} of the last {1} steps showed no positive curvature, the least being {2:.3g}"
+_CURVED_UP = (
+    "the last {0} steps showed curvatures from {1:.3g} to {2:.3g}: the loss looks convex along the path"
+)
+
+
+class _MeasuredRule(Rule):
+    """What the rules share that live on two measured numbers, given as extras or fetched from a callable."""
+
+    extras: ClassVar[tuple[str, str]] = ("", "")
+    every: int
+    _count: int
+
+    def _pair(self, step: int, extras: Mapping[str, Any]) -> tuple[float, float] | None:
+        first, second = (extras.get(key) for key in self.extras)
+        measure = getattr(self, self._callables[0])
+        if first is None and second is None and measure is not None:
+            self._count += 1
+            if (self._count - 1) % self.every:
+                return None
+            first, second = measure(step)
+        if first is None or second is None:
+            return None
+        first, second = float(first), float(second)
+        return (first, second) if -_INF < first < _INF and -_INF < second < _INF else None
+
+    def rearm(self) -> None:
+        """Measure afresh at the next reading."""
+        self._count = 0
+
+
+class HessianRule(_MeasuredRule):
+    """The Hessian is numerically positive semidefinite: ``lambda_min >= -tol * lambda_max``.
+
+    The only rule that measures what the others infer, at the price of Hessian-vector products
+    (`twophase_min.curvature.extreme_eigenvalues`).
+
+    Parameters
+    ----------
+    tol : float, default 1e-3
+        How negative the smallest eigenvalue may be, as a fraction of the largest; not negative.
+    spectrum : callable, optional
+        ``spectrum(step) -> (lambda_min, lambda_max)``, called when `update` was not given ``lambda_min=`` and
+        ``lambda_max=``. It is not serialised: set ``detector.rule.spectrum`` again after
+        `ConvexitySwapDetector.from_dict`.
+    every : int, default 1
+        Call `spectrum` at every so many readings only.
+    """
+
+    name = "hessian"
+    extras = ("lambda_min", "lambda_max")
+    _options = ("tol", "every")
+    _callables = ("spectrum",)
+    _state = ("_count",)
+
+    def __init__(self, tol: float = 1e-3, spectrum: Any = None, every: int = 1) -> None:
+        self.tol = _not_negative("tol", tol)
+        self.every = _at_least("every", every, 1)
+        self.spectrum = spectrum
+        self.rearm()
+
+    def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
+        """Hold the smallest eigenvalue against the largest."""
+        pair = self._pair(step, extras)
+        if pair is None:
+            return (False, "the Hessian was not measured")
+        lambda_min, lambda_max = pair
+        holds = lambda_max > 0.0 and lambda_min >= -self.tol * lambda_max
+        return (holds, _SEMIDEFINITE if holds else _INDEFINITE, lambda_min, self.tol, lambda_max)
+
+
+_SEMIDEFINITE = (
+    "the smallest Hessian eigenvalue {0:.3g} is not below -{1:g} of the largest, {2:.3g}: the loss is "
+    "numerically convex here"
+)
+_INDEFINITE = "the smallest Hessian eigenvalue {0:.3g} is below -{1:g} of the largest, {2:.3g}"
+
+
+class GainRule(_MeasuredRule):
+    """A short trial of the convex method gained more per evaluation than Adam does.
+
+    This asks the question that matters, without the detour over convexity, and pays for it with evaluations.
+
+    Parameters
+    ----------
+    ratio : float, default 1.0
+        How many times Adam's gain the convex method must reach, positive.
+    trial : callable, optional
+        ``trial(step) -> (gain_convex, gain_first)``: loss decrease per evaluation of the convex method and
+        of Adam, in the same unit; called when `update` was not given ``gain_convex=`` and
+        ``gain_first=``. It is not serialised: set ``detector.rule.trial`` again.
+    every : int, default 10
+        Call `trial` at every so many readings only.
+    """
+
+    name = "gain"
+    extras = ("gain_convex", "gain_first")
+    _options = ("ratio", "every")
+    _callables = ("trial",)
+    _state = ("_count",)
+
+    def __init__(self, ratio: float = 1.0, trial: Any = None, every: int = 10) -> None:
+        self.ratio = _between("ratio", ratio, 0.0, _INF)
+        self.every = _at_least("every", every, 1)
+        self.trial = trial
+        self.rearm()
+
+    def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
+        """Compare the two gains."""
+        pair = self._pair(step, extras)
+        if pair is None:
+            return (False, "no gains were measured")
+        convex, first = pair
+        holds = convex > 0.0 and convex > self.ratio * first
+        return (holds, _GAINS if holds else _LAGS, convex, self.ratio, first)
+
+
+_GAINS = "the convex method gained {0:.3g} an evaluation, more than {1:g} times Adam's {2:.3g}"
+_LAGS = "the convex method gained {0:.3g} an evaluation, not more than {1:g} times Adam's {2:.3g}"
+
+
+class _Composed(Rule):
+    """What 'all' and 'any' share: every part reads every reading, as each keeps its own state."""
+
+    def __init__(self, *rules: Any) -> None:
+        if len(rules) < 1:
+            raise ValueError(f"{self.name!r} needs at least one rule")
+        self.rules = [_make_rule(rule, {}) for rule in rules]
+        self.blind = any(rule.blind for rule in self.rules)
+
+    def _read_parts(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> list[Why]:
+        finite = 0.0 <= norm < _INF and -_INF < loss < _INF
+        return [
+            rule.read(loss, norm, step, extras) if finite or rule.blind else (*_NOT_FINITE, loss, norm)
+            for rule in self.rules
+        ]
+
+    def rearm(self) -> None:
+        """Re-arm every part."""
+        for rule in self.rules:
+            rule.rearm()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parts, each with options and state."""
+        return {
+            "rule": self.name,
+            "options": {},
+            "state": {},
+            "rules": [rule.to_dict() for rule in self.rules],
+        }
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.rules))})"
+
+
+class AllOf(_Composed):
+    """All of several rules show evidence at the same reading; also written ``rule & rule``.
+
+    Parameters
+    ----------
+    *rules : Rule, str, int or callable
+        The parts, each as `ConvexitySwapDetector`'s `rule`.
+    """
+
+    name = "all"
+
+    def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
+        """Ask every part; report all, or the ones that say no."""
+        parts = self._read_parts(loss, norm, step, extras)
+        against = [part for part in parts if not part[0]]
+        return _joined(not against, against or parts, " and ")
+
+
+class AnyOf(_Composed):
+    """At least one of several rules shows evidence; also written ``rule | rule``.
+
+    Parameters
+    ----------
+    *rules : Rule, str, int or callable
+        The parts, each as `ConvexitySwapDetector`'s `rule`. The detector's patience applies to the
+        whole, a fixed step among the parts included.
+    """
+
+    name = "any"
+
+    def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
+        """Ask every part; report the ones that say yes, or all."""
+        parts = self._read_parts(loss, norm, step, extras)
+        holding = [part for part in parts if part[0]]
+        return _joined(bool(holding), holding or parts, " and " if holding else "; ")
+
+
+def _joined(holds: bool, parts: list[Why], conjunction: str) -> Why:
+    return (holds, conjunction.join(f"{{{i}}}" for i in range(len(parts))), *parts)
+
+
+class KOfLast(Rule):
+    """A rule showed evidence at `k` of the last `m` readings, the last of all included.
+
+    Parameters
+    ----------
+    rule : Rule, str, int or callable
+        As `ConvexitySwapDetector`'s `rule`.
+    k, m : int
+        ``1 <= k <= m``.
+    """
+
+    name = "k-of-last"
+    _options = ("k", "m")
+    _state = ("_marks",)
+
+    def __init__(self, rule: Any, k: int, m: int) -> None:
+        self.rule = _make_rule(rule, {})
+        self.k = _at_least("k", k, 1)
+        self.m = _at_least("m", m, self.k)
+        self.blind = self.rule.blind
+        self._marks: list[bool] = []
+
+    def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
+        """Count the evidence in the window."""
+        why = self.rule.read(loss, norm, step, extras)
+        self._marks.append(bool(why[0]))
+        if len(self._marks) > self.m:
+            del self._marks[0]
+        count = sum(self._marks)
+        return (bool(why[0]) and count >= self.k, _K_OF_M, why, count, self.m, self.k)
+
+    def rearm(self) -> None:
+        """Forget the window and re-arm the rule."""
+        self._marks = []
+        self.rule.rearm()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return options and state, and those of the rule inside."""
+        return {**super().to_dict(), "rules": [self.rule.to_dict()]}
+
+
+_K_OF_M = "{0} (evidence at {1} of the last {2} readings, {3} asked for)"
 
 
 class FixedStepRule(Rule):
@@ -304,9 +768,26 @@ class CallableRule(Rule):
 
 
 RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (NormPeakRule, FixedStepRule, NeverRule, AlwaysRule, CallableRule)
+    rule.name: rule
+    for rule in (
+        NormPeakRule,
+        NormPeakMedianRule,
+        NormAgainstLossRule,
+        PathCurvatureRule,
+        HessianRule,
+        GainRule,
+        NeverRule,
+        AlwaysRule,
+        FixedStepRule,
+        CallableRule,
+        AllOf,
+        AnyOf,
+        KOfLast,
+    )
 }
-"""The rules by name."""
+"""The rules by name; those with parts or arguments are made as objects, not called by name."""
+
+_UNNAMEABLE = ("fixed-step", "callable", "all", "any", "k-of-last")
 
 
 def _make_rule(spec: Any, options: Mapping[str, Any]) -> Rule:
@@ -319,10 +800,13 @@ def _make_rule(spec: Any, options: Mapping[str, Any]) -> Rule:
         spec = NeverRule.name
     if isinstance(spec, str):
         kind = RULES.get(spec)
-        if kind is None or kind in (FixedStepRule, CallableRule):
-            known = ", ".join(repr(name) for name in RULES if name not in ("fixed-step", "callable"))
-            raise ValueError(f"unknown swap rule {spec!r}: choose {known}, a step number or a callable")
-        return kind(**{key: value for key, value in options.items() if key in kind._options})
+        if kind is None or spec in _UNNAMEABLE:
+            known = ", ".join(repr(name) for name in RULES if name not in _UNNAMEABLE)
+            raise ValueError(
+                f"unknown swap rule {spec!r}: choose {known}, a step number, a callable or a Rule"
+            )
+        accepted = kind._options + kind._callables
+        return kind(**{key: value for key, value in options.items() if key in accepted})
     if isinstance(spec, (float, np.floating)):
         raise TypeError(f"a swap rule given as a number must be an integer step, got {spec!r}")
     try:
@@ -383,7 +867,8 @@ class ConvexitySwapDetector:
         self.patience = _at_least("patience", patience, 1)
         self.min_steps = _at_least("min_steps", min_steps, 0)
         self.rule = _make_rule(rule, {"factor": factor, **options})
-        unknown = set(options) - set(self.rule._options)
+        named = self.rule._options + self.rule._callables if isinstance(rule, (str, type(None))) else ()
+        unknown = set(options).difference(named)
         if unknown:
             raise TypeError(f"rule {self.rule.name!r} has no option {', '.join(sorted(unknown))}")
         self._step = 0
@@ -432,7 +917,10 @@ class ConvexitySwapDetector:
         if self._weight < 0.5 and not rule.blind:
             return Decision(False, rule.name, self._step, loss, norm, self._peak, _WARMING)
 
-        why = rule.read(loss, norm, self._since, extras)
+        if self._weight < 0.5:  # parts that need a reading must not take this one for one
+            why = rule.read(_NAN, _NAN, self._since, extras)
+        else:
+            why = rule.read(loss, norm, self._since, extras)
         if not why[0]:
             self._streak = 0
         elif rule.patient:
@@ -568,6 +1056,7 @@ _TOO_FEW = "{0}; but only {1} of the minimum of {2} readings were taken"
 
 
 def _restore_rule(saved: Mapping[str, Any], function: Any) -> Rule:
+    """Rebuild a rule, its parts first; a callable takes `function`, be it the rule or a part of it."""
     name = saved["rule"]
     if name == CallableRule.name:
         if function is None:
@@ -575,7 +1064,8 @@ def _restore_rule(saved: Mapping[str, Any], function: Any) -> Rule:
         return function if isinstance(function, Rule) else CallableRule(function)
     if name not in RULES:
         raise ValueError(f"unknown swap rule {name!r} in the saved detector")
-    rule = RULES[name](**saved["options"])
+    parts = [_restore_rule(part, function) for part in saved.get("rules", ())]
+    rule = RULES[name](*parts, **saved["options"])
     rule._restore(saved["state"])
     return rule
 
@@ -694,8 +1184,7 @@ def detect_swap(
     name, peak = detector.rule.name, detector.peak
     peak_index = detector.peak_step - before - 1 if detector.peak_step > before else None
     if decision is None:
-        nan = float("nan")
-        return SwapReport(False, None, nan, nan, peak, peak_index, name, "no swap: there are no readings")
+        return SwapReport(False, None, _NAN, _NAN, peak, peak_index, name, "no swap: there are no readings")
     if decision:
         return SwapReport(
             True,
@@ -712,6 +1201,36 @@ def detect_swap(
 
 
 # --------------------------------------------------------------------------------------------- validation
+
+
+def _concordance(losses: list[float], norms: list[float], loss: float, norm: float) -> int:
+    """Concordant minus discordant pairs of one reading with the others; a tie counts nothing."""
+    score = 0
+    for other_loss, other_norm in zip(losses, norms, strict=True):
+        if loss > other_loss:
+            score += (norm > other_norm) - (norm < other_norm)
+        elif loss < other_loss:
+            score += (norm < other_norm) - (norm > other_norm)
+    return score
+
+
+def _median(ordered: list[float]) -> float:
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return 0.5 * ordered[middle - 1] + 0.5 * ordered[middle]
+
+
+def _deviation(values: list[float], level: float) -> float:
+    """Median absolute deviation from `level`."""
+    return _median(sorted([abs(value - level) for value in values]))
+
+
+def _not_negative(name: str, value: float) -> float:
+    number = float(value)
+    if not 0.0 <= number < _INF:
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    return number
 
 
 def _column(name: str, values: Any, size: int | None = None) -> np.ndarray:
