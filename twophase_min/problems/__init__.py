@@ -1,0 +1,133 @@
+"""Test problems with analytic derivatives, a published source and, where one is known, the minimum.
+
+Every problem is a :class:`Problem`. Its ``fun`` takes a second parameter ``xp``, the module that supplies
+the array functions, NumPy by default: ``problem.traceable()`` is the same text over ``autograd.numpy``,
+which autograd can differentiate. Importing this module costs NumPy alone, and a problem is built only when
+its factory is called. Everything can be pickled.
+
+>>> from twophase_min import problems
+>>> problem = problems.get("rosenbrock", n=4)
+>>> problem.value_and_gradient(problem.x_min)[0]
+0.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twophase_min.problems._collection import (
+    beale,
+    brown_badly_scaled,
+    chained_rosenbrock,
+    helical_valley,
+    himmelblau,
+    powell_singular,
+    rosenbrock,
+    wood,
+)
+from twophase_min.problems._fits import exponential_decay, osborne_1
+from twophase_min.problems._paper import (
+    Landscape,
+    landscape,
+    paper_example_1,
+    paper_example_1_curve,
+    paper_example_2,
+    paper_example_2_curve,
+)
+from twophase_min.problems._problem import Problem
+from twophase_min.problems._random import convex_quadratic, log_sum_exp, logistic_regression, smooth_nonconvex
+from twophase_min.problems._scalable import (
+    ackley,
+    dixon_price,
+    griewank,
+    rastrigin,
+    sparse_chain,
+    styblinski_tang,
+)
+
+__all__ = [
+    "ALL",
+    "Landscape",
+    "Problem",
+    "ackley",
+    "beale",
+    "brown_badly_scaled",
+    "chained_rosenbrock",
+    "convex_quadratic",
+    "dixon_price",
+    "exponential_decay",
+    "get",
+    "griewank",
+    "helical_valley",
+    "himmelblau",
+    "landscape",
+    "log_sum_exp",
+    "logistic_regression",
+    "osborne_1",
+    "paper_example_1",
+    "paper_example_1_curve",
+    "paper_example_2",
+    "paper_example_2_curve",
+    "powell_singular",
+    "rastrigin",
+    "rosenbrock",
+    "smooth_nonconvex",
+    "sparse_chain",
+    "styblinski_tang",
+    "wood",
+]
+
+_FACTORIES: Sequence[Callable[..., Problem]] = (
+    rosenbrock,
+    chained_rosenbrock,
+    powell_singular,
+    beale,
+    wood,
+    brown_badly_scaled,
+    helical_valley,
+    himmelblau,
+    convex_quadratic,
+    smooth_nonconvex,
+    dixon_price,
+    styblinski_tang,
+    rastrigin,
+    ackley,
+    griewank,
+    log_sum_exp,
+    logistic_regression,
+    exponential_decay,
+    osborne_1,
+    sparse_chain,
+    paper_example_1,
+    paper_example_2,
+)
+
+ALL: dict[str, Callable[..., Problem]] = {factory.__name__: factory for factory in _FACTORIES}
+"""Every factory by its name; each can be called without arguments."""
+
+
+def get(name: str, **parameters: Any) -> Problem:
+    """Build a problem by its name.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`ALL`.
+    **parameters
+        Passed on to the factory.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    KeyError
+        If there is no such problem; the message lists those that exist.
+    """
+    try:
+        factory = ALL[name]
+    except KeyError:
+        raise KeyError(f"no problem {name!r}; there are: {', '.join(sorted(ALL))}") from None
+    return factory(**parameters)
