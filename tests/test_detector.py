@@ -99,7 +99,7 @@ def test_default_is_algorithm_1_on_recorded_trajectories(seed, noise):
         assert report.peak_index == norms[:expected].argmax()
 
 
-@given(st.lists(st.floats(0, 1e9), max_size=60), st.floats(0.05, 0.95))
+@given(st.lists(st.just(0.0) | st.floats(1e-300, 1e9), max_size=60), st.floats(0.05, 0.95))
 def test_default_is_algorithm_1_on_any_stream(norms, factor):
     """The step of the first swap is Algorithm 1's on any norms, zeros before the first positive one apart."""
     positive = next((i for i, norm in enumerate(norms) if norm > 0), len(norms))
@@ -481,6 +481,49 @@ def test_numpy_scalars_and_zero_dimensional_arrays_are_welcome():
     detector.update(np.float32(2), np.array(2.0))
     assert detector.update(np.array(1.0), np.float32(1))
     json.dumps(detector.to_dict())
+
+
+# ------------------------------------------------------------------------------------------- compiled form
+
+COMPILED = [
+    "norm-peak",
+    "never",
+    "always",
+    9,
+    lambda: NormAgainstLossRule(window=6, z=1.5),
+    lambda: NormPeakRule(0.6),
+]
+
+
+@pytest.mark.parametrize("which", range(len(COMPILED)))
+@pytest.mark.parametrize("options", settings_grid)
+@settings(max_examples=30, deadline=None)
+@given(stream=streams, cut=st.integers(0, 80))
+def test_the_compiled_detector_decides_and_ends_bit_for_bit_as_the_plain_one(which, options, stream, cut):
+    """Packed at any point, it gives the same decisions, and unpacked the same state."""
+    from twophase_min import _detector_jit as compiled
+
+    spec = COMPILED[which]
+    plain = ConvexitySwapDetector(spec() if callable(spec) else spec, **options)
+    for loss, norm in stream[:cut]:
+        plain.update(loss, norm)
+    twin = ConvexitySwapDetector.from_dict(plain.to_dict())
+    state = compiled.pack(twin)
+    for loss, norm in stream[cut:]:
+        assert compiled.update(*state, loss, norm) == plain.update(loss, norm).swap
+    assert compiled.unpack(state, twin).to_dict() == plain.to_dict()
+
+
+def test_compiled_scan_finds_the_offline_swap_and_refuses_python_rules():
+    from twophase_min import _detector_jit as compiled
+
+    losses, norms, _ = recorded_run(2)
+    state = compiled.pack(make_detector())
+    assert compiled.scan(*state, losses, norms) == detect_swap(losses, norms).index
+    for rule in (max, "norm-peak-median", NormPeakRule() & NormPeakRule()):
+        assert not compiled.can_pack(make_detector(rule))
+        with pytest.raises(TypeError, match="not compiled"):
+            compiled.pack(make_detector(rule))
 
 
 # ------------------------------------------------------------------------------------------------ on its own
