@@ -140,8 +140,8 @@ def _concordance(ring, skip, filled, loss, norm):
     score = 0
     for i in range(filled):
         if i != skip:
-            loss_sign = (loss > ring[0, i]) - (loss < ring[0, i])
-            norm_sign = (norm > ring[1, i]) - (norm < ring[1, i])
+            loss_sign = int(loss > ring[0, i]) - int(loss < ring[0, i])
+            norm_sign = int(norm > ring[1, i]) - int(norm < ring[1, i])
             score += loss_sign * norm_sign
     return score
 
