@@ -60,7 +60,8 @@ class FiniteSum:
         No data, arrays of unequal lengths or without a first dimension, sizes < 1, a negative seed, or an
         unknown ``jac``.
     TypeError
-        ``fun``, ``value`` or ``hessp`` is not callable, or a size or the seed is not an integer.
+        ``fun``, ``value`` or ``hessp`` is not callable, or a size or the seed is not an integer; from the
+        methods, if autograd cannot trace ``fun``.
 
     Notes
     -----
@@ -218,12 +219,25 @@ class FiniteSum:
         if callable(self.jac):
             return _scalar("fun", self.fun(w, *batch)), _vector("jac", self.jac(w, *batch), w)
         if self.jac == "autograd":
-            f, g = _autograd().value_and_grad(self.fun)(_floating(w), *batch)
+            f, g = self._by_autograd("value_and_grad", w, batch)
             return _scalar("fun", f), _vector("the autograd gradient", g, w)
         both = self.fun(w, *batch)
         if not isinstance(both, (tuple, list)) or len(both) != 2:
             raise ValueError("with jac=True, fun must return the pair (mean, gradient)")
         return _scalar("fun", both[0]), _vector("the gradient of fun", both[1], w)
+
+    def _by_autograd(self, operator_name: str, w: NDArray, batch: tuple[Any, ...], *last: NDArray) -> Any:
+        import autograd  # only where it is needed: importing it takes time
+
+        w = w if w.dtype.kind == "f" else w.astype(np.float64)
+        try:
+            return getattr(autograd, operator_name)(self.fun)(w, *batch, *last)
+        except Exception as error:
+            self.fun(w, *batch)  # where the function itself fails, that is the error to see
+            raise TypeError(
+                f"autograd cannot differentiate fun ({type(error).__name__}: {error}); write it with "
+                "autograd.numpy instead of numpy, or pass its gradient as jac"
+            ) from error
 
     def _whole_hessp(self, w: ArrayLike, v: ArrayLike) -> Array:
         w, v = np.asarray(w), np.asarray(v)
@@ -234,7 +248,7 @@ class FiniteSum:
             if self._hessp is not None:
                 product = self._hessp(w, v, *batch)
             else:
-                product = _autograd().hessian_vector_product(self.fun)(_floating(w), v, *batch)
+                product = self._by_autograd("hessian_vector_product", w, batch, v)
             mean.add(weight, _vector("hessp", product, w))
         return mean.result()
 
@@ -284,14 +298,11 @@ def _integer(name: str, value: Any, least: int) -> int:
     return number
 
 
-def _floating(w: NDArray) -> Array:
-    return w if w.dtype.kind == "f" else w.astype(np.float64)
-
-
 def _scalar(name: str, f: Any) -> float:
-    if np.size(f) != 1 or isinstance(f, tuple):
-        hint = "; pass jac=True if it returns (mean, gradient)" if isinstance(f, tuple) else ""
-        raise ValueError(f"{name} must return a scalar value, the mean over the batch{hint}")
+    if isinstance(f, (tuple, list)) and len(f) == 2:
+        raise ValueError(f"{name} must return a scalar value; pass jac=True if it returns (mean, gradient)")
+    if np.size(f) != 1:
+        raise ValueError(f"{name} must return a scalar value, the mean over the batch")
     if np.iscomplexobj(f):
         raise ValueError(f"{name} must return a real value")
     return float(np.asarray(f).item())
@@ -301,10 +312,4 @@ def _vector(name: str, g: Any, w: NDArray) -> Array:
     g = np.asarray(g)
     if g.shape != w.shape:
         raise ValueError(f"{name} must return an array of the shape of w, {w.shape}, got {g.shape}")
-    return _floating(g)
-
-
-def _autograd() -> Any:
-    import autograd  # only where it is needed: importing it takes time
-
-    return autograd
+    return g if g.dtype.kind == "f" else g.astype(np.float64)

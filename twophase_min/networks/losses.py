@@ -74,6 +74,8 @@ class SoftmaxSquaredError:
         residual -= row_dots(residual, p)
         residual *= p
         residual *= 2.0 / residual.size
+        if y.ndim == 1:
+            _balance_rows(residual, y)
         return value, residual
 
     def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
@@ -93,6 +95,8 @@ class SoftmaxSquaredError:
         curvature *= scale
         residual *= p
         residual *= scale
+        if y.ndim == 1:
+            _balance_rows(residual, y)
         return residual, curvature
 
 
@@ -193,12 +197,20 @@ def _residual_in_place(z: Array, y: NDArray) -> Array:
 def _softmax_residual_in_place(p: Array, y: NDArray) -> Array:
     """Form the residual p - t in place; for labels, p_y - 1 is minus the sum of the others."""
     if y.ndim == 1:
-        rows = np.arange(p.shape[0])
-        p[rows, y] = 0.0
-        p[rows, y] = -row_sums(p)[:, 0]
+        _balance_rows(p, y)
     else:
         p -= y
     return p
+
+
+def _balance_rows(a: Array, labels: NDArray) -> None:
+    """Set the label's entry of each row to minus the sum of the others, where it is known to be that.
+
+    For a confident row the entry is a small difference of numbers near one; the others are small themselves.
+    """
+    rows = np.arange(a.shape[0])
+    a[rows, labels] = 0.0
+    a[rows, labels] = -row_sums(a)[:, 0]
 
 
 def _cross_entropy_delta(p: Array, y: NDArray) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class MLP:
 
         self._slices: list[tuple[slice, tuple[int, int], slice]] = []
         start = 0
-        for n_in, n_out in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+        for n_in, n_out in pairwise(self.sizes):
             middle, end = start + n_in * n_out, start + (n_in + 1) * n_out
             self._slices.append((slice(start, middle), (n_in, n_out), slice(middle, end)))
             start = end
@@ -226,7 +227,7 @@ class MLP:
     # -- loss ---------------------------------------------------------------------------------------------
 
     def loss(self, w: ArrayLike, X: ArrayLike, Y: ArrayLike) -> float:
-        """Return the loss alone, at about a third of the cost of `loss_and_gradient`.
+        """Return the loss alone, at a third to a half of the cost of `loss_and_gradient`.
 
         Parameters
         ----------
@@ -393,7 +394,8 @@ class MLP:
         with np.errstate(over="ignore", invalid="ignore"):
             a: Array = X
             ra: Array | None = None  # the data do not move: R X = 0
-            tape: list[tuple[Array, Array | None, Array | None, Array | None]] = []
+            inputs: list[tuple[Array, Array | None]] = []
+            bends: list[tuple[Array, Array | None]] = []  # σ'(z) and σ''(z) Rz
             last = len(layers) - 1
             for i, ((W, b), (V, c)) in enumerate(zip(layers, directions, strict=True)):
                 z = a @ W
@@ -402,21 +404,19 @@ class MLP:
                 rz += c
                 if ra is not None:
                     rz += ra @ W
-                if i == last:
-                    tape.append((a, ra, None, None))
-                    break
-                a_next, slope, second = derivatives(z)
-                bend = None if second is None else np.multiply(second, rz, out=second)
-                tape.append((a, ra, slope, bend))
-                rz *= slope
-                a, ra = a_next, rz
+                inputs.append((a, ra))
+                if i < last:
+                    a, slope, second = derivatives(z)
+                    bends.append((slope, None if second is None else np.multiply(second, rz, out=second)))
+                    rz *= slope
+                    ra = rz
             delta, rdelta = LOSSES[self.loss_name, self.output].delta_and_curvature(z, rz, Y)
 
             ones = np.ones(X.shape[0], dtype=self.dtype)
             slots = self.unpack(result)
             for i in range(last, -1, -1):
-                (W, _), (V, _), (out_W, out_b) = layers[i], directions[i], slots[i]
-                a, ra, _, _ = tape[i]
+                W, V, (out_W, out_b) = layers[i][0], directions[i][0], slots[i]
+                a, ra = inputs[i]
                 np.matmul(a.T, rdelta, out=out_W)
                 if ra is not None:
                     out_W += ra.T @ delta
@@ -424,7 +424,7 @@ class MLP:
                 if self.l2:
                     out_W += self.l2 * V
                 if i:
-                    _, _, slope, bend = tape[i - 1]
+                    slope, bend = bends[i - 1]
                     rdelta = rdelta @ W.T
                     rdelta += delta @ V.T
                     rdelta *= slope
@@ -515,7 +515,7 @@ class MLPObjective:
         return self.net._loss_and_gradient(w, self.X, self.Y)
 
     def value(self, w: ArrayLike) -> float:
-        """Return the loss alone, at about a third of the cost of both."""
+        """Return the loss alone, at a third to a half of the cost of both."""
         return self.net._loss(w, self.X, self.Y)
 
     def gradient(self, w: ArrayLike) -> Array:
