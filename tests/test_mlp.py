@@ -314,6 +314,7 @@ def test_outputs(dtype):
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_array_equal(logits_net.predict(w, X), z)
     np.testing.assert_array_equal(net.predict_classes(w, X), p.argmax(axis=1))
+    assert net.predict(w, X[:0]).shape == (0, 4)
     assert net.loss(w, X, labels) == logits_net.loss(w, X, labels)
     assert net.loss(w, X, labels) == pytest.approx(-np.mean(np.log(p[np.arange(len(X)), labels])), rel=1e-5)
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from twophase_min.finite_sum import FiniteSum
+from twophase_min.networks import backprop
 from twophase_min.networks.activations import ACTIVATIONS
+from twophase_min.networks.backprop import Array, Layers
 from twophase_min.networks.init import glorot_uniform, he_normal
-from twophase_min.networks.losses import LOSSES, row_sums, softmax_in_place, sum_of_squares
-
-Array = NDArray[np.floating]
-Layers = list[tuple[Array, Array]]
+from twophase_min.networks.losses import LOSSES, softmax_in_place, sum_of_squares
+from twophase_min.networks.targets import as_targets
 
 
 class MLP:
@@ -108,6 +108,7 @@ class MLP:
         if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise ValueError(f"dtype must be float64 or float32, got {self.dtype}")
 
+        self._activation, self._data_term = ACTIVATIONS[activation], LOSSES[loss, output]
         self._slices: list[tuple[slice, tuple[int, int], slice]] = []
         start = 0
         for n_in, n_out in pairwise(self.sizes):
@@ -140,7 +141,7 @@ class MLP:
         rng = np.random.default_rng(seed)
         w = np.zeros(self.n_params, dtype=self.dtype)
         last = len(self._slices) - 1
-        gain = ACTIVATIONS[self.activation].gain
+        gain = self._activation.gain
         for i, (W, _) in enumerate(self.unpack(w)):
             n_in, n_out = W.shape
             if i == last:
@@ -212,7 +213,7 @@ class MLP:
         """Return the last layer before the output function, shape (N, M): the logits of a classifier."""
         layers, X = self._layers(w), self._inputs(X)
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._forward(layers, X)
+            return backprop.forward(layers, self._activation, X)
 
     def predict(self, w: ArrayLike, X: ArrayLike) -> Array:
         """Return the outputs of the network, shape (N, M): probabilities if ``output`` is softmax."""
@@ -337,102 +338,34 @@ class MLP:
 
     # -- the computation; X and Y have been through _data ---------------------------------------------------
 
-    def _forward(self, layers: Layers, X: Array) -> Array:
-        apply = ACTIVATIONS[self.activation].apply
-        a = X
-        for W, b in layers[:-1]:
-            z = a @ W
-            z += b
-            a = apply(z)
-        W, b = layers[-1]
-        z = a @ W
-        z += b
-        return z
-
     def _loss(self, w: ArrayLike, X: Array, Y: NDArray) -> float:
         layers = self._layers(w)
         with np.errstate(over="ignore", invalid="ignore"):
-            value = LOSSES[self.loss_name, self.output].value(self._forward(layers, X), Y)
-            return value + self._penalty(layers)
+            z = backprop.forward(layers, self._activation, X)
+            return self._data_term.value(z, Y) + self._penalty(layers)
 
     def _loss_and_gradient(self, w: ArrayLike, X: Array, Y: NDArray) -> tuple[float, Array]:
         layers = self._layers(w)
-        activation = ACTIVATIONS[self.activation]
         gradient = np.empty(self.n_params, dtype=self.dtype)
+        slots = self.unpack(gradient)
         with np.errstate(over="ignore", invalid="ignore"):
-            inputs, saved = [X], []
-            for W, b in layers[:-1]:
-                z = inputs[-1] @ W
-                z += b
-                a, kept = activation.apply_saving(z)
-                inputs.append(a)
-                saved.append(kept)
-            W, b = layers[-1]
-            z = inputs[-1] @ W
-            z += b
-            value, delta = LOSSES[self.loss_name, self.output].value_and_delta(z, Y)
-
-            ones = np.ones(X.shape[0], dtype=self.dtype)
-            slots = self.unpack(gradient)
-            for i in range(len(layers) - 1, -1, -1):
-                (W, _), (grad_W, grad_b) = layers[i], slots[i]
-                a = inputs.pop()
-                np.matmul(a.T, delta, out=grad_W)
-                np.matmul(ones, delta, out=grad_b)
-                if self.l2:
-                    grad_W += self.l2 * W
-                if i:
-                    delta = delta @ W.T
-                    activation.pull_back(delta, a, saved.pop())
-            return value + self._penalty(layers), gradient
+            value = backprop.gradient_into(slots, layers, self._activation, self._data_term, X, Y)
+            if self.l2:
+                value += self._penalty(layers)
+                for (out_W, _), (W, _) in zip(slots, layers, strict=True):
+                    out_W += self.l2 * W
+        return value, gradient
 
     def _hessp(self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray) -> Array:
-        """Pearlmutter's R-operator: every quantity q of backpropagation with its derivative Rq along v."""
         layers, directions = self._layers(w), self._layers(v, "v")
-        derivatives = ACTIVATIONS[self.activation].derivatives
-        result = np.empty(self.n_params, dtype=self.dtype)
+        product = np.empty(self.n_params, dtype=self.dtype)
+        slots = self.unpack(product)
         with np.errstate(over="ignore", invalid="ignore"):
-            a: Array = X
-            ra: Array | None = None  # the data do not move: R X = 0
-            inputs: list[tuple[Array, Array | None]] = []
-            bends: list[tuple[Array, Array | None]] = []  # σ'(z) and σ''(z) Rz
-            last = len(layers) - 1
-            for i, ((W, b), (V, c)) in enumerate(zip(layers, directions, strict=True)):
-                z = a @ W
-                z += b
-                rz = a @ V
-                rz += c
-                if ra is not None:
-                    rz += ra @ W
-                inputs.append((a, ra))
-                if i < last:
-                    a, slope, second = derivatives(z)
-                    bends.append((slope, None if second is None else np.multiply(second, rz, out=second)))
-                    rz *= slope
-                    ra = rz
-            delta, rdelta = LOSSES[self.loss_name, self.output].delta_and_curvature(z, rz, Y)
-
-            ones = np.ones(X.shape[0], dtype=self.dtype)
-            slots = self.unpack(result)
-            for i in range(last, -1, -1):
-                W, V, (out_W, out_b) = layers[i][0], directions[i][0], slots[i]
-                a, ra = inputs[i]
-                np.matmul(a.T, rdelta, out=out_W)
-                if ra is not None:
-                    out_W += ra.T @ delta
-                np.matmul(ones, rdelta, out=out_b)
-                if self.l2:
+            backprop.hessp_into(slots, layers, directions, self._activation, self._data_term, X, Y)
+            if self.l2:
+                for (out_W, _), (V, _) in zip(slots, directions, strict=True):
                     out_W += self.l2 * V
-                if i:
-                    slope, bend = bends[i - 1]
-                    rdelta = rdelta @ W.T
-                    rdelta += delta @ V.T
-                    rdelta *= slope
-                    delta = delta @ W.T
-                    if bend is not None:
-                        rdelta += np.multiply(bend, delta, out=bend)
-                    delta *= slope
-        return result
+        return product
 
     def _penalty(self, layers: Layers) -> float:
         """Return the L2 term l2/2 Σ ‖W‖²."""
@@ -453,33 +386,10 @@ class MLP:
         return X
 
     def _data(self, X: ArrayLike, Y: ArrayLike) -> tuple[Array, NDArray]:
-        """Return X in the network's dtype, and Y as targets (N, M) of it or as labels (N,) of intp."""
-        X, Y = self._inputs(X), np.asarray(Y)
-        n, m = X.shape[0], self.sizes[-1]
-        if n == 0:
+        X = self._inputs(X)
+        if X.shape[0] == 0:
             raise ValueError("X holds no samples")
-        if Y.shape == (n,) and m > 1:
-            return X, self._labels(Y)
-        if Y.shape != (n, m) and not (m == 1 and Y.shape == (n,)):
-            raise ValueError(
-                f"Y must have shape ({n}, {m}) for targets or ({n},) for class labels, got {Y.shape}"
-            )
-        if np.iscomplexobj(Y):
-            raise ValueError("Y must be real")
-        targets = Y.reshape(n, m).astype(self.dtype, copy=False)
-        return X, targets if m == 1 else _labels_of_one_hot(targets)
-
-    def _labels(self, Y: NDArray) -> NDArray[np.intp]:
-        m = self.sizes[-1]
-        if Y.dtype.kind not in "iub":
-            raise ValueError(
-                f"Y of shape (N,) is read as class labels and must be integers, got {Y.dtype}; "
-                f"targets have shape (N, {m})"
-            )
-        low, high = int(Y.min()), int(Y.max())
-        if low < 0 or high >= m:
-            raise ValueError(f"class labels must lie in 0..{m - 1}, got {low}..{high}")
-        return Y.astype(np.intp, copy=False)
+        return X, as_targets(Y, X.shape[0], self.sizes[-1], self.dtype)
 
     def _checked_data(self, X: ArrayLike, Y: ArrayLike) -> tuple[Array, NDArray]:
         X, Y = self._data(X, Y)
@@ -535,15 +445,3 @@ def _check_name(what: str, name: Any, known: Iterable[str]) -> None:
     names = sorted(known)
     if name not in names:
         raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")
-
-
-def _labels_of_one_hot(targets: Array) -> NDArray:
-    """Return labels (N,) if every row holds a single 1 and otherwise 0; the targets themselves if not."""
-
-    def one_hot(rows: Array) -> bool:
-        return bool(((rows == 0) | (rows == 1)).all() and (row_sums(rows) == 1).all())
-
-    # the first rows settle it for most regression targets without a pass over all of them
-    if one_hot(targets[:8]) and one_hot(targets):
-        return targets.argmax(axis=1)
-    return targets

@@ -1,0 +1,101 @@
+"""Forward pass, backpropagation and Hessian-vector products of a fully connected network: arrays in and out.
+
+Layer l maps a_{l-1}, shape (N, n_in), to z_l = a_{l-1} W_l + b_l and a_l = σ(z_l), shape (N, n_out); the last
+layer has no σ, its z goes to the loss. Results are written into the caller's arrays, usually views of one
+flat vector. Nothing is kept between calls, so that any number of threads may call at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twophase_min.networks.activations import Activation
+from twophase_min.networks.losses import Loss
+
+Array = NDArray[np.floating]
+Layers = list[tuple[Array, Array]]
+
+
+def forward(layers: Layers, activation: Activation, X: Array) -> Array:
+    """Return z of the last layer, shape (N, M), keeping two layers in memory at most."""
+    a = X
+    for W, b in layers[:-1]:
+        a = activation.apply(_affine(a, W, b))
+    return _affine(a, *layers[-1])
+
+
+def gradient_into(
+    out: Layers, layers: Layers, activation: Activation, loss: Loss, X: Array, Y: NDArray
+) -> float:
+    """Write the gradient of the data term into ``out`` and return the value.
+
+    With δ_l = dL/dz_l: dL/dW_l = a_{l-1}ᵀ δ_l, dL/db_l = Σ δ_l, δ_{l-1} = (δ_l W_lᵀ) σ'(z_{l-1}).
+    """
+    inputs, saved = [X], []
+    for W, b in layers[:-1]:
+        a, kept = activation.apply_saving(_affine(inputs[-1], W, b))
+        inputs.append(a)
+        saved.append(kept)
+    value, delta = loss.value_and_delta(_affine(inputs[-1], *layers[-1]), Y)
+
+    ones = np.ones(X.shape[0], dtype=X.dtype)  # summing by a product is faster and adds in blocks
+    for (out_W, out_b), (W, _) in zip(reversed(out), reversed(layers), strict=True):
+        a = inputs.pop()
+        np.matmul(a.T, delta, out=out_W)
+        np.matmul(ones, delta, out=out_b)
+        if inputs:
+            delta = delta @ W.T
+            activation.pull_back(delta, a, saved.pop())  # may destroy a, which has served
+    return value
+
+
+def hessp_into(
+    out: Layers, layers: Layers, directions: Layers, activation: Activation, loss: Loss, X: Array, Y: NDArray
+) -> None:
+    """Write the Hessian of the data term times a direction into ``out``.
+
+    The R-operator of Pearlmutter, Neural Computation 6 (1994) 147-160: every quantity q above is carried with
+    Rq, its derivative along the direction (V, c). R z_l = a_{l-1} V_l + c_l + (R a_{l-1}) W_l with R X = 0,
+    R a_l = σ'(z_l) R z_l, and the product rule on the backward formulas.
+    """
+    a: Array = X
+    ra: Array | None = None
+    inputs: list[tuple[Array, Array | None]] = []
+    bends: list[tuple[Array, Array | None]] = []  # σ'(z) and σ''(z) Rz of the hidden layers
+    last = len(layers) - 1
+    for i, ((W, b), (V, c)) in enumerate(zip(layers, directions, strict=True)):
+        z, rz = _affine(a, W, b), _affine(a, V, c)
+        if ra is not None:
+            rz += ra @ W
+        inputs.append((a, ra))
+        if i < last:
+            a, slope, second = activation.derivatives(z)
+            bends.append((slope, None if second is None else np.multiply(second, rz, out=second)))
+            rz *= slope
+            ra = rz
+    delta, rdelta = loss.delta_and_curvature(z, rz, Y)
+
+    ones = np.ones(X.shape[0], dtype=X.dtype)
+    for i in range(last, -1, -1):
+        W, V, (out_W, out_b) = layers[i][0], directions[i][0], out[i]
+        a, ra = inputs[i]
+        np.matmul(a.T, rdelta, out=out_W)
+        if ra is not None:
+            out_W += ra.T @ delta
+        np.matmul(ones, rdelta, out=out_b)
+        if i:
+            slope, bend = bends[i - 1]
+            rdelta = rdelta @ W.T
+            rdelta += delta @ V.T
+            rdelta *= slope
+            delta = delta @ W.T
+            if bend is not None:
+                rdelta += np.multiply(bend, delta, out=bend)
+            delta *= slope
+
+
+def _affine(a: Array, W: Array, b: Array) -> Array:
+    z = a @ W
+    z += b
+    return z
