@@ -20,7 +20,8 @@ import math
 
 import numpy as np
 
-from ._jit import jit
+from ._jit import DISABLED, jit
+from ._threads import pool
 
 BLOCK = 8192
 """Elements summed into one partial sum: 64 KiB of float64, which stays in the first two cache levels."""
@@ -34,7 +35,13 @@ _BITS32 = np.int32(0x7FFF_FFFF)
 _INF32 = np.int32(0x7F80_0000)
 
 
-@jit(fastmath=_CONTRACT)
+THREADED_FROM = 1 << 20
+"""Bytes of one vector from which Adam's step is shared out over threads: waking a helper costs some 20
+microseconds, a vector of this size takes a single core 100."""
+
+_CHUNK = 1 << 14
+
+
 def adam_step(x, m, v, g, t, lr, beta1, beta2, epsilon):
     r"""One step of Adam in place, in a single pass over seven streams (reads x, m, v, g; writes x, m, v).
 
@@ -49,10 +56,13 @@ def adam_step(x, m, v, g, t, lr, beta1, beta2, epsilon):
     A coordinate whose denominator is exactly zero stays where it is: with ``epsilon=0`` that is one that has
     never had a gradient, where the formula reads 0/0. A NaN in ``g`` reaches ``x``, ``m`` and ``v``.
 
+    From Python, large vectors are shared out over threads; the result is the same bit for bit. Inside a
+    compiled function this is the serial kernel.
+
     Parameters
     ----------
     x, m, v : ndarray of shape (n,)
-        Position, first and second moment; overwritten.
+        Position, first and second moment, which must not overlap; overwritten.
     g : ndarray of shape (n,)
         Gradient at ``x``.
     t : int
@@ -66,6 +76,24 @@ def adam_step(x, m, v, g, t, lr, beta1, beta2, epsilon):
     D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, arXiv:1412.6980,
     algorithm 1.
     """
+    if x.nbytes < THREADED_FROM:
+        adam_serial(x, m, v, g, t, lr, beta1, beta2, epsilon)
+        return
+    n = x.size
+    threads = pool()
+    # Four chunks a thread even out a core that is taken away, whole multiples keep every chunk aligned alike.
+    chunk = -(-n // (4 * threads.threads * _CHUNK)) * _CHUNK
+
+    def work(k):
+        part = slice(k * chunk, (k + 1) * chunk)
+        adam_serial(x[part], m[part], v[part], g[part], t, lr, beta1, beta2, epsilon)
+
+    threads.run(work, -(-n // chunk))
+
+
+@jit(fastmath=_CONTRACT)
+def adam_serial(x, m, v, g, t, lr, beta1, beta2, epsilon):
+    """`adam_step` on the calling thread."""
     steps = float(t)
     kind = x.dtype.type
     b1 = kind(beta1)
@@ -83,11 +111,30 @@ def adam_step(x, m, v, g, t, lr, beta1, beta2, epsilon):
         m[i] = mi
         v[i] = vi
         below = np.sqrt(vi) * root + eps
-        ratio = mi / below
+        ratio = mi / below  # ahead of the choice, where it vectorises without a mask
         x[i] -= rate * (zero if below == zero else ratio)
 
 
+if not DISABLED:
+    from numba.extending import overload
+
+    @overload(adam_step)
+    def _compiled_adam_step(x, m, v, g, t, lr, beta1, beta2, epsilon):
+        def implementation(x, m, v, g, t, lr, beta1, beta2, epsilon):
+            adam_serial(x, m, v, g, t, lr, beta1, beta2, epsilon)
+
+        return implementation
+
+
 @jit(fastmath=_SUM)
+def _dot(a, b):
+    total = 0.0
+    for i in range(a.size):
+        total += np.float64(a[i]) * np.float64(b[i])
+    return total
+
+
+@jit
 def dot(a, b):
     """Inner product, accumulated in float64.
 
@@ -100,17 +147,29 @@ def dot(a, b):
     -------
     float
     """
+    # Slices, not an offset: Numba wraps negative indices around, and only a count from 0 shows LLVM that
+    # there are none. With an offset the loop gathers element by element.
+    if a.size <= BLOCK:
+        return _dot(a, b)
     total = 0.0
-    n = a.size
-    for start in range(0, n, BLOCK):
-        part = 0.0
-        for i in range(start, min(start + BLOCK, n)):
-            part += np.float64(a[i]) * np.float64(b[i])
-        total += part
+    for start in range(0, a.size, BLOCK):
+        part = slice(start, start + BLOCK)
+        total += _dot(a[part], b[part])
     return total
 
 
 @jit(fastmath=_SUM)
+def _two_dots(a, b, c):
+    first = 0.0
+    second = 0.0
+    for i in range(a.size):
+        ai = np.float64(a[i])
+        first += ai * np.float64(b[i])
+        second += ai * np.float64(c[i])
+    return first, second
+
+
+@jit
 def two_dots(a, b, c):
     """``(a.b, a.c)`` in one pass, accumulated in float64.
 
@@ -123,16 +182,13 @@ def two_dots(a, b, c):
     -------
     tuple of float
     """
+    if a.size <= BLOCK:
+        return _two_dots(a, b, c)
     first = 0.0
     second = 0.0
-    n = a.size
-    for start in range(0, n, BLOCK):
-        p = 0.0
-        q = 0.0
-        for i in range(start, min(start + BLOCK, n)):
-            ai = np.float64(a[i])
-            p += ai * np.float64(b[i])
-            q += ai * np.float64(c[i])
+    for start in range(0, a.size, BLOCK):
+        part = slice(start, start + BLOCK)
+        p, q = _two_dots(a[part], b[part], c[part])
         first += p
         second += q
     return first, second
@@ -155,8 +211,28 @@ def axpy(alpha, x, y):
 
 
 @jit(fastmath=_CONTRACT)
+def axpby(alpha, x, beta, y):
+    """``y = alpha * x + beta * y`` in place, as in ``p = -g + beta * p``.
+
+    Parameters
+    ----------
+    alpha, beta : float
+        Factors, cast to the dtype of ``y``.
+    x, y : ndarray of shape (n,)
+        ``y`` is overwritten.
+    """
+    a = y.dtype.type(alpha)
+    b = y.dtype.type(beta)
+    for i in range(y.size):
+        y[i] = a * x[i] + b * y[i]
+
+
+@jit(fastmath=_CONTRACT)
 def combine(alpha, x, beta, y, out):
-    """``out = alpha * x + beta * y``; ``out`` may be ``x`` or ``y``.
+    """``out = alpha * x + beta * y``.
+
+    ``out`` may be ``x`` or ``y``, but LLVM then takes the scalar loop for overlapping vectors: `axpby`
+    is the one to use in place.
 
     Parameters
     ----------
@@ -173,7 +249,7 @@ def combine(alpha, x, beta, y, out):
 
 @jit(fastmath=_CONTRACT)
 def trial_point(x, alpha, p, out):
-    """``out = x + alpha * p``, a point along a line; ``out`` may be ``x``.
+    """``out = x + alpha * p``, a point along a line.
 
     Parameters
     ----------
@@ -188,6 +264,16 @@ def trial_point(x, alpha, p, out):
 
 
 @jit(fastmath=_SUM)
+def _axpy_dot(a, x, y, z):
+    total = 0.0
+    for i in range(y.size):
+        yi = y[i] + a * x[i]
+        y[i] = yi
+        total += np.float64(yi) * np.float64(z[i])
+    return total
+
+
+@jit
 def axpy_dot(alpha, x, y, z):
     """``y += alpha * x`` in place and ``y.z`` of the new ``y``: half a step of the two-loop recursion.
 
@@ -196,7 +282,7 @@ def axpy_dot(alpha, x, y, z):
     alpha : float
         Factor, cast to the dtype of ``y``.
     x, y, z : ndarray of shape (n,)
-        ``y`` is overwritten; ``z`` may be ``y``.
+        ``y`` is overwritten; ``z`` may be ``y`` (right, but not vectorised).
 
     Returns
     -------
@@ -204,65 +290,76 @@ def axpy_dot(alpha, x, y, z):
         ``y.z``, accumulated in float64.
     """
     a = y.dtype.type(alpha)
+    if y.size <= BLOCK:
+        return _axpy_dot(a, x, y, z)
     total = 0.0
-    n = y.size
-    for start in range(0, n, BLOCK):
-        part = 0.0
-        for i in range(start, min(start + BLOCK, n)):
-            yi = y[i] + a * x[i]
-            y[i] = yi
-            part += np.float64(yi) * np.float64(z[i])
-        total += part
+    for start in range(0, y.size, BLOCK):
+        part = slice(start, start + BLOCK)
+        total += _axpy_dot(a, x[part], y[part], z[part])
     return total
 
 
 @jit(fastmath=_SUM)
+def _difference_dots(a, b, s, out):
+    square = 0.0
+    cross = 0.0
+    for i in range(a.size):
+        yi = a[i] - b[i]
+        out[i] = yi
+        wide = np.float64(yi)
+        square += wide * wide
+        cross += wide * np.float64(s[i])
+    return square, cross
+
+
+@jit
 def difference_dots(a, b, s, out):
     """``out = a - b`` and ``(out.out, out.s)`` in one pass: y'y and s'y of a quasi-Newton pair.
 
     Parameters
     ----------
     a, b, s, out : ndarray of shape (n,)
-        New gradient, old gradient, step, and the difference, which is overwritten (it may be ``b``).
+        New gradient, old gradient, step, and the difference, which is overwritten.
 
     Returns
     -------
     tuple of float
         ``(out.out, out.s)``, accumulated in float64.
     """
+    if a.size <= BLOCK:
+        return _difference_dots(a, b, s, out)
     square = 0.0
     cross = 0.0
-    n = a.size
-    for start in range(0, n, BLOCK):
-        p = 0.0
-        q = 0.0
-        for i in range(start, min(start + BLOCK, n)):
-            yi = a[i] - b[i]
-            out[i] = yi
-            wide = np.float64(yi)
-            p += wide * wide
-            q += wide * np.float64(s[i])
+    for start in range(0, a.size, BLOCK):
+        part = slice(start, start + BLOCK)
+        p, q = _difference_dots(a[part], b[part], s[part], out[part])
         square += p
         cross += q
     return square, cross
 
 
 @jit
-def _largest64(bits):
-    """Largest bit pattern of absolute float64 values (NaN is above infinity, infinity above the rest)."""
+def _extremes64(bits):
+    """Smallest and largest bit pattern of absolute float64 values; infinity is above all, NaN above it."""
+    low = _BITS64
     top = np.int64(0)
     for i in range(bits.size):
-        top = max(top, bits[i] & _BITS64)
-    return top
+        size = bits[i] & _BITS64
+        low = min(low, size)
+        top = max(top, size)
+    return low, top
 
 
 @jit
-def _largest32(bits):
-    """Largest bit pattern of absolute float32 values."""
+def _extremes32(bits):
+    """Smallest and largest bit pattern of absolute float32 values."""
+    low = _BITS32
     top = np.int32(0)
     for i in range(bits.size):
-        top = max(top, np.int32(bits[i] & _BITS32))
-    return top
+        size = np.int32(bits[i] & _BITS32)
+        low = min(low, size)
+        top = max(top, size)
+    return low, top
 
 
 @jit
@@ -278,13 +375,9 @@ def norm_inf(x):
     -------
     float
     """
-    one = np.empty(1, np.float64)
     if x.itemsize == 8:
-        one.view(np.int64)[0] = _largest64(x.view(np.int64))
-        return one[0]
-    half = np.empty(1, np.float32)
-    half.view(np.int32)[0] = _largest32(x.view(np.int32))
-    return np.float64(half[0])
+        return np.float64(np.int64(_extremes64(x.view(np.int64))[1]).view(np.float64))
+    return np.float64(np.int32(_extremes32(x.view(np.int32))[1]).view(np.float32))
 
 
 @jit
@@ -300,13 +393,13 @@ def norm_neg_inf(x):
     -------
     float
     """
-    least = math.inf
-    broken = False
-    for i in range(x.size):
-        size = abs(np.float64(x[i]))
-        broken |= size != size
-        least = min(least, size)
-    return math.nan if broken else least
+    if x.size == 0:
+        return math.inf
+    if x.itemsize == 8:
+        low, top = _extremes64(x.view(np.int64))
+        return math.nan if top > _INF64 else np.float64(np.int64(low).view(np.float64))
+    least, most = _extremes32(x.view(np.int32))
+    return math.nan if most > _INF32 else np.float64(np.int32(least).view(np.float32))
 
 
 @jit
@@ -353,12 +446,11 @@ def all_finite(x):
     -------
     bool
     """
-    n = x.size
-    for start in range(0, n, BLOCK):
-        part = x[start : min(start + BLOCK, n)]
+    for start in range(0, x.size, BLOCK):
+        part = x[start : start + BLOCK]
         if x.itemsize == 8:
-            if _largest64(part.view(np.int64)) >= _INF64:
+            if _extremes64(part.view(np.int64))[1] >= _INF64:
                 return False
-        elif _largest32(part.view(np.int32)) >= _INF32:
+        elif _extremes32(part.view(np.int32))[1] >= _INF32:
             return False
     return True
