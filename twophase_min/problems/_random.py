@@ -292,7 +292,8 @@ def _log_sum_exp_grad(x: Array, *, rows: Array, shift: Array) -> Array:
 def _log_sum_exp_hess(x: Array, *, rows: Array, shift: Array) -> Array:
     p = _softmax(rows @ x + shift)
     mean = p @ rows
-    return (rows * p[:, None]).T @ rows - np.outer(mean, mean)
+    h = (rows * p[:, None]).T @ rows - np.outer(mean, mean)
+    return 0.5 * (h + h.T)
 
 
 def log_sum_exp(n: int = 10, terms: int | None = None, seed: int = 0) -> Problem:
@@ -363,7 +364,8 @@ def _logistic_grad(x: Array, *, signed: Array, l2: float) -> Array:
 def _logistic_hess(x: Array, *, signed: Array, l2: float) -> Array:
     half = np.tanh(0.5 * (signed @ x))
     weight = 0.25 * (1.0 - half * half) / signed.shape[0]
-    return (signed * weight[:, None]).T @ signed + l2 * np.eye(x.size)
+    h = (signed * weight[:, None]).T @ signed + l2 * np.eye(x.size)
+    return 0.5 * (h + h.T)
 
 
 def logistic_regression(n: int = 10, samples: int = 200, seed: int = 0, l2: float = 1e-3) -> Problem:
