@@ -8,8 +8,8 @@ and a second request for the same kind at the same point is free for everybody. 
 
 A solver solves a problem at tolerance tau when it has seen ``f <= f_best + tau * (f0 - f_best)``, ``f_best``
 being the lowest value that any solver of the pool has seen (the data-profile test of Moré and Wild, SIAM J.
-Optim. 20, 2009). Its cost is the number of evaluations until then; the performance profile (Dolan and Moré, Math.
-Program. 91, 2002) is summed up by the area under it over log2 of the cost ratio from 0 to 5.
+Optim. 20, 2009). Its cost is the number of evaluations until then; the performance profile (Dolan and Moré,
+Math. Program. 91, 2002) is summed up by the area under it over log2 of the cost ratio from 0 to 5.
 """
 
 from __future__ import annotations
