@@ -1257,3 +1257,11 @@ def _at_least(name: str, value: Any, least: int) -> int:
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {value!r}")
     return number
+
+
+if __name__ == "__main__":
+    import sys
+
+    from twophase_min._detector_cli import main
+
+    sys.exit(main())
