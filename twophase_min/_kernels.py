@@ -17,10 +17,11 @@ checked here.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from ._jit import DISABLED, jit
+from ._jit import DISABLED, jit, register
 from ._threads import pool
 
 BLOCK = 8192
@@ -28,12 +29,6 @@ BLOCK = 8192
 
 _CONTRACT = {"contract"}
 _SUM = {"contract", "reassoc"}
-
-_BITS64 = np.int64(0x7FFF_FFFF_FFFF_FFFF)
-_INF64 = np.int64(0x7FF0_0000_0000_0000)
-_BITS32 = np.int32(0x7FFF_FFFF)
-_INF32 = np.int32(0x7F80_0000)
-
 
 THREADED_FROM = 1 << 20
 """Bytes of one vector from which Adam's step is shared out over threads: waking a helper costs some 20
@@ -338,25 +333,47 @@ def difference_dots(a, b, s, out):
     return square, cross
 
 
-@jit
-def _extremes64(bits):
-    """Smallest and largest bit pattern of absolute float64 values; infinity is above all, NaN above it."""
-    low = _BITS64
-    top = np.int64(0)
-    for i in range(bits.size):
-        size = bits[i] & _BITS64
-        low = min(low, size)
-        top = max(top, size)
-    return low, top
+if DISABLED:
+
+    def _size_bits(value):
+        return abs(value).view(np.int64 if value.itemsize == 8 else np.int32)
+
+    def _from_bits(bits):
+        return bits.view(np.float64 if bits.itemsize == 8 else np.float32)
+
+else:
+    from numba import types
+    from numba.extending import intrinsic
+
+    # Not ndarray.view: reading a kernel that uses it from the disk imports a good part of Numba (40 ms).
+    @intrinsic
+    def _size_bits(context, value):
+        bits: Any = types.int64 if value == types.float64 else types.int32
+
+        def generate(context, builder, signature, arguments):
+            kind = context.get_value_type(bits)
+            sign = kind(1 << (bits.bitwidth - 1))
+            return builder.and_(builder.bitcast(arguments[0], kind), builder.not_(sign))
+
+        return bits(value), generate
+
+    @intrinsic
+    def _from_bits(context, bits):
+        value = types.float64 if bits == types.int64 else types.float32
+
+        def generate(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], context.get_value_type(value))
+
+        return value(bits), generate
 
 
 @jit
-def _extremes32(bits):
-    """Smallest and largest bit pattern of absolute float32 values."""
-    low = _BITS32
-    top = np.int32(0)
-    for i in range(bits.size):
-        size = np.int32(bits[i] & _BITS32)
+def _extremes(x):
+    """Smallest and largest bit pattern of absolute values; infinity is above all numbers, NaN above it."""
+    low = _size_bits(x.dtype.type(np.nan))
+    top = _size_bits(x.dtype.type(0.0))
+    for i in range(x.size):
+        size = _size_bits(x[i])
         low = min(low, size)
         top = max(top, size)
     return low, top
@@ -375,9 +392,7 @@ def norm_inf(x):
     -------
     float
     """
-    if x.itemsize == 8:
-        return np.float64(np.int64(_extremes64(x.view(np.int64))[1]).view(np.float64))
-    return np.float64(np.int32(_extremes32(x.view(np.int32))[1]).view(np.float32))
+    return np.float64(_from_bits(_extremes(x)[1]))
 
 
 @jit
@@ -395,11 +410,9 @@ def norm_neg_inf(x):
     """
     if x.size == 0:
         return math.inf
-    if x.itemsize == 8:
-        low, top = _extremes64(x.view(np.int64))
-        return math.nan if top > _INF64 else np.float64(np.int64(low).view(np.float64))
-    least, most = _extremes32(x.view(np.int32))
-    return math.nan if most > _INF32 else np.float64(np.int32(least).view(np.float32))
+    low, top = _extremes(x)
+    most = np.float64(_from_bits(top))
+    return most if most != most else np.float64(_from_bits(low))
 
 
 @jit
@@ -447,10 +460,13 @@ def all_finite(x):
     bool
     """
     for start in range(0, x.size, BLOCK):
-        part = x[start : start + BLOCK]
-        if x.itemsize == 8:
-            if _extremes64(part.view(np.int64))[1] >= _INF64:
-                return False
-        elif _extremes32(part.view(np.int32))[1] >= _INF32:
+        largest = norm_inf(x[start : start + BLOCK])
+        if not largest < math.inf:
             return False
     return True
+
+
+register(adam_serial, lambda kind: (*[np.zeros(1, kind)] * 4, 1, 0.0, 0.0, 0.0, 0.0))
+register(dot, lambda kind: (np.zeros(1, kind),) * 2)
+for _norm in (norm_inf, norm2, norm_neg_inf, all_finite):
+    register(_norm, lambda kind: (np.zeros(1, kind),))

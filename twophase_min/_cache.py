@@ -1,0 +1,288 @@
+"""Compiled kernels on disk: safe between processes, and fresh when what they were compiled from changes.
+
+Numba's own cache (``cache=True``) keeps an index per function beside numbered data files, and has four gaps
+that matter to a library:
+
+- Two processes that compile two signatures at once both take number 1; whichever index survives may name the
+  machine code of the other signature (see numba#4807, numba#10128). Here each signature has one file, written
+  beside its place and renamed into it, with a checksum: there is no index to disagree with and no lock to
+  wait for, and a torn or foreign file only means to compile again.
+- A change in a compiled function that another one calls goes unnoticed (numba#1833). Here a file is stamped
+  with the code of the kernel and of all it reaches: functions, constants, fields of named tuples, compile
+  options, and the versions of Python, NumPy and Numba.
+- A directory that cannot be written to is not read either, so a package installed and warmed up by root
+  compiles for everyone else. Here every candidate is read, and the first that takes the file is written; if
+  none does, the kernel lives in memory.
+- Before the first load Numba fills its registries for compiling (0.2 s). Machine code needs them only for the
+  symbols that they define, so they are filled when such a symbol is missing.
+
+The directories, in order: ``NUMBA_CACHE_DIR``; ``__pycache__`` beside the source; the user's cache directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import sys
+import types as python_types
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
+import numba
+import numpy as np
+from numba.core import compiler, sigutils
+from numba.core.caching import NullCache
+from numba.core.runtime import rtsys
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
+_FOREIGN = ("numpy", "numba", "math", "builtins", "scipy")
+
+
+class _Uncachable(Exception):
+    """Something whose value cannot be told from one process to the next."""
+
+
+def _describe_code(code: python_types.CodeType) -> Iterator[str]:
+    yield f"code {code.co_name} {code.co_code.hex()} {code.co_names} {code.co_varnames} {code.co_freevars}"
+    for constant in code.co_consts:
+        if isinstance(constant, python_types.CodeType):
+            yield from _describe_code(constant)
+        elif isinstance(constant, frozenset):
+            yield f"set {sorted(map(repr, constant))}"
+        else:
+            yield f"constant {constant!r}"
+
+
+def _all_names(code: python_types.CodeType) -> set[str]:
+    nested = (c for c in code.co_consts if isinstance(c, python_types.CodeType))
+    return set(code.co_names).union(*map(_all_names, nested))
+
+
+def _describe_value(value: Any, names: set[str], seen: set[int], strict: bool) -> Iterator[str]:
+    """Text that changes when ``value``, as compiled into a kernel, changes."""
+    if isinstance(value, _PLAIN):
+        yield f"{type(value).__name__} {value!r}"
+    elif isinstance(value, (tuple, frozenset)):
+        yield f"{type(value).__name__} {len(value)}"
+        for item in value if isinstance(value, tuple) else sorted(value, key=repr):
+            yield from _describe_value(item, names, seen, strict)
+    elif isinstance(value, np.ndarray):
+        yield f"array {value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    elif isinstance(value, type):
+        yield f"type {value.__module__}.{value.__qualname__} {getattr(value, '_fields', '')}"
+    elif isinstance(value, python_types.ModuleType):
+        yield f"module {value.__name__}"
+        if value.__name__.split(".")[0] not in _FOREIGN:
+            for name in sorted(names):
+                if name in vars(value):
+                    yield from _describe_value(vars(value)[name], set(), seen, strict=False)
+    elif isinstance(getattr(value, "py_func", value), python_types.FunctionType):
+        yield from _describe_function(value, seen)
+    elif hasattr(value, "_defn"):  # a Numba intrinsic
+        yield from _describe_function(value._defn, seen)
+    elif callable(value) and getattr(value, "__module__", None):
+        yield f"callable {value.__module__}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    elif strict:
+        raise _Uncachable(repr(value))
+
+
+def _describe_function(function: Any, seen: set[int]) -> Iterator[str]:
+    """Text that changes when a function, compiled or plain, or anything it reaches by name changes."""
+    plain = getattr(function, "py_func", function)
+    yield f"function {plain.__module__}.{plain.__qualname__}"
+    if id(plain) in seen or plain.__module__.split(".")[0] in _FOREIGN:
+        return
+    seen.add(id(plain))
+    options = getattr(function, "targetoptions", {})
+    for key, value in sorted(options.items()):
+        yield f"option {key} {sorted(value) if isinstance(value, (set, frozenset)) else value!r}"
+    yield from _describe_code(plain.__code__)
+    for default in plain.__defaults__ or ():
+        yield from _describe_value(default, set(), seen, strict=True)
+    names = _all_names(plain.__code__)
+    for name in sorted(names):
+        if name in plain.__globals__:
+            yield f"name {name}"
+            yield from _describe_value(plain.__globals__[name], names, seen, strict=False)
+    for cell in plain.__closure__ or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            raise _Uncachable("a closure variable without a value") from None
+        yield from _describe_value(content, names, seen, strict=True)
+
+
+def _describe_type(kind: Any) -> str:
+    """Text for a Numba type, with the field names that its own text leaves out for named tuples."""
+    text = f"{kind!r} {kind}"
+    if " at 0x" in text:  # a function as an argument: its address differs in every process
+        raise _Uncachable(text)
+    if hasattr(kind, "fields"):
+        text += f" {kind.fields}"
+    for part in getattr(kind, "types", None) or ():
+        text += " " + _describe_type(part)
+    return text
+
+
+def stamp(function: Any) -> bytes:
+    """Hash of a kernel, of everything it reaches, and of the versions it was compiled with.
+
+    Parameters
+    ----------
+    function : callable
+        Kernel, compiled or plain.
+
+    Returns
+    -------
+    bytes
+        32 bytes.
+
+    Raises
+    ------
+    _Uncachable
+        If it closes over an object whose value has no text.
+    """
+    digest = hashlib.sha256(f"{sys.version_info[:3]} {np.__version__} {numba.__version__}".encode())
+    for text in _describe_function(function, set()):
+        digest.update(text.encode() + b"\0")
+    return digest.digest()
+
+
+def directories(source: str) -> list[str]:
+    """Where the compiled kernels of a source file may be kept, in the order of preference.
+
+    Parameters
+    ----------
+    source : str
+        Path of the source file.
+
+    Returns
+    -------
+    list of str
+    """
+    folder = os.path.dirname(os.path.abspath(source))
+    unique = f"{os.path.basename(folder)}_{hashlib.sha256(folder.encode()).hexdigest()[:16]}"
+    chosen = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    found = [os.path.join(chosen, unique)] if chosen else []
+    if os.path.exists(source):  # not inside a zip archive
+        found.append(os.path.join(folder, "__pycache__"))
+    user = AppDirs(appname="numba", appauthor=False).user_cache_dir
+    return [*found, os.path.join(user, unique)]
+
+
+def _externals(library: Any) -> list[str]:
+    """Symbols that a compiled library takes from outside; Numba's runtime has its own ``NRT_`` ones ready."""
+    module = library._final_module
+    names = [item.name for item in (*module.functions, *module.global_variables) if item.is_declaration]
+    return [name for name in names if not name.startswith(("llvm.", "NRT_"))]
+
+
+class DiskCache(NullCache):
+    """Numba's cache interface for one kernel: one file per signature.
+
+    Parameters
+    ----------
+    dispatcher : numba dispatcher
+        The kernel. Its code is looked at when it is first needed, when all it refers to has been defined.
+    """
+
+    def __init__(self, dispatcher: Any):
+        self._dispatcher = dispatcher
+        self._function = dispatcher.py_func
+        self._directories = directories(self._function.__code__.co_filename)
+        self._stamp: bytes | None = None
+        self._enabled = True
+
+    @property
+    def cache_path(self) -> str:
+        """The preferred directory."""
+        return self._directories[0]
+
+    def enable(self) -> None:
+        """Use the files."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Leave the files alone."""
+        self._enabled = False
+
+    def _entry(self, signature: Any, target: Any) -> tuple[str, bytes] | None:
+        """File name and stamp for a signature, or None if it cannot be kept."""
+        try:
+            if self._stamp is None:
+                self._stamp = stamp(self._dispatcher)
+            arguments, _ = sigutils.normalize_signature(signature)
+            text = " ".join(map(_describe_type, arguments))
+        except _Uncachable:
+            return None
+        text += f" {target.codegen().magic_tuple()}"
+        key = hashlib.sha256(text.encode()).hexdigest()
+        name = f"{self._function.__module__.rpartition('.')[2]}.{self._function.__qualname__}"
+        name = name.replace("<", "").replace(">", "")
+        version = f"py{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
+        return f"{name}-{key[:16]}.{version}.nbc", hashlib.sha256(self._stamp + text.encode()).digest()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compile result of a signature, or None."""
+        entry = self._entry(sig, target_context) if self._enabled else None
+        if entry is None:
+            return None
+        name, wanted = entry
+        for directory in self._directories:
+            try:
+                with open(os.path.join(directory, name), "rb") as file:
+                    content = file.read()
+            except OSError:
+                continue
+            body = content[64:]
+            if content[:32] == wanted and content[32:64] == hashlib.sha256(body).digest():
+                externals, reduced = pickle.loads(body)
+                rtsys.initialize(target_context)
+                if not all(map(llvm.address_of_symbol, externals)):
+                    target_context.refresh()
+                return compiler.CompileResult._rebuild(target_context, *reduced)
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the compile result of a signature, if it can be kept and any directory takes it."""
+        entry = self._entry(sig, data.target_context) if self._enabled else None
+        if entry is None or data.lifted or data.library.has_dynamic_globals:
+            return
+        name, wanted = entry
+        body = dumps((_externals(data.library), data._reduce()))
+        content = wanted + hashlib.sha256(body).digest() + body
+        for directory in self._directories:
+            place = os.path.join(directory, name)
+            draft = f"{place}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+            try:
+                os.makedirs(directory, exist_ok=True)
+                with open(draft, "wb") as file:
+                    file.write(content)
+                os.replace(draft, place)
+                return
+            except OSError:  # read-only, full, or (Windows) open in another process
+                with contextlib.suppress(OSError):
+                    os.unlink(draft)
+
+
+def attach(dispatcher: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a dispatcher made without ``cache=True`` its files on disk.
+
+    Parameters
+    ----------
+    dispatcher : numba dispatcher
+        From ``numba.njit``.
+
+    Returns
+    -------
+    numba dispatcher
+        The same.
+    """
+    dispatcher._cache = DiskCache(dispatcher)  # type: ignore[attr-defined]
+    return dispatcher
