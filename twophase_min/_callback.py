@@ -1,0 +1,89 @@
+"""What the caller sees while a run goes on: the callback in SciPy's two forms, and the progress bar."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+
+
+def wrap_callback(callback: Callable[..., Any] | None) -> Callable[[OptimizeResult], bool] | None:
+    """Turn either form of SciPy callback into one function that answers whether to stop.
+
+    Parameters
+    ----------
+    callback : callable or None
+        ``callback(intermediate_result=OptimizeResult)`` if its only parameter bears that name, else
+        ``callback(xk)`` with a copy of the iterate.
+
+    Returns
+    -------
+    callable or None
+        Takes an OptimizeResult whose ``x`` is a fresh copy; true if the callback raised StopIteration or
+        returned True.
+
+    Raises
+    ------
+    TypeError
+        If ``callback`` is not callable.
+    """
+    if callback is None:
+        return None
+    if not callable(callback):
+        raise TypeError(f"callback must be callable, got {type(callback).__name__}.")
+    try:
+        by_result = set(inspect.signature(callback).parameters) == {"intermediate_result"}
+    except (TypeError, ValueError):  # builtins without a signature take the iterate
+        by_result = False
+
+    def call(intermediate: OptimizeResult) -> bool:
+        try:
+            if by_result:
+                answer = callback(intermediate_result=intermediate)
+            else:
+                answer = callback(intermediate.x)
+        except StopIteration:
+            return True
+        return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+    return call
+
+
+class Progress:
+    """A progress bar over iterations, by tqdm.
+
+    Parameters
+    ----------
+    total : int or None
+        Iterations that the bar reaches at its end; None shows a counter.
+
+    Raises
+    ------
+    ImportError
+        If tqdm is missing; the message names the extra.
+    """
+
+    def __init__(self, total: int | None):
+        try:
+            from tqdm import tqdm
+        except ImportError as error:
+            raise ImportError(
+                "options={'progress': True} needs tqdm: pip install 'twophase_min[progress]'."
+            ) from error
+        self._bar = tqdm(total=total, unit="it", dynamic_ncols=True)
+
+    def update(self, phase: str, fun: float, grad_norm: float) -> None:
+        """Advance by one iteration."""
+        self._bar.set_postfix_str(f"{phase}  f={fun:.6g}  |g|={grad_norm:.3g}", refresh=False)
+        self._bar.update()
+
+    def announce(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._bar.write(text)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.close()

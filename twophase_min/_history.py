@@ -1,0 +1,114 @@
+"""What happened in a run: one row per iteration, the phases, the swaps; saved and loaded without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLUMNS = ("iteration", "nfev", "njev", "cost", "time", "fun", "grad_norm", "step")
+"""Numeric columns; ``phase`` is the one of text."""
+
+
+class History:
+    """The record of a run.
+
+    Every column is an array over iterations, iteration 0 being x0, by attribute or by key:
+
+    iteration
+        Number of the iteration.
+    nfev, njev, cost
+        Values, gradients, and their sum, up to then; in evaluations of the whole objective.
+    time
+        Seconds since the start.
+    fun, grad_norm
+        Objective and Euclidean norm of its gradient.
+    step
+        Euclidean length of the step to this iterate, 0 for x0.
+    phase
+        Name of the phase which made it ('start' for x0).
+
+    Attributes
+    ----------
+    swaps : list of dict
+        One per handover between phases: iteration, evaluations, loss, norm, peak, to, reason.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[float, ...]] = []
+        self._phases: list[str] = []
+        self.swaps: list[dict[str, Any]] = []
+
+    def append(self, phase: str, row: tuple[float, ...]) -> None:
+        """Add an iteration: its phase and the values in the order of `COLUMNS`."""
+        self._rows.append(row)
+        self._phases.append(phase)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name == "phase":
+            return np.array(self._phases, dtype=str)
+        if name not in COLUMNS:
+            raise KeyError(name)
+        column = COLUMNS.index(name)
+        return np.array([row[column] for row in self._rows], dtype=int if name == "iteration" else float)
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        if name == "phase" or name in COLUMNS:
+            return self[name]
+        raise AttributeError(f"History has no column {name!r}; it has {', '.join((*COLUMNS, 'phase'))}.")
+
+    def keys(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return (*COLUMNS, "phase")
+
+    @property
+    def phases(self) -> list[dict[str, Any]]:
+        """The run as stretches of one phase: name, first and last iteration, evaluations, loss reached."""
+        stretches: list[dict[str, Any]] = []
+        index = {name: i for i, name in enumerate(COLUMNS)}
+        for phase, row in zip(self._phases, self._rows, strict=True):
+            if phase == "start":
+                continue
+            if not stretches or stretches[-1]["name"] != phase:
+                stretches.append({"name": phase, "first": int(row[index["iteration"]])})
+            stretches[-1] |= {
+                "last": int(row[index["iteration"]]),
+                "evaluations": row[index["cost"]],
+                "fun": row[index["fun"]],
+            }
+        return stretches
+
+    def to_dict(self) -> dict[str, Any]:
+        """Columns as arrays, and the swaps."""
+        return {name: self[name] for name in self.keys()} | {"swaps": [dict(swap) for swap in self.swaps]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> History:
+        """Rebuild from `to_dict`."""
+        history = cls()
+        columns = [np.asarray(data[name]).tolist() for name in COLUMNS]
+        history._rows = list(zip(*columns, strict=True))
+        history._phases = [str(name) for name in np.asarray(data["phase"]).tolist()]
+        history.swaps = [dict(swap) for swap in data.get("swaps", [])]
+        return history
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file (no pickle)."""
+        arrays = self.to_dict()
+        arrays["swaps"] = np.array(json.dumps(arrays["swaps"]))
+        np.savez(path, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> History:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            return cls.from_dict({**data, "swaps": json.loads(str(data["swaps"]))})
+
+    def __repr__(self) -> str:
+        return f"History({len(self)} rows, phases {[p['name'] for p in self.phases]})"

@@ -1,0 +1,399 @@
+"""The user's function, called by nobody else: copies, true counters, memo, limits, the best point.
+
+Invariants
+----------
+* The user never sees an array that the package keeps, nor the other way round.
+* ``nfev`` and ``njev`` are the calls that were made, also by autograd, differences and failed calls.
+* The same point is not evaluated twice while it is the last or the best one.
+* ``best`` is the evaluated point of least finite value (or the one that reached minus infinity).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twophase_min import _gradient
+from twophase_min._status import Status, Stop
+
+Array = NDArray[np.floating]
+
+
+class Point(NamedTuple):
+    """An evaluated point; ``g`` is None while only the value is known."""
+
+    x: Array
+    f: float
+    g: Array | None
+
+
+def as_scalar(value: Any) -> float:
+    """Float of a scalar or size-1 array; None where that fails is an error, not NaN."""
+    if isinstance(value, float):  # the common case, and np.float64
+        return float(value)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind == "c":
+            raise TypeError("The objective returned a complex number; minimise its real part or its modulus.")
+        if array.size == 1:
+            return float(array.reshape(()).item())
+    except ValueError:
+        pass
+    raise ValueError(
+        "The user-provided objective function must return a scalar value."
+        + (" It returned a pair: pass jac=True." if isinstance(value, tuple) and len(value) == 2 else "")
+    )
+
+
+class Objective:
+    """A scalar function of a flat vector with its gradient.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)``, or an object with ``value_and_gradient(x)`` (`FiniteSum`, an MLP objective).
+    jac : callable, True, 'autograd', '2-point', '3-point', 'cs' or None
+        Where the gradient comes from; resolved by `start`.
+    args : tuple
+        Further arguments of fun and jac.
+    n : int
+        Number of variables.
+    dtype : numpy.dtype
+        float64 or float32; what the user's function is handed.
+    maxfun : float, optional
+        Calls of fun at most.
+    maxtime : float, optional
+        Seconds from construction at most.
+    f_target : float, optional
+        A value at or below this ends the run.
+    abs_step, rel_step, workers
+        Finite-difference settings.
+    seed : int
+        Of the directional check.
+    """
+
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        jac: Any,
+        args: tuple[Any, ...],
+        n: int,
+        dtype: np.dtype[Any],
+        *,
+        maxfun: float | None = None,
+        maxtime: float | None = None,
+        f_target: float | None = None,
+        abs_step: Any = None,
+        rel_step: Any = None,
+        workers: Any = None,
+        seed: int = 0,
+    ):
+        self.fun, self.args, self.n, self.dtype = fun, args, n, np.dtype(dtype)
+        self._jac = jac
+        self.maxfun = np.inf if maxfun is None else maxfun
+        self.f_target = -np.inf if f_target is None else f_target
+        self.began = time.perf_counter()
+        self.deadline = np.inf if maxtime is None else self.began + maxtime
+        self._steps = {"rel_step": rel_step, "abs_step": abs_step}
+        self._map, self._release = _gradient.mapper(workers)
+        self._seed = seed
+        self.finite_sum = fun if hasattr(fun, "batch_value_and_gradient") else None
+        # Samples per whole evaluation: counters are integers of samples, exact however often they are added.
+        self._unit = int(self.finite_sum.n_samples) if self.finite_sum is not None else 1
+        self._f_samples = self._g_samples = 0
+        self.nhev = 0
+        self.kind = ""
+        self.reason = ""
+        self.error: BaseException | None = None
+        self.last: Point | None = None
+        self.best: Point | None = None
+        self.worst_seen_finite = False
+        self._autograd: Callable[[Array], tuple[Any, Array]] | None = None
+
+    # ---- counters -----------------------------------------------------------------------------------------
+
+    @property
+    def nfev(self) -> float:
+        """Values computed: an int, or a fraction where mini-batches left one."""
+        whole, rest = divmod(self._f_samples, self._unit)
+        return whole if rest == 0 else self._f_samples / self._unit
+
+    @property
+    def njev(self) -> float:
+        """Gradients computed: an int, or a fraction where mini-batches left one."""
+        whole, rest = divmod(self._g_samples, self._unit)
+        return whole if rest == 0 else self._g_samples / self._unit
+
+    @property
+    def cost(self) -> float:
+        """Values plus gradients, in evaluations of the whole objective."""
+        return (self._f_samples + self._g_samples) / self._unit
+
+    @property
+    def fused(self) -> bool:
+        """Whether one call gives value and gradient, so that a value alone saves nothing."""
+        return self.kind in ("fused", "autograd")
+
+    @property
+    def description(self) -> str:
+        """Where the gradient comes from, and why, for the result."""
+        return f"{self.kind} ({self.reason})" if self.reason else self.kind
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since construction."""
+        return time.perf_counter() - self.began
+
+    def state(self) -> dict[str, Any]:
+        """Counters and memo, for resuming."""
+        return {"f_samples": self._f_samples, "g_samples": self._g_samples, "nhev": self.nhev}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over the counters of an earlier run."""
+        self._f_samples, self._g_samples = int(state["f_samples"]), int(state["g_samples"])
+        self.nhev = int(state["nhev"])
+
+    def close(self) -> None:
+        """Release the workers, if this object started any."""
+        self._release()
+
+    # ---- the user's calls ---------------------------------------------------------------------------------
+
+    def _admit(self, calls: int) -> None:
+        """Stop before, not after, a limit would be passed."""
+        if self._f_samples + (calls - 1) * self._unit >= self.maxfun * self._unit:
+            raise Stop(Status.MAXFUN)
+        if time.perf_counter() >= self.deadline:
+            raise Stop(Status.MAXTIME)
+
+    def _guarded(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the user and remember an exception as theirs."""
+        try:
+            return call(*arguments)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _copy(self, x: Array) -> Array:
+        return np.array(x, dtype=self.dtype)
+
+    def _value(self, x: Array) -> float:
+        self._admit(1)
+        self._f_samples += self._unit
+        return as_scalar(self._guarded(self.fun, self._copy(x), *self.args))
+
+    def _pair(self, x: Array) -> tuple[float, Array]:
+        """Value and gradient from one call."""
+        self._admit(1)
+        self._f_samples += self._unit
+        self._g_samples += self._unit
+        if self._autograd is not None:
+            value, gradient = self._guarded(self._autograd, self._copy(x))
+        else:
+            call = getattr(self.fun, "value_and_gradient", self.fun)
+            pair = self._guarded(call, self._copy(x), *self.args)
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise TypeError(
+                    "jac=True says that fun returns (value, gradient), but it returned "
+                    f"{type(pair).__name__}; return both, or pass the gradient as jac=<callable>."
+                )
+            value, gradient = pair
+        return as_scalar(value), self._checked(gradient)
+
+    def _checked(self, gradient: Any) -> Array:
+        g = np.asarray(gradient)
+        if g.dtype.kind not in "fiub":
+            if g.dtype.kind == "c":
+                raise TypeError("The gradient is complex; return the real gradient of a real objective.")
+            g = g.astype(float)
+        if g.size != self.n or max(g.shape, default=1) != self.n:
+            raise ValueError(
+                f"The gradient has shape {g.shape}, expected ({self.n},): return one partial derivative per "
+                "variable."
+            )
+        return np.array(g, dtype=self.dtype).reshape(self.n)
+
+    def _gradient(self, x: Array, f: float) -> Array:
+        """Gradient alone, where the value is known."""
+        if self.kind == "callable":
+            if time.perf_counter() >= self.deadline:
+                raise Stop(Status.MAXTIME)
+            self._g_samples += self._unit
+            return self._checked(self._guarded(self._jac, self._copy(x), *self.args))
+        if self.fused:
+            return self._pair(x)[1]
+        self._g_samples += self._unit
+        calls = _gradient.difference_calls(self.n, self.kind)
+        self._admit(calls)
+        g = _gradient.finite_difference_gradient(self._values, np.array(x), f, self.kind, **self._steps)
+        return g.astype(self.dtype, copy=False)
+
+    def _values(self, points: Iterable[Array]) -> list[Any]:
+        """Values at many points for differences, spread over the workers; complex ones stay complex."""
+        if self._map is map:
+            results = []
+            for point in points:
+                self._f_samples += self._unit
+                results.append(self._guarded(self.fun, point, *self.args))
+        else:
+            points = list(points)
+            self._f_samples += self._unit * len(points)
+            results = list(self._guarded(self._map, _Bound(self.fun, self.args), points))
+        if self.kind == "cs":
+            return [complex(np.asarray(value).reshape(()).item()) for value in results]
+        return [as_scalar(value) for value in results]
+
+    # ---- evaluations --------------------------------------------------------------------------------------
+
+    def _known(self, x: Array) -> Point | None:
+        for point in (self.last, self.best):
+            if point is not None and np.array_equal(point.x, x):
+                return point
+        return None
+
+    def _remember(self, x: Array, f: float, g: Array | None) -> None:
+        point = Point(self._copy(x), f, g)
+        self.last = point
+        best = self.best
+        if best is None or f < best.f or (f == best.f and best.g is None and np.array_equal(best.x, x)):
+            self.best = point
+        elif best.f != best.f and f == f:  # anything beats NaN
+            self.best = point
+        if f <= self.f_target and f != -np.inf:
+            raise Stop(Status.TARGET)
+        if f == -np.inf:
+            raise Stop(Status.UNBOUNDED)
+
+    def value(self, x: Array) -> float:
+        """Value at x, shape (n,); for a fused objective the gradient is remembered along with it."""
+        known = self._known(x)
+        if known is not None:
+            return known.f
+        if self.fused:
+            return self.value_and_gradient(x)[0]
+        f = self._value(x)
+        self._remember(x, f, None)
+        return f
+
+    def gradient(self, x: Array) -> Array:
+        """Gradient at x, shape (n,), a fresh array; costs a value too where none is known."""
+        return self.value_and_gradient(x)[1]
+
+    def value_and_gradient(self, x: Array) -> tuple[float, Array]:
+        """Value and gradient at x, the gradient a fresh array."""
+        known = self._known(x)
+        if known is not None and known.g is not None:
+            return known.f, known.g.copy()
+        if known is None and self.fused:
+            f, g = self._pair(x)
+        elif known is None:
+            f = self._value(x)
+            if f == -np.inf:  # no gradient is needed to stop there
+                self._remember(x, f, None)
+            g = self._gradient(x, f)
+        else:
+            f = known.f
+            g = self._gradient(x, f)
+        self._remember(x, f, g)
+        return f, g.copy()
+
+    def batch(self, x: Array, indices: NDArray[np.intp]) -> tuple[float, Array]:
+        """Value and gradient of a mini-batch of the finite sum; counts its share, is never the best point."""
+        assert self.finite_sum is not None
+        if self._f_samples >= self.maxfun * self._unit:
+            raise Stop(Status.MAXFUN)
+        if time.perf_counter() >= self.deadline:
+            raise Stop(Status.MAXTIME)
+        self._f_samples += len(indices)
+        self._g_samples += len(indices)
+        value, g = self._guarded(self.finite_sum.batch_value_and_gradient, self._copy(x), indices)
+        return as_scalar(value), self._checked(g)
+
+    # ---- resolving the gradient ---------------------------------------------------------------------------
+
+    def start(self, x0: Array) -> tuple[float, Array]:
+        """Resolve where the gradient comes from, and evaluate at x0.
+
+        Raises
+        ------
+        TypeError
+            For ``jac='autograd'`` with a function that autograd cannot trace, with the cause and the remedy.
+        ValueError
+            For a ``jac`` of no known form, or wrong shapes.
+        """
+        jac = self._jac
+        if callable(jac) and jac is not True:
+            self.kind = "callable"
+        elif jac is True:
+            self.kind = "fused"
+        elif jac is None and hasattr(self.fun, "value_and_gradient"):
+            self.kind, self.reason = "fused", "fun.value_and_gradient"
+        elif jac == "autograd":
+            self.kind = "autograd"
+            self._autograd = _gradient.autograd_value_and_gradient(self._traced)
+            try:
+                return self.value_and_gradient(x0)
+            except (Stop, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                self.error = None
+                raise TypeError(
+                    f"autograd cannot trace the objective ({type(error).__name__}: {error}); {_gradient.REMEDY}."
+                ) from error
+        elif jac in _gradient.FINITE_DIFFERENCES:
+            self.kind = str(jac)
+        elif jac is None or jac is False:
+            return self._choose(x0)
+        else:
+            raise ValueError(
+                f"jac is {jac!r}; it must be a callable, True, 'autograd', '2-point', '3-point', 'cs' or None."
+            )
+        return self.value_and_gradient(x0)
+
+    def _traced(self, x: Any) -> Any:
+        return self.fun(x, *self.args)
+
+    def _choose(self, x0: Array) -> tuple[float, Array]:
+        """``jac=None``: autograd if it traces and its slope is right at x0, else forward differences."""
+        why = ""
+        try:
+            import autograd  # noqa: F401
+        except ImportError:
+            why = "autograd is not installed"
+        if not why:
+            self.kind = "autograd"
+            self._autograd = _gradient.autograd_value_and_gradient(self._traced)
+            try:
+                f, g = self._pair(x0)
+            except (Stop, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                self.error = None
+                cause = str(error).partition("\n")[0]
+                why = f"autograd cannot trace fun: {type(error).__name__}: {cause[:120]}"
+            else:
+                self.kind, autograd = "2-point", self._autograd
+                self._autograd = None
+                ok, clause = _gradient.agrees(self._value, x0, f, g, self._seed)
+                if ok:
+                    self.kind, self._autograd = "autograd", autograd
+                    self._remember(x0, f, g)
+                    return f, g.copy()
+                why = f"autograd's gradient is wrong at x0: {clause}"
+        self.kind, self._autograd = "2-point", None
+        self.reason = f"finite differences, because {why}"
+        return self.value_and_gradient(x0)
+
+
+class _Bound:
+    """``fun`` with its arguments, picklable when both are."""
+
+    def __init__(self, fun: Callable[..., Any], args: tuple[Any, ...]):
+        self.fun, self.args = fun, args
+
+    def __call__(self, x: Array) -> Any:
+        return self.fun(x, *self.args)

@@ -1,0 +1,189 @@
+"""The options of a run: one frozen record with a documented range, unit and default per field."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeWarning
+
+SCIPY_CONVEX_METHODS = ("CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov")
+"""SciPy methods that can serve as the convex phase; all are unconstrained gradient methods."""
+
+OWN_CONVEX_METHOD = "memory-cg"
+"""The package's own limited-memory conjugate gradients (`phases.cg`)."""
+
+
+@dataclass(frozen=True)
+class TwoPhaseOptions:
+    """Options of ``method='twophase'``.
+
+    Units: "x" means the unit of the variables, "f" that of the objective, "1" a pure number.
+
+    Parameters
+    ----------
+    maxiter : int, optional
+        Iterations over all phases, [-inf, inf); 0 or less returns x0. Default ``max(1000, 200 n)``.
+    maxfun : int, optional
+        Calls of the objective, finite differences included; default no limit.
+    maxtime : float, optional
+        Seconds of wall clock, > 0; default no limit.
+    f_target : float, optional
+        Stop successfully once the objective is at most this. Unit f; default none.
+    gtol : float, default 1e-5
+        Converged once the norm of the gradient is at most this, >= 0. Unit f/x.
+    gtol_rel : float, default 0
+        Also converged once the norm is at most this fraction of the norm at x0, [0, 1). Unit 1.
+    norm : float, default inf
+        Order of that norm, as in ``numpy.linalg.norm``.
+    c1, c2 : float, default 1e-4 and 0.4
+        Armijo and curvature parameters of the Wolfe search, 0 < c1 < c2 < 1. Unit 1.
+    disp : bool, default False
+        Print a summary on success, warn on failure.
+    return_all : bool, default False
+        Keep every iterate in ``result.allvecs``.
+    progress : bool, default False
+        Show a progress bar (needs the extra ``progress``).
+    learning_rate : float, optional
+        Adam's step, > 0, unit x. Given: Adam exactly as published. Default: found by a probe at x0.
+    beta1, beta2 : float, default 0.9 and 0.999
+        Adam's decay rates, [0, 1). Unit 1.
+    epsilon : float, optional
+        Adam's guard against division by zero, > 0, unit f/x. Default 1e-8 with a given learning rate,
+        else 1e-8 times the largest gradient entry at x0, which makes it free of units.
+    swap : str, int, callable or detector, default 'norm-peak'
+        When to hand over to the convex phase; see `twophase_min.detector`.
+    swap_factor : float, default 0.9
+        The paper's factor, (0, 1]: swap when the norm falls to this fraction of its peak. Unit 1.
+    swap_patience : int, default 1
+        Consecutive observations that must agree, >= 1.
+    swap_smoothing : float, default 0
+        Exponential smoothing of the observed norm, [0, 1). Unit 1.
+    convex_method : str or callable, default 'CG'
+        A SciPy method of `SCIPY_CONVEX_METHODS`, 'memory-cg', or a callable with SciPy's protocol.
+    convex_options : mapping, optional
+        Options handed to the convex method over the defaults.
+    precondition : {'auto', 'adam', None}, default 'auto'
+        Whether the convex phase works in variables scaled by what is known of the curvature.
+    guard : bool, default True
+        Whether the convex phase must earn its place against Adam.
+    max_swaps : int, default 20
+        Handovers to the convex phase at most, >= 0.
+    engine : {'auto', 'numba', 'python'}, default 'auto'
+        Which loop runs the kernels.
+    resume : mapping, optional
+        ``state`` of an earlier result, to go on from.
+    seed : int, default 0
+        Seed of everything random (the directional gradient check, mini-batch order comes from FiniteSum).
+    on_error : {'raise', 'return'}, default 'raise'
+        What to do when the objective raises: propagate, or return the best point so far.
+    eps : float or array_like, optional
+        Absolute finite-difference step, as in SciPy. Unit x.
+    finite_diff_rel_step : float or array_like, optional
+        Relative finite-difference step, as in SciPy. Unit 1.
+    workers : int or map-like callable, optional
+        How finite differences are spread, as in SciPy.
+
+    Raises
+    ------
+    ValueError
+        If a value is outside its range; the message names field, value and range.
+    """
+
+    maxiter: float | None = None
+    maxfun: float | None = None
+    maxtime: float | None = None
+    f_target: float | None = None
+    gtol: float = 1e-5
+    gtol_rel: float = 0.0
+    norm: float = np.inf
+    c1: float = 1e-4
+    c2: float = 0.4
+    disp: bool = False
+    return_all: bool = False
+    progress: bool = False
+    learning_rate: float | None = None
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float | None = None
+    swap: Any = "norm-peak"
+    swap_factor: float = 0.9
+    swap_patience: int = 1
+    swap_smoothing: float = 0.0
+    convex_method: str | Callable[..., Any] = "CG"
+    convex_options: Mapping[str, Any] | None = None
+    precondition: str | None = "auto"
+    guard: bool = True
+    max_swaps: int = 20
+    engine: str = "auto"
+    resume: Any = None
+    seed: int = 0
+    on_error: str = "raise"
+    eps: Any = None
+    finite_diff_rel_step: Any = None
+    workers: Any = None
+
+    def __post_init__(self) -> None:
+        """Check every range; state the remedy."""
+        self._check("gtol", self.gtol >= 0, "a number >= 0")
+        self._check("gtol_rel", 0 <= self.gtol_rel < 1, "a number in [0, 1)")
+        if not 0 < self.c1 < self.c2 < 1:
+            raise ValueError(
+                f"'c1' and 'c2' do not satisfy '0 < c1 < c2 < 1'; got c1={self.c1}, c2={self.c2}."
+            )
+        for name in ("beta1", "beta2", "swap_smoothing"):
+            self._check(name, 0 <= getattr(self, name) < 1, "a number in [0, 1)")
+        for name in ("learning_rate", "epsilon", "maxtime"):
+            value = getattr(self, name)
+            self._check(name, value is None or (value > 0 and not math.isnan(value)), "None or a number > 0")
+        for name in ("maxiter", "maxfun", "f_target"):
+            value = getattr(self, name)
+            self._check(name, value is None or not math.isnan(value), "None or a number")
+        self._check("swap_factor", 0 < self.swap_factor <= 1, "a number in (0, 1]")
+        self._check("swap_patience", self.swap_patience >= 1, "an integer >= 1")
+        self._check("max_swaps", self.max_swaps >= 0, "an integer >= 0")
+        self._check("precondition", self.precondition in (None, "adam", "auto"), "None, 'adam' or 'auto'")
+        self._check("engine", self.engine in ("auto", "numba", "python"), "'auto', 'numba' or 'python'")
+        self._check("on_error", self.on_error in ("raise", "return"), "'raise' or 'return'")
+        known = (*SCIPY_CONVEX_METHODS, OWN_CONVEX_METHOD)
+        if not callable(self.convex_method):
+            match = {name.lower(): name for name in known}.get(str(self.convex_method).lower())
+            self._check("convex_method", match is not None, f"a callable or one of {', '.join(known)}")
+            object.__setattr__(self, "convex_method", match)
+
+    def _check(self, name: str, ok: bool, wanted: str) -> None:
+        if not ok:
+            raise ValueError(f"option {name!r} is {getattr(self, name)!r}; it must be {wanted}.")
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any] | None, tol: float | None = None) -> TwoPhaseOptions:
+        """Build from SciPy-style options without changing them.
+
+        Parameters
+        ----------
+        options : mapping or None
+            Option names and values; a name that is not a field warns and is otherwise ignored.
+            ``maxfev`` is taken as another spelling of ``maxfun``, and ``tol`` as one of ``gtol``.
+        tol : float, optional
+            ``minimize``'s tol; sets gtol unless options name it (``options['tol']`` wins too).
+
+        Warns
+        -----
+        OptimizeWarning
+            "Unknown solver options: ..." for names that are not fields.
+        """
+        given = dict(options or {})
+        tol = given.pop("tol", tol)
+        if tol is not None:
+            given.setdefault("gtol", tol)
+        if "maxfev" in given:
+            given.setdefault("maxfun", given.pop("maxfev"))
+        names = {field.name for field in fields(cls)}
+        unknown = [str(name) for name in given if name not in names]
+        if unknown:
+            warnings.warn(f"Unknown solver options: {', '.join(unknown)}", OptimizeWarning, stacklevel=4)
+        return cls(**{name: value for name, value in given.items() if name in names})

@@ -1,0 +1,148 @@
+"""A SciPy method as the convex phase: conjugate gradients by default, any gradient method by name.
+
+SciPy's methods call the objective themselves. They are turned around by what they are handed: an objective
+that raises the driver's `Stop` when a limit is met, and a callback by which the driver sees every iterate.
+Their own tolerances are switched off, since the driver decides when a run has converged.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize as scipy_minimize
+
+Array = NDArray[np.floating]
+
+PATIENT: dict[str, dict[str, Any]] = {
+    "CG": {"gtol": 0.0},
+    "BFGS": {"gtol": 0.0, "xrtol": 0.0},
+    "L-BFGS-B": {"gtol": 0.0, "ftol": 0.0, "maxcor": 20, "maxls": 40, "maxfun": 2**31 - 1},
+    "Newton-CG": {"xtol": 1e-300},
+    "trust-ncg": {"gtol": 0.0},
+    "trust-krylov": {"gtol": 0.0},
+}
+"""Options that leave stopping to the driver."""
+
+WOLFE = ("CG", "BFGS", "Newton-CG")
+"""Methods that take c1 and c2."""
+CURVED = ("Newton-CG", "trust-ncg", "trust-krylov")
+"""Methods that take Hessian-vector products."""
+
+
+class Evaluations(Protocol):
+    """What this phase needs of the objective."""
+
+    def value(self, x: Array) -> float: ...  # noqa: D102
+    def gradient(self, x: Array) -> Array: ...  # noqa: D102
+
+
+class Scaling:
+    """Change of variables x = origin + d * z, elementwise; z starts at 0.
+
+    Parameters
+    ----------
+    origin : ndarray, shape (n,)
+        The point where the phase starts.
+    d : ndarray, shape (n,), or float
+        Positive scale per variable, units of x; z is then free of units.
+    """
+
+    def __init__(self, origin: Array, d: Array | float = 1.0):
+        self.origin, self.d = origin, d
+
+    def to_x(self, z: Array) -> Array:
+        """Point of z; exactly the origin at z = 0."""
+        return self.origin + self.d * z
+
+    def pull(self, g: Array) -> Array:
+        """Gradient with respect to z."""
+        return self.d * g
+
+
+def run(
+    method: str | Callable[..., Any],
+    objective: Evaluations,
+    scaling: Scaling,
+    on_iterate: Callable[[Array], None],
+    *,
+    c1: float,
+    c2: float,
+    options: Mapping[str, Any] | None = None,
+    hessp: Callable[[Array, Array], Array] | None = None,
+) -> str:
+    """Run a SciPy method from ``scaling.origin`` until it gives up by itself or the driver stops it.
+
+    Parameters
+    ----------
+    method : str or callable
+        SciPy's name of the method, or a callable with SciPy's protocol.
+    objective : Evaluations
+        Value and gradient; both may raise the driver's stop.
+    scaling : Scaling
+        The variables in which the method works.
+    on_iterate : callable
+        Told every new iterate in x; may raise the driver's stop.
+    c1, c2 : float
+        Wolfe parameters, for the methods that take them.
+    options : mapping, optional
+        Further options of the method, which win over ours.
+    hessp : callable, optional
+        ``hessp(x, p)`` for the methods of `CURVED`.
+
+    Returns
+    -------
+    str
+        SciPy's message, when the method ended by itself.
+    """
+
+    def value(z: Array) -> float:
+        f = objective.value(scaling.to_x(z))
+        return f if np.isfinite(f) else np.inf
+
+    def gradient(z: Array) -> Array:
+        return scaling.pull(objective.gradient(scaling.to_x(z)))
+
+    def callback(z: Array) -> None:
+        on_iterate(scaling.to_x(z))
+
+    chosen: dict[str, Any] = {}
+    keywords: dict[str, Any] = {}
+    if isinstance(method, str):
+        chosen = dict(PATIENT[method], maxiter=2**31 - 1)
+        if method in WOLFE:
+            chosen |= {"c1": c1, "c2": c2}
+        if method in CURVED:
+            if hessp is None:
+                hessp = _gradient_difference(objective)
+            product = hessp
+            keywords["hessp"] = lambda z, p: scaling.pull(product(scaling.to_x(z), scaling.d * p))
+    chosen |= dict(options or {})
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        warnings.simplefilter("ignore")  # its line-search warnings; the driver reports how the phase ended
+        result = scipy_minimize(
+            value,
+            np.zeros(scaling.origin.shape, dtype=float),
+            method=method,
+            jac=gradient,
+            callback=callback,
+            options=chosen,
+            **keywords,
+        )
+    return str(result.message)
+
+
+def _gradient_difference(objective: Evaluations) -> Callable[[Array, Array], Array]:
+    """Hessian-vector products from a difference of gradients, h chosen for rounding and for curvature."""
+
+    def hessp(x: Array, p: Array) -> Array:
+        size = float(np.linalg.norm(p))
+        if size == 0:
+            return np.zeros_like(p)
+        h = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x))) / size
+        return (objective.gradient(x + h * p) - objective.gradient(x)) / h
+
+    return hessp
