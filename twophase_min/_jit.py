@@ -43,7 +43,7 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     -------
     callable
         The dispatcher; when compilation is disabled, the function itself with NumPy's floating-point
-        warnings silenced, as compiled code gives none.
+        warnings silenced, as compiled code gives none. Either has the function as ``py_func``.
     """
     if function is None:
         return lambda f: jit(f, **options)
@@ -54,6 +54,7 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
             with np.errstate(all="ignore"):
                 return function(*args)
 
+        plain.py_func = function  # type: ignore[attr-defined]
         return plain
     import numba
 
