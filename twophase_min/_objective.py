@@ -111,7 +111,9 @@ class Objective:
         self.error: BaseException | None = None
         self.last: Point | None = None
         self.best: Point | None = None
-        self.worst_seen_finite = False
+        self.nonfinite: Point | None = None  # the last point whose value was NaN or +inf
+        self._first: Point | None = None
+        self.finite_elsewhere = False  # whether any point but the first had a finite value
         self._autograd: Callable[[Array], tuple[Any, Array]] | None = None
 
     # ---- counters -----------------------------------------------------------------------------------------
@@ -250,6 +252,7 @@ class Objective:
     # ---- evaluations --------------------------------------------------------------------------------------
 
     def _known(self, x: Array) -> Point | None:
+        x = np.asarray(x, dtype=self.dtype)
         for point in (self.last, self.best):
             if point is not None and np.array_equal(point.x, x):
                 return point
@@ -258,6 +261,12 @@ class Objective:
     def _remember(self, x: Array, f: float, g: Array | None) -> None:
         point = Point(self._copy(x), f, g)
         self.last = point
+        if self._first is None:
+            self._first = point
+        if not np.isfinite(f):
+            self.nonfinite = point
+        elif not self.finite_elsewhere:
+            self.finite_elsewhere = not np.array_equal(point.x, self._first.x)
         best = self.best
         if best is None or f < best.f or (f == best.f and best.g is None and np.array_equal(best.x, x)):
             self.best = point

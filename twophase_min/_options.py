@@ -40,8 +40,9 @@ class TwoPhaseOptions:
         Also converged once the norm is at most this fraction of the norm at x0, [0, 1). Unit 1.
     norm : float, default inf
         Order of that norm, as in ``numpy.linalg.norm``.
-    c1, c2 : float, default 1e-4 and 0.4
-        Armijo and curvature parameters of the Wolfe search, 0 < c1 < c2 < 1. Unit 1.
+    c1, c2 : float, default 1e-4 and None
+        Armijo and curvature parameters of the Wolfe search, 0 < c1 < c2 < 1. Unit 1. None takes the convex
+        method's own: 0.4 for SciPy's CG, 0.9 for the others.
     disp : bool, default False
         Print a summary on success, warn on failure.
     return_all : bool, default False
@@ -102,7 +103,7 @@ class TwoPhaseOptions:
     gtol_rel: float = 0.0
     norm: float = np.inf
     c1: float = 1e-4
-    c2: float = 0.4
+    c2: float | None = None
     disp: bool = False
     return_all: bool = False
     progress: bool = False
@@ -131,7 +132,7 @@ class TwoPhaseOptions:
         """Check every range; state the remedy."""
         self._check("gtol", self.gtol >= 0, "a number >= 0")
         self._check("gtol_rel", 0 <= self.gtol_rel < 1, "a number in [0, 1)")
-        if not 0 < self.c1 < self.c2 < 1:
+        if not 0 < self.c1 < (0.9 if self.c2 is None else self.c2) < 1:
             raise ValueError(
                 f"'c1' and 'c2' do not satisfy '0 < c1 < c2 < 1'; got c1={self.c1}, c2={self.c2}."
             )

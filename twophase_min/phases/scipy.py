@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize as scipy_minimize
 
+from twophase_min.phases.precondition import Scaling
+
 Array = NDArray[np.floating]
 
 PATIENT: dict[str, dict[str, Any]] = {
@@ -38,29 +40,6 @@ class Evaluations(Protocol):
 
     def value(self, x: Array) -> float: ...  # noqa: D102
     def gradient(self, x: Array) -> Array: ...  # noqa: D102
-
-
-class Scaling:
-    """Change of variables x = origin + d * z, elementwise; z starts at 0.
-
-    Parameters
-    ----------
-    origin : ndarray, shape (n,)
-        The point where the phase starts.
-    d : ndarray, shape (n,), or float
-        Positive scale per variable, units of x; z is then free of units.
-    """
-
-    def __init__(self, origin: Array, d: Array | float = 1.0):
-        self.origin, self.d = origin, d
-
-    def to_x(self, z: Array) -> Array:
-        """Point of z; exactly the origin at z = 0."""
-        return self.origin + self.d * z
-
-    def pull(self, g: Array) -> Array:
-        """Gradient with respect to z."""
-        return self.d * g
 
 
 def run(
@@ -119,7 +98,7 @@ def run(
             if hessp is None:
                 hessp = _gradient_difference(objective)
             product = hessp
-            keywords["hessp"] = lambda z, p: scaling.pull(product(scaling.to_x(z), scaling.d * p))
+            keywords["hessp"] = lambda z, p: scaling.pull(product(scaling.to_x(z), scaling.apply(p)))
     chosen |= dict(options or {})
     with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         warnings.simplefilter("ignore")  # its line-search warnings; the driver reports how the phase ended

@@ -1,0 +1,67 @@
+"""Two-phase minimisation: Adam while the objective is non-convex, conjugate gradients after the swap.
+
+The public names; each is imported when it is first used, so that importing the package costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twophase_min._gradient import GradientCheck, check_gradient
+    from twophase_min._history import History
+    from twophase_min._jit import warmup
+    from twophase_min._method import shgo_minimizer, twophase
+    from twophase_min._minimize import minimize
+    from twophase_min._options import TwoPhaseOptions
+    from twophase_min._status import Status
+    from twophase_min.detector import ConvexitySwapDetector, detect_swap
+    from twophase_min.finite_sum import FiniteSum
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "minimize": "_minimize",
+    "twophase": "_method",
+    "shgo_minimizer": "_method",
+    "ConvexitySwapDetector": "detector",
+    "detect_swap": "detector",
+    "FiniteSum": "finite_sum",
+    "check_gradient": "_gradient",
+    "GradientCheck": "_gradient",
+    "warmup": "_jit",
+    "TwoPhaseOptions": "_options",
+    "Status": "_status",
+    "History": "_history",
+}
+_MODULES = ("curvature", "detector", "finite_sum", "networks", "plotting", "problems", "testing")
+
+__all__ = [
+    "ConvexitySwapDetector",
+    "FiniteSum",
+    "GradientCheck",
+    "History",
+    "Status",
+    "TwoPhaseOptions",
+    "check_gradient",
+    "detect_swap",
+    "minimize",
+    "shgo_minimizer",
+    "twophase",
+    "warmup",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"twophase_min.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"twophase_min.{name}")
+    raise AttributeError(f"module 'twophase_min' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES, "__version__"])

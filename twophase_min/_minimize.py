@@ -1,0 +1,183 @@
+"""The front door: SciPy's signature, validation, and the choice between our method and SciPy's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult
+
+from twophase_min._callback import wrap_callback
+from twophase_min._objective import Objective
+from twophase_min._options import TwoPhaseOptions
+
+Array = NDArray[np.floating]
+
+METHOD = "twophase"
+
+
+def minimize(
+    fun: Callable[..., Any],
+    x0: Any,
+    args: Any = (),
+    method: Any = METHOD,
+    jac: Any = None,
+    hess: Any = None,
+    hessp: Any = None,
+    bounds: Any = None,
+    constraints: Any = (),
+    tol: float | None = None,
+    callback: Callable[..., Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> OptimizeResult:
+    """Minimise a scalar function of one or more variables by the two-phase method.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args) -> float``, or ``(float, gradient)`` with ``jac=True``; or an object with
+        ``value_and_gradient(x)``: a `FiniteSum`, the objective of an `MLP`.
+    x0 : array_like, shape (n,)
+        Start. A scalar becomes shape (1,); integers and float16 become float64; float32 stays where the
+        gradient is the caller's own (not autograd's, not by differences), else it becomes float64 too.
+    args : tuple
+        Further arguments of fun, jac, hess and hessp.
+    method : str or callable, default 'twophase'
+        Any name or callable that `scipy.optimize.minimize` knows is passed on to it, with the same
+        gradient, callback forms and history.
+    jac : callable, True, 'autograd', '2-point', '3-point', 'cs' or None
+        Where the gradient comes from. None means autograd if it traces ``fun`` and its gradient agrees
+        with a directional difference at x0, otherwise forward differences; ``result.gradient`` says
+        which and why.
+    hess, hessp : optional
+        Hessian or its product with a vector; used by the convex methods 'Newton-CG', 'trust-ncg' and
+        'trust-krylov' (autograd's product serves when none is given).
+    bounds, constraints : optional
+        Not handled by 'twophase': a RuntimeWarning says so.
+    tol : float, optional
+        Sets ``gtol``.
+    callback : callable, optional
+        ``callback(intermediate_result=OptimizeResult)`` or ``callback(xk)``, once an iteration, with copies.
+        Raising StopIteration or returning True stops the run.
+    options : mapping, optional
+        See `TwoPhaseOptions`; unknown names warn.
+
+    Returns
+    -------
+    OptimizeResult
+        SciPy's fields x, fun, jac, nit, nfev, njev, status, success, message, and ``swaps``, ``phases``,
+        ``history``, ``gradient``. x is the best point seen, however the run ended. jac is
+        NaN where the run ended before the gradient at x was asked for.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For input that cannot be minimised over; the message states the remedy. Exceptions of ``fun``
+        propagate unchanged, with the best point so far in their attribute ``optimize_result``
+        (``options={'on_error': 'return'}`` returns it instead).
+
+    References
+    ----------
+    T. Hrycej, B. Bermeitinger, M. Pavone, G.-H. Wiegand, S. Handschuh, "A Convexity-dependent Two-Phase
+    Training Algorithm for Deep Neural Networks", KDIR 2025, arXiv:2510.25366.
+
+    Examples
+    --------
+    >>> from scipy.optimize import rosen, rosen_der
+    >>> from twophase_min import minimize
+    >>> result = minimize(rosen, [-1.2, 1.0], jac=rosen_der)
+    >>> result.success, [round(float(v), 4) for v in result.x]
+    (True, [1.0, 1.0])
+    """
+    if method is None or (isinstance(method, str) and method.lower() == METHOD):
+        return _twophase(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options)
+    from twophase_min._delegate import delegate
+
+    return delegate(
+        fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options
+    )
+
+
+def start_vector(x0: Any, keep_float32: bool) -> Array:
+    """x0 as a new float vector of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        For more than one dimension, or no variables.
+    TypeError
+        For complex, object or text entries.
+    """
+    x = np.atleast_1d(np.asarray(x0))
+    if x.ndim != 1:
+        raise ValueError("'x0' must only have one dimension.")
+    if x.size == 0:
+        raise ValueError("'x0' is empty; give one start value per variable.")
+    if x.dtype.kind not in "fiub":
+        raise TypeError(
+            f"'x0' has dtype {x.dtype}; real numbers are needed"
+            + (
+                " (split complex variables into real and imaginary parts)."
+                if x.dtype.kind == "c"
+                else " (numpy.asarray(x0, dtype=float) makes them)."
+            )
+        )
+    keep = keep_float32 and x.dtype == np.float32
+    return np.array(x, dtype=np.float32 if keep else np.float64)
+
+
+def _twophase(
+    fun: Callable[..., Any],
+    x0: Any,
+    args: Any,
+    jac: Any,
+    hess: Any,
+    hessp: Any,
+    bounds: Any,
+    constraints: Any,
+    tol: float | None,
+    callback: Callable[..., Any] | None,
+    options: Mapping[str, Any] | None,
+) -> OptimizeResult:
+    """Validate, and run the driver."""
+    if not callable(fun):
+        raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
+    record = TwoPhaseOptions.from_mapping(options, tol)
+    own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
+    start = start_vector(x0, keep_float32=own_gradient)
+    args = args if isinstance(args, tuple) else (args,)
+    if bounds is not None:
+        warnings.warn("Method twophase cannot handle bounds.", RuntimeWarning, stacklevel=3)
+    if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:
+        warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)
+    from twophase_min.phases.scipy import CURVED
+
+    if record.convex_method not in CURVED:
+        for name, given in (("hess", hess), ("hessp", hessp)):
+            if given is not None and callable(given):
+                warnings.warn(
+                    f"Method twophase does not use Hessian information ({name}).", RuntimeWarning, stacklevel=3
+                )
+        hess = hessp = None
+    objective = Objective(
+        fun,
+        jac,
+        args,
+        start.size,
+        start.dtype,
+        maxfun=record.maxfun,
+        maxtime=record.maxtime,
+        f_target=record.f_target,
+        abs_step=record.eps,
+        rel_step=record.finite_diff_rel_step,
+        workers=record.workers,
+        seed=record.seed,
+    )
+    if record.convex_method in CURVED:
+        pass
+    from twophase_min._driver import Driver
+
+    return Driver(objective, start, record, wrap_callback(callback)).run()
