@@ -207,11 +207,30 @@ def test_no_writable_directory_is_no_error(sandbox):
     assert sandbox.run(CALL, **places) == ["30.0", "0"]
 
 
-def test_files_beside_the_source_are_read_when_the_preferred_directory_has_none(sandbox):
+def test_files_go_beside_the_source_by_default(sandbox):
     sandbox.write(inner=INNER, outer=OUTER)
-    assert sandbox.run(CALL, NUMBA_CACHE_DIR="") == ["30.0", "0"]
-    assert list((sandbox.path / "__pycache__").glob("outer*.nbc"))
-    assert sandbox.run(CALL) == ["30.0", "1"]
+    home = {
+        "NUMBA_CACHE_DIR": "",
+        "XDG_CACHE_HOME": str(sandbox.path / "user"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    assert sandbox.run(CALL, **home) == ["30.0", "0"]
+    kept = {file.name: file.read_bytes() for file in (sandbox.path / "__pycache__").glob("*.nbc")}
+    assert any("outer" in name for name in kept)
+    assert not (sandbox.path / "user").exists()
+    assert sandbox.run(CALL, **home) == ["30.0", "1"]
+
+
+def test_the_user_directory_serves_where_the_package_cannot_be_written_to(sandbox):
+    sandbox.write(inner=INNER, outer=OUTER)
+    (sandbox.path / "__pycache__").write_text("in the way")
+    home = {
+        "NUMBA_CACHE_DIR": "",
+        "XDG_CACHE_HOME": str(sandbox.path / "user"),
+        "HOME": str(sandbox.path / "user"),
+    }
+    assert sandbox.run(CALL, **home) == ["30.0", "0"]
+    assert sandbox.run(CALL, **home) == ["30.0", "1"]
 
 
 def test_closures_are_told_apart_and_functions_as_arguments_stay_in_memory(sandbox):

@@ -16,7 +16,8 @@ that matter to a library:
 - Before the first load Numba fills its registries for compiling (0.2 s). Machine code needs them only for the
   symbols that they define, so they are filled when such a symbol is missing.
 
-The directories, in order: ``NUMBA_CACHE_DIR``; ``__pycache__`` beside the source; the user's cache directory.
+The directory is ``NUMBA_CACHE_DIR`` where that is set, else ``__pycache__`` beside the source, else the
+user's cache directory.
 """
 
 from __future__ import annotations
@@ -169,11 +170,11 @@ def directories(source: str) -> list[str]:
     folder = os.path.dirname(os.path.abspath(source))
     unique = f"{os.path.basename(folder)}_{hashlib.sha256(folder.encode()).hexdigest()[:16]}"
     chosen = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    found = [os.path.join(chosen, unique)] if chosen else []
-    if os.path.exists(source):  # not inside a zip archive
-        found.append(os.path.join(folder, "__pycache__"))
-    user = AppDirs(appname="numba", appauthor=False).user_cache_dir
-    return [*found, os.path.join(user, unique)]
+    if chosen:
+        return [os.path.join(chosen, unique)]
+    user = os.path.join(AppDirs(appname="numba", appauthor=False).user_cache_dir, unique)
+    inside_archive = not os.path.exists(source)
+    return [user] if inside_archive else [os.path.join(folder, "__pycache__"), user]
 
 
 def _externals(library: Any) -> list[str]:
