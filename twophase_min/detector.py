@@ -234,10 +234,11 @@ class NormPeakMedianRule(Rule):
     ----------
     factor : float, default 0.9
         In (0, 1): the fraction of the peak to which the median must fall.
-    window : int, default 9
+    window : int, default 15
         Readings in a median, at least 3.
-    margin : float, default 2.0
-        Standard errors by which the fall must stand out, not negative; 0 trusts the medians.
+    margin : float, default 3.0
+        Standard errors by which the fall must stand out, not negative; 0 trusts the medians. Part of it pays
+        for the peak, which as the largest of many medians lies above the true one.
     """
 
     name = "norm-peak-median"
@@ -247,7 +248,7 @@ class NormPeakMedianRule(Rule):
     peak_spread: float
     _norms: list[float]
 
-    def __init__(self, factor: float = 0.9, window: int = 9, margin: float = 2.0) -> None:
+    def __init__(self, factor: float = 0.9, window: int = 15, margin: float = 3.0) -> None:
         self.factor = _between("factor", factor, 0.0, 1.0)
         self.window = _at_least("window", window, 3)
         self.margin = _not_negative("margin", margin)
