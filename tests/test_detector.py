@@ -201,6 +201,10 @@ def test_a_nan_norm_neither_counts_nor_poisons():
     assert report.peak == 2
 
 
+def test_factor_one_takes_any_fall_below_the_peak():
+    assert detect_swap([4, 3, 2, 1], [1, 2, 2, 1.999], factor=1.0).index == 3
+
+
 def test_all_zero_norms_are_no_evidence():
     assert not detect_swap([1, 1, 1], [0, 0, 0])
     assert detect_swap([1, 1, 1], [0, 1, 0]).index == 2
@@ -429,7 +433,7 @@ def test_reset_and_rearm():
     ("error", "arguments"),
     [
         (ValueError, {"factor": 0.0}),
-        (ValueError, {"factor": 1.0}),
+        (ValueError, {"factor": 1.1}),
         (ValueError, {"factor": math.nan}),
         (ValueError, {"smoothing": 1.0}),
         (ValueError, {"smoothing": -0.1}),

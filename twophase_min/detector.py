@@ -190,7 +190,7 @@ class NormPeakRule(Rule):
     Parameters
     ----------
     factor : float, default 0.9
-        In (0, 1), without unit. The smaller, the more of a fall is demanded.
+        In (0, 1], without unit. The smaller, the more of a fall is demanded; 1 is content with any.
     """
 
     name = "norm-peak"
@@ -198,7 +198,7 @@ class NormPeakRule(Rule):
     _state = ("peak",)
 
     def __init__(self, factor: float = 0.9) -> None:
-        self.factor = _between("factor", factor, 0.0, 1.0)
+        self.factor = _fraction("factor", factor)
         self.peak = 0.0
 
     def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
@@ -233,7 +233,7 @@ class NormPeakMedianRule(Rule):
     Parameters
     ----------
     factor : float, default 0.9
-        In (0, 1): the fraction of the peak to which the median must fall.
+        In (0, 1]: the fraction of the peak to which the median must fall.
     window : int, default 15
         Readings in a median, at least 3.
     margin : float, default 3.0
@@ -249,7 +249,7 @@ class NormPeakMedianRule(Rule):
     _norms: list[float]
 
     def __init__(self, factor: float = 0.9, window: int = 15, margin: float = 3.0) -> None:
-        self.factor = _between("factor", factor, 0.0, 1.0)
+        self.factor = _fraction("factor", factor)
         self.window = _at_least("window", window, 3)
         self.margin = _not_negative("margin", margin)
         # The standard deviation of a median of w normal values is 1.2533/sqrt(w) of theirs, and theirs is
@@ -308,8 +308,8 @@ class NormAgainstLossRule(Rule):
 
     Parameters
     ----------
-    window : int, default 15
-        Readings looked back upon, at least 4.
+    window : int, default 30
+        Readings looked back upon, at least 4. The swap comes about half a window after the peak.
     z : float, default 2.0
         Standard deviations by which concordant pairs must prevail, not negative. Successive readings of one
         run are not independent: it is a threshold, not a significance level.
@@ -331,7 +331,7 @@ class NormAgainstLossRule(Rule):
     _losses: list[float]
     _norms: list[float]
 
-    def __init__(self, window: int = 15, z: float = 2.0) -> None:
+    def __init__(self, window: int = 30, z: float = 2.0) -> None:
         self.window = w = _at_least("window", window, 4)
         self.z = _not_negative("z", z)
         self.threshold = self.z * (w * (w - 1) * (2 * w + 5) / 18.0) ** 0.5
@@ -515,7 +515,7 @@ class GainRule(_MeasuredRule):
     Parameters
     ----------
     ratio : float, default 1.0
-        How many times Adam's gain the convex method must reach, positive.
+        How many times Adam's gain the convex method must exceed, not negative.
     trial : callable, optional
         ``trial(step) -> (gain_convex, gain_first)``: loss decrease per evaluation of the convex method and
         of Adam, in the same unit; called when `update` was not given ``gain_convex=`` and
@@ -531,7 +531,7 @@ class GainRule(_MeasuredRule):
     _state = ("_count",)
 
     def __init__(self, ratio: float = 1.0, trial: Any = None, every: int = 10) -> None:
-        self.ratio = _between("ratio", ratio, 0.0, _INF)
+        self.ratio = _not_negative("ratio", ratio)
         self.every = _at_least("every", every, 1)
         self.trial = trial
         self.rearm()
@@ -834,7 +834,7 @@ class ConvexitySwapDetector:
         ``-> (bool, reason)``; an object with ``update(loss, norm)``; a `Rule`. None is the default rule,
         False is 'never'.
     factor : float, default 0.9
-        In (0, 1): the fraction of its peak to which the norm must fall.
+        In (0, 1]: the fraction of its peak to which the norm must fall.
     smoothing : float, default 0.0
         In [0, 1): weight of the past in an exponential average of loss and norm (bias-corrected) that is
         taken before the rule sees them; the memory is about ``1 / (1 - smoothing)`` readings. Use it when
@@ -1243,10 +1243,10 @@ def _column(name: str, values: Any, size: int | None = None) -> np.ndarray:
     return column
 
 
-def _between(name: str, value: float, low: float, high: float) -> float:
+def _fraction(name: str, value: float) -> float:
     number = float(value)
-    if not low < number < high:
-        raise ValueError(f"{name} must be in ({low:g}, {high:g}), got {value!r}")
+    if not 0.0 < number <= 1.0:
+        raise ValueError(f"{name} must be in (0, 1], got {value!r}")
     return number
 
 

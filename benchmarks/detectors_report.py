@@ -1,0 +1,454 @@
+"""Tables and pictures of `detectors.py` from its saved results; written into docs/detectors.md."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FLOOR = 1e-6
+Records = list[dict[str, Any]]
+GROUPS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "example 1": lambda t: t["family"] == "example 1",
+    "example 2": lambda t: t["family"] == "example 2",
+    "CUTEst": lambda t: t["family"] == "CUTEst",
+    "digits, mse": lambda t: t["family"] == "digits" and t["loss"] == "mse",
+    "digits, cross-entropy": lambda t: t["family"] == "digits" and t["loss"] == "cross_entropy",
+}
+STREAMS = (("adam", "whole"), ("mini-batch", "whole"), ("mini-batch", "batch"), ("cg", "whole"))
+STREAM_NAMES = {
+    ("adam", "whole"): "Adam, whole data",
+    ("mini-batch", "whole"): "Adam, mini-batches, whole-data readings",
+    ("mini-batch", "batch"): "Adam, mini-batches, mean batch readings",
+    ("cg", "whole"): "CG from the start",
+}
+
+
+# -------------------------------------------------------------------------------------------- the measures
+
+
+def convex(record: dict[str, Any], tau: float) -> list[bool | None]:
+    """Whether the Hessian is numerically positive semidefinite, at every time measured; None if unknown."""
+    return [
+        None if low is None or high is None else high > 0 and low >= -tau * high
+        for low, high in zip(record["lambda_min"], record["lambda_max"], strict=True)
+    ]
+
+
+def entry(record: dict[str, Any], tau: float) -> int | None:
+    """Index (into the times) from which on the trajectory stays convex; None if it ends non-convex."""
+    states = convex(record, tau)
+    if not states or not states[-1]:
+        return None
+    index = len(states) - 1
+    while index > 0 and states[index - 1]:
+        index -= 1
+    return index
+
+
+def swap_place(record: dict[str, Any], stream: str, rule: str) -> int | None:
+    at = record["swaps"][stream][rule]
+    return None if at is None else record["times"].index(at)
+
+
+def lowest(records: Records) -> dict[str, float]:
+    """Lowest loss seen by anything, per objective and start."""
+    lows: dict[str, float] = defaultdict(lambda: math.inf)
+    for record in records:
+        seen = [f for finals in record["worth"].values() for f in finals.values()]
+        seen += record["losses"]
+        lows[_objective(record)] = min([lows[_objective(record)], *[f for f in seen if f is not None]])
+    return dict(lows)
+
+
+def _objective(record: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in record["task"].items() if key != "mode")
+
+
+def excess(record: dict[str, Any], final: float | None, low: float) -> float:
+    start = record["losses"][0]
+    if final is None or start is None or not start > low:
+        return math.nan
+    return FLOOR + max(final - low, 0.0) / (start - low)
+
+
+def regret(record: dict[str, Any], method: str, at: int | None, low: float) -> float:
+    """Log10 of the excess after a swap at reading `at`, over the oracle's."""
+    finals = record["worth"][method]
+    best = min(excess(record, final, low) for final in finals.values())
+    own = excess(record, finals["never" if at is None else str(at)], low)
+    return math.log10(own / best) if best > 0 else math.nan
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float, float]:
+    """Return a proportion with its 95 % interval (Wilson's)."""
+    if trials == 0:
+        return (math.nan, math.nan, math.nan)
+    z, p = 1.959964, successes / trials
+    middle = (p + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
+    return (p, max(middle - half, 0.0), min(middle + half, 1.0))
+
+
+def bootstrap(values: Sequence[float], statistic: Callable[..., Any] = np.mean) -> tuple[float, float, float]:
+    """Return a statistic with its 95 % percentile interval over 2,000 seeded resamples."""
+    good = np.array([value for value in values if math.isfinite(value)])
+    if good.size == 0:
+        return (math.nan, math.nan, math.nan)
+    picks = np.random.default_rng(0).integers(0, good.size, (2000, good.size))
+    spread = statistic(good[picks], axis=1)
+    return (float(statistic(good)), *map(float, np.percentile(spread, (2.5, 97.5))))
+
+
+# -------------------------------------------------------------------------------------------------- tables
+
+
+def _percent(triple: tuple[float, float, float]) -> str:
+    return (
+        "–"
+        if math.isnan(triple[0])
+        else f"{100 * triple[0]:.0f} [{100 * triple[1]:.0f}, {100 * triple[2]:.0f}]"
+    )
+
+
+def _number(triple: tuple[float, float, float]) -> str:
+    return "–" if math.isnan(triple[0]) else f"{triple[0]:.2f} [{triple[1]:.2f}, {triple[2]:.2f}]"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _rules(records: Records, stream: str, fixed: bool) -> list[str]:
+    names = list(next(iter(records))["swaps"][stream])
+    return names if fixed else [n for n in names if not n.startswith(("always", "never", "fixed"))]
+
+
+def accuracy_table(records: Records, stream: str, tau: float) -> str:
+    """One row a rule: how often it swaps, and what the Hessian says there and afterwards."""
+    rows = []
+    for rule in _rules(records, stream, fixed=False):
+        places = [swap_place(record, stream, rule) for record in records]
+        there, later, along, lags, missed, false = [], [], [], [], 0, 0
+        entered = 0
+        for record, place in zip(records, places, strict=True):
+            states, first = convex(record, tau), entry(record, tau)
+            entered += first is not None
+            if place is None:
+                missed += first is not None
+                continue
+            if states[place] is not None:
+                there.append(states[place])
+                false += not states[place]
+                after = [state for state in states[place:] if state is not None]
+                later.append(float(np.mean(after)))
+                curvature = record["along_gradient"][place]
+                along.append(curvature is not None and curvature > 0)
+            if first is not None:
+                lags.append(record["costs"][place] - record["costs"][first])
+        quartiles = np.percentile(lags, (50, 25, 75)) if lags else None
+        rows.append(
+            (
+                rule,
+                _percent(wilson(sum(place is not None for place in places), len(places))),
+                _percent(wilson(sum(there), len(there))),
+                _percent(bootstrap(later)),
+                _percent(wilson(sum(along), len(along))),
+                _percent(wilson(false, len(places))),
+                "–" if entered == 0 else _percent(wilson(missed, entered)),
+                "–" if quartiles is None else "{:+.0f} [{:+.0f}, {:+.0f}]".format(*quartiles),
+            )
+        )
+    head = ("rule", "swaps %", "convex at the swap %", "convex afterwards %", "g'Hg > 0 at the swap %",
+            "false swaps %", "missed %", "lag: median [quartiles]")  # fmt: skip
+    return _table(head, rows)
+
+
+def regrets(records: Records, stream: str, method: str, lows: dict[str, float]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for rule in _rules(records, stream, fixed=True):
+        found[rule] = [
+            regret(record, method, record["swaps"][stream][rule], lows[_objective(record)])
+            for record in records
+            if method in record["worth"]
+        ]
+    return found
+
+
+def worth_table(
+    records: Records, mode: str, stream: str, method: str, lows: dict[str, float]
+) -> tuple[str, dict]:
+    """One row a rule, one column a group: mean regret; the last column is the mean over the groups."""
+    columns: dict[str, dict[str, list[float]]] = {}
+    for group, member in GROUPS.items():
+        own = [r for r in records if r["task"]["mode"] == mode and member(r["task"]) and method in r["worth"]]
+        if own:
+            columns[group] = regrets(own, stream, method, lows)
+    if not columns:
+        return "", {}
+    overall = {
+        rule: _over_groups([columns[group][rule] for group in columns])
+        for rule in next(iter(columns.values()))
+    }
+    order = sorted(overall, key=lambda rule: overall[rule][0])
+    rows = [
+        (rule, *[_number(bootstrap(columns[group][rule])) for group in columns], _number(overall[rule]))
+        for rule in order
+    ]
+    return _table(("rule", *columns, "mean over columns"), rows), overall
+
+
+def _over_groups(groups: list[list[float]]) -> tuple[float, float, float]:
+    """Mean of the groups' means, resampled within every group."""
+    rng, means = np.random.default_rng(0), []
+    spread = np.zeros(2000)
+    for values in groups:
+        good = np.array([value for value in values if math.isfinite(value)])
+        means.append(good.mean())
+        spread += good[rng.integers(0, good.size, (2000, good.size))].mean(axis=1) / len(groups)
+    return (float(np.mean(means)), *map(float, np.percentile(spread, (2.5, 97.5))))
+
+
+def paired_table(
+    records: Records, streams: Sequence[tuple[str, str]], lows: dict[str, float], base: str
+) -> str:
+    """Every rule against `base` on the same trajectories: mean difference in regret, wins and losses."""
+    rows = []
+    names = _rules(records, "whole", fixed=True)
+    for rule in names:
+        if rule == base:
+            continue
+        differences = []
+        for mode, stream in streams:
+            for record in records:
+                if record["task"]["mode"] != mode or record["task"]["family"] != "digits":
+                    continue
+                low = lows[_objective(record)]
+                for method in record["worth"]:
+                    own, other = (
+                        regret(record, method, record["swaps"][stream][r], low) for r in (rule, base)
+                    )
+                    differences.append(own - other)
+        good = [d for d in differences if math.isfinite(d)]
+        rows.append(
+            (
+                rule,
+                _number(bootstrap(good)),
+                _percent(wilson(sum(d < -0.1 for d in good), len(good))),
+                _percent(wilson(sum(d > 0.1 for d in good), len(good))),
+            )
+        )
+    rows.sort(key=lambda row: float(row[1].split()[0]))
+    return _table(("rule", f"regret minus that of {base}", "better %", "worse %"), rows)
+
+
+def price_table(records: Records) -> str:
+    """Hessian products that the truth cost where it was measured by Lanczos."""
+    rows = []
+    for width in sorted({r["task"]["width"] for r in records if r["task"]["family"] == "digits"}):
+        own = [r for r in records if r["task"].get("width") == width]
+        products = [p for r in own for p in r["products"]]
+        low, middle, high = np.percentile(products, (5, 50, 95))
+        rows.append((str(width), str(own[0]["n"]), f"{middle:.0f} [{low:.0f}, {high:.0f}]"))
+    return _table(("hidden units", "parameters", "products a point: median [5 %, 95 %]"), rows)
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+SHOWN = (
+    "norm-peak (the paper's)",
+    "norm-peak, factor 0.5",
+    "norm-peak-median, window 9",
+    "norm-against-loss, window 30",
+    "norm-peak and path-curvature",
+    "gain",
+)
+
+
+def curvature_picture(records: Records, path: Path) -> None:
+    """How negative the smallest eigenvalue is along the run, and where the rules swap."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 3, figsize=(12, 7), sharex="col", sharey=True, layout="constrained")
+    for row, loss in zip(axes, ("mse", "cross_entropy"), strict=True):
+        for ax, (mode, stream) in zip(row, STREAMS[:3], strict=True):
+            own = [r for r in records if r["task"]["mode"] == mode and r["task"].get("loss") == loss]
+            for colour, activation in zip(COLOURS, ("tanh", "relu", "gelu"), strict=False):
+                lines = [_ratio_line(r) for r in own if r["task"]["activation"] == activation]
+                if not lines:
+                    continue
+                grid = np.geomspace(1, 299, 60)
+                stack = np.array([np.interp(np.log(grid), np.log(x), y) for x, y in lines])
+                ax.plot(grid, np.median(stack, axis=0), color=colour, label=activation)
+                ax.fill_between(grid, *np.percentile(stack, (10, 90), axis=0), color=colour, alpha=0.15, lw=0)
+            for marker, rule in zip("v^sDoP", SHOWN, strict=False):
+                costs = [r["costs"][p] for r in own if (p := swap_place(r, stream, rule)) is not None]
+                if costs:
+                    ax.plot(np.median(costs), 2e-4 * 1.7 ** SHOWN.index(rule), marker, color="black", ms=6,
+                            mfc="white", label=f"median swap: {rule}")  # fmt: skip
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+            ax.set_ylim(1e-4, 1.5)
+            ax.axhline(0.01, color="grey", lw=0.8, ls=":")
+            ax.set_title(f"{loss.replace('_', '-')}; {STREAM_NAMES[mode, stream]}", fontsize="medium")
+            ax.grid(True, alpha=0.2)
+    for ax in axes[1]:
+        ax.set_xlabel("evaluations")
+    for ax in axes[:, 0]:
+        ax.set_ylabel(r"$-\lambda_{\min} / \lambda_{\max}$")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _ratio_line(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.array(record["lambda_min"], dtype=float), np.array(record["lambda_max"], dtype=float)
+    return np.array(record["costs"], dtype=float), np.clip(-low / high, 1e-5, None)
+
+
+def oracle_picture(records: Records, lows: dict[str, float], path: Path) -> None:
+    """Draw what the final loss would have been for every swap time."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(2, 2, figsize=(11, 7.5), sharex=True, layout="constrained")
+    for row, loss in zip(axes, ("mse", "cross_entropy"), strict=True):
+        for ax, mode in zip(row, ("adam", "mini-batch"), strict=True):
+            own = [r for r in records if r["task"]["mode"] == mode and r["task"].get("loss") == loss]
+            for colour, method in zip(COLOURS, ("CG", "L-BFGS-B"), strict=False):
+                grid = np.geomspace(1, 290, 40)
+                stack = np.array([_oracle_line(r, method, lows[_objective(r)], grid) for r in own])
+                if not stack.size:
+                    continue
+                ax.plot(grid, np.median(stack, axis=0), color=colour, label=f"{method} after the swap")
+                ax.fill_between(grid, *np.percentile(stack, (25, 75), axis=0), color=colour, alpha=0.15, lw=0)
+            alone = [excess(r, r["worth"]["CG"]["never"], lows[_objective(r)]) for r in own]
+            if alone:
+                ax.axhline(np.median(alone), color="black", lw=1, ls="--", label="Adam alone")
+            for marker, rule in zip("v^sDoP", SHOWN, strict=False):
+                costs = [r["costs"][p] for r in own if (p := swap_place(r, "whole", rule)) is not None]
+                if costs:
+                    ax.plot(np.median(costs), 0.04, marker, color="black", mfc="white", ms=7, clip_on=False,
+                            transform=ax.get_xaxis_transform(), label=f"median swap: {rule}")  # fmt: skip
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+            ax.set_title(f"{loss.replace('_', '-')}; {STREAM_NAMES[mode, 'whole']}", fontsize="medium")
+            ax.grid(True, alpha=0.2)
+    for ax in axes[1]:
+        ax.set_xlabel("swap after so many evaluations (of 300)")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("final excess loss: median, quartiles")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _oracle_line(record: dict[str, Any], method: str, low: float, grid: np.ndarray) -> np.ndarray:
+    finals = {int(t): f for t, f in record["worth"][method].items() if t != "never"}
+    costs = dict(zip(record["times"], record["costs"], strict=True))
+    points = sorted((costs[t], math.log(excess(record, f, low))) for t, f in finals.items())
+    x, y = np.array(points).T
+    return np.exp(np.interp(np.log(grid), np.log(x), y))
+
+
+def regret_picture(overall: dict[str, dict[str, tuple[float, float, float]]], path: Path) -> None:
+    """Mean regret of every rule with its interval, one colour a stream."""
+    from matplotlib import pyplot
+
+    names = sorted(
+        {rule for values in overall.values() for rule in values},
+        key=lambda rule: np.mean([values[rule][0] for values in overall.values() if rule in values]),
+    )
+    figure, ax = pyplot.subplots(figsize=(9, 0.42 * len(names) + 1.4), layout="constrained")
+    for k, (label, values) in enumerate(overall.items()):
+        for i, rule in enumerate(names):
+            if rule in values:
+                middle, low, high = values[rule]
+                y = i + (k - (len(overall) - 1) / 2) * 0.16
+                ax.plot([low, high], [y, y], color=COLOURS[k % 7], lw=2, alpha=0.7)
+                ax.plot(middle, y, "o", color=COLOURS[k % 7], ms=4, label=label if i == 0 else None)
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set_xlabel("mean regret: log10 of the excess loss over the best swap time's (95 % interval)")
+    ax.grid(True, axis="x", alpha=0.25)
+    ax.legend(fontsize="small", loc="lower right")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+# ------------------------------------------------------------------------------------------------- writing
+
+
+def write(records: Records, docs: Path) -> None:
+    """Write every table between its marks in docs/detectors.md, and the pictures beside it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    if not records:
+        print("there are no results yet")
+        return
+    lows = lowest(records)
+    parts: dict[str, str] = {}
+    digits = [r for r in records if r["task"]["family"] == "digits"]
+    counts = defaultdict(int)
+    for record in records:
+        counts[record["task"]["family"], record["task"]["mode"]] += 1
+    parts["counts"] = _table(
+        ("trajectories", "Adam, whole data", "Adam, mini-batches", "CG"),
+        [
+            (family, *[str(counts.get((family, mode), 0)) for mode in ("adam", "mini-batch", "cg")])
+            for family in ("example 1", "example 2", "CUTEst", "digits")
+        ],
+    )
+    for name, family in (
+        ("examples", ("example 1", "example 2")),
+        ("cutest", ("CUTEst",)),
+        ("digits", ("digits",)),
+    ):
+        blocks = []
+        for mode, stream in STREAMS:
+            own = [r for r in records if r["task"]["family"] in family and r["task"]["mode"] == mode]
+            if own:
+                tau = 0.0 if name == "examples" else 0.01
+                blocks.append(f"**{STREAM_NAMES[mode, stream]}** ({len(own)} trajectories, tau = {tau:g})\n\n"
+                              + accuracy_table(own, stream, tau))  # fmt: skip
+        parts[f"accuracy-{name}"] = "\n\n".join(blocks) or "(no results)"
+    if digits:
+        own = [r for r in digits if r["task"]["mode"] == "adam"]
+        parts["accuracy-digits-loose"] = "**Adam, whole data**, tau = 0.1\n\n" + accuracy_table(
+            own, "whole", 0.1
+        )
+        parts["price"] = price_table(digits)
+        parts["paired"] = paired_table(records, STREAMS[:3], lows, "norm-peak (the paper's)")
+    overall: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for method in ("CG", "L-BFGS-B"):
+        blocks = []
+        for mode, stream in STREAMS[:3]:
+            table, means = worth_table(records, mode, stream, method, lows)
+            if table:
+                blocks.append(f"**{STREAM_NAMES[mode, stream]}**\n\n{table}")
+                overall[f"{STREAM_NAMES[mode, stream]}; {method}"] = means
+        parts[f"worth-{method.lower()}"] = "\n\n".join(blocks) or "(no results)"
+    pictures = docs / "img"
+    pictures.mkdir(parents=True, exist_ok=True)
+    if digits:
+        curvature_picture(digits, pictures / "detectors_curvature.png")
+        oracle_picture(digits, lows, pictures / "detectors_oracle.png")
+        regret_picture(overall, pictures / "detectors_regret.png")
+    page = docs / "detectors.md"
+    text = page.read_text() if page.exists() else "\n".join(f"<!-- {p} -->\n<!-- end -->\n" for p in parts)
+    for name, part in parts.items():
+        pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
+        text, found = re.subn(pattern, lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}", text, flags=re.S)
+        if not found:
+            print(f"docs/detectors.md has no place for {name!r}")
+    page.write_text(text)
+    print(f"{len(records)} trajectories: {page}, {pictures}")
