@@ -30,9 +30,9 @@ BLOCK = 8192
 _CONTRACT = {"contract"}
 _SUM = {"contract", "reassoc"}
 
-THREADED_FROM = 1 << 20
-"""Bytes of one vector from which Adam's step is shared out over threads: waking a helper costs some 20
-microseconds, a vector of this size takes a single core 100."""
+THREADED_FROM = 3 << 19
+"""Bytes of one vector from which Adam's step is shared out over threads, 1.5 MiB: a single core needs 120
+microseconds or more for it, and waking a helper costs some 20 to 40."""
 
 _CHUNK = 1 << 14
 

@@ -13,15 +13,23 @@ microseconds of work), and its workqueue layer aborts when two threads enter it 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
 
 MAX_THREADS = 8
 """Memory bandwidth is used up by a few cores; more threads than this only cost wake-ups."""
+
+
+_current_core: Callable[[], int] | None = None
+if sys.platform == "linux":
+    with contextlib.suppress(AttributeError, OSError):
+        _current_core = ctypes.CDLL(None).sched_getcpu
 
 
 def _available() -> int:
@@ -94,6 +102,7 @@ class Pool:
         self.threads = _available() if threads is None else threads
         self._queue: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._started = 0
+        self._helpers: list[int] = []
         self._starting = threading.Lock()
 
     def _start(self) -> None:
@@ -104,8 +113,23 @@ class Pool:
                 self._started += 1
 
     def _serve(self) -> None:
+        self._helpers.append(threading.get_native_id())
         while True:
             self._queue.get().help()
+
+    def _keep_off(self) -> None:
+        """Keep the helpers off the caller's core (Linux).
+
+        A thread that is woken while every core is busy is queued on the core of the one that woke it, and the
+        two then take turns instead of working side by side; measured on a busy machine, a step over 1e6
+        elements took 1.0 ms instead of 0.6.
+        """
+        if _current_core is None:
+            return
+        with contextlib.suppress(OSError):
+            cores = os.sched_getaffinity(0) - {_current_core()}
+            for helper in self._helpers if cores else ():
+                os.sched_setaffinity(helper, cores)
 
     def run(self, work: Callable[[int], object], count: int) -> None:
         """Call ``work(0)``, ..., ``work(count - 1)``, each once, in any order and on any thread, to the end.
@@ -125,6 +149,8 @@ class Pool:
         helpers = min(self.threads, count) - 1
         if helpers > 0 and self._started < self.threads - 1:
             self._start()
+        if helpers > 0:
+            self._keep_off()
         job = _Job(work, count)
         try:
             for _ in range(helpers):
