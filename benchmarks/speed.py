@@ -342,6 +342,8 @@ def section_adam(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def section_kernels(arguments: argparse.Namespace) -> dict[str, Any]:
     """Dots, norms and fused passes against NumPy, and the memory speed that they reach."""
+    # One core against one core; the processes of the contenders inherit it.
+    os.environ.update(OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     result: dict[str, Any] = {}
     rows = []
     for name, (streams, _, _) in KERNELS.items():
