@@ -16,12 +16,15 @@ loss that any run on the same objective from the same start has seen. One evalua
 gradient over the whole data; the readings of the mini-batch runs (a whole-data loss and gradient an
 epoch) are charged.
 
+End to end. `minimize` itself trains the same networks, with and without its guard, under several rules.
+
 Results go to ``results/detectors.jsonl``, one line a trajectory, and are resumed from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import os
@@ -105,6 +108,7 @@ class Case:
     dense: bool = False
     target: float = -math.inf  # a loss that nobody needs to go below
     batches: Callable[[int], Iterator[Callable[[np.ndarray], tuple[float, np.ndarray]]]] | None = None
+    mean: Any = None  # the same objective as a FiniteSum
 
 
 def tasks() -> list[dict[str, Any]]:
@@ -123,17 +127,19 @@ def tasks() -> list[dict[str, Any]]:
         for loss in LOSSES:
             for activation in ACTIVATIONS:
                 for width in WIDTHS:
-                    for mode in ("adam", "mini-batch", "cg"):
+                    for mode in ("adam", "mini-batch", "cg", "minimize", "minimize mini-batch"):
                         net = {"loss": loss, "activation": activation, "width": width, "seed": seed}
                         listed.append({"family": "digits", **net, "mode": mode})
     return listed
 
 
 def key(task: dict[str, Any]) -> str:
+    """Return a task as one line."""
     return " ".join(f"{name}={value}" for name, value in task.items())
 
 
 def build(task: dict[str, Any]) -> Case:
+    """Make the objective of a task."""
     if task["family"] == "digits":
         return _digits(task)
     if task["family"] == "CUTEst":
@@ -179,7 +185,8 @@ def _digits(task: dict[str, Any]) -> Case:
     w = net.init(task["seed"])
     # Far below the floor of the excess: cross-entropy on separable data would go on to 1e-80.
     target = 1e-8 * objective(w)[0]
-    return Case(objective, objective.hessp, w, RATES[task["mode"]], batches=batches, target=target)
+    return Case(objective, objective.hessp, w, RATES.get(task["mode"], 0.0), batches=batches, target=target,
+                mean=net.finite_sum(data, labels, batch_size=BATCH, seed=task["seed"]))  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- the trajectories
@@ -338,6 +345,8 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         case = build(task)
+        if task["mode"].startswith("minimize"):
+            return {"task": task, **_end_to_end(task, case), "seconds": round(time.perf_counter() - began, 1)}
         rate = case.learning_rate
         if rate is None:
             rate = _learning_rate(case) if task["mode"] == "adam" else 0.0
@@ -411,6 +420,42 @@ def _examine(task: dict[str, Any], case: Case, path: Path_) -> dict[str, Any]:
         "swaps": swaps,
         "worth": {method: {t: _short(f) for t, f in finals.items()} for method, finals in worth.items()},
     }
+
+
+END_TO_END: dict[str, Any] = {
+    "norm-peak (the paper's)": "norm-peak",
+    "norm-against-loss, window 30": NormAgainstLossRule(30),
+    "norm-peak-median": NormPeakMedianRule(),
+    "always (convex method alone)": "always",
+    "never (Adam alone)": "never",
+}
+
+
+def _end_to_end(task: dict[str, Any], case: Case) -> dict[str, Any]:
+    """Train by `minimize` under every rule, guarded and not, with the study's budget."""
+    from twophase_min import minimize
+
+    objective = case.mean if "mini-batch" in task["mode"] else case.fun
+    jac = None if "mini-batch" in task["mode"] else True
+    finals: dict[str, dict[str, float | None]] = {}
+    swaps: dict[str, dict[str, int]] = {}
+    for method in ("CG", "L-BFGS-B"):
+        for guard in (True, False):
+            label = f"{method}, {'guarded' if guard else 'unguarded'}"
+            finals[label], swaps[label] = {}, {}
+            for name, rule in END_TO_END.items():
+                options = {
+                    "maxfun": BUDGET,
+                    "maxiter": 10**9,
+                    "gtol": 0.0,
+                    "f_target": case.target,
+                    "guard": guard,
+                    "swap": copy.deepcopy(rule),
+                    "convex_method": method,
+                }
+                result = minimize(objective, case.x0, jac=jac, options=options)
+                finals[label][name], swaps[label][name] = _short(float(result.fun)), len(result.swaps)
+    return {"losses": [_short(case.fun(case.x0)[0])], "finals": finals, "handovers": swaps}
 
 
 def _short(value: float) -> float | None:

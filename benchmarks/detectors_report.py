@@ -60,7 +60,8 @@ def lowest(records: Records) -> dict[str, float]:
     """Lowest loss seen by anything, per objective and start."""
     lows: dict[str, float] = defaultdict(lambda: math.inf)
     for record in records:
-        seen = [f for finals in record["worth"].values() for f in finals.values()]
+        runs = record["finals"] if "finals" in record else record["worth"]
+        seen = [f for finals in runs.values() for f in finals.values()]
         seen += record["losses"]
         lows[_objective(record)] = min([lows[_objective(record)], *[f for f in seen if f is not None]])
     return dict(lows)
@@ -248,6 +249,67 @@ def paired_table(
     return _table(("rule", f"regret minus that of {base}", "better %", "worse %"), rows)
 
 
+def end_to_end_table(records: Records, lows: dict[str, float]) -> str:
+    """Mean regret of `minimize` under every rule, one column a setting."""
+    blocks = []
+    for mode, name in (("minimize", "whole data"), ("minimize mini-batch", "mini-batches (`FiniteSum`)")):
+        for loss in ("mse", "cross_entropy"):
+            own = [r for r in records if r["task"]["mode"] == mode and r["task"]["loss"] == loss]
+            if not own:
+                continue
+            found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+            for record in own:
+                low = lows[_objective(record)]
+                all_ = {
+                    (s, r): excess(record, f, low)
+                    for s, fs in record["finals"].items()
+                    for r, f in fs.items()
+                }
+                best = min(all_.values())
+                for (setting, rule), value in all_.items():
+                    found[rule][setting].append(math.log10(value / best))
+            settings = list(own[0]["finals"])
+            rows = [(rule, *[_number(bootstrap(found[rule][s])) for s in settings]) for rule in found]
+            blocks.append(f"**{name}, {loss.replace('_', '-')}** ({len(own)} networks)\n\n"
+                          + _table(("rule", *settings), rows))  # fmt: skip
+    return "\n\n".join(blocks) or "(no results)"
+
+
+def noise_table() -> str:
+    """Early swaps and lags on a stream with a known peak."""
+    from twophase_min.detector import NormAgainstLossRule, NormPeakMedianRule, NormPeakRule, detect_swap
+
+    rules: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+        "norm-peak (the paper's)": (NormPeakRule, {}),
+        "norm-peak, factor 0.5": (lambda: NormPeakRule(0.5), {}),
+        "norm-peak, smoothing 0.9": (NormPeakRule, {"smoothing": 0.9}),
+        "norm-peak, patience 5": (NormPeakRule, {"patience": 5}),
+        "norm-peak-median, window 9, margin 2": (lambda: NormPeakMedianRule(window=9, margin=2.0), {}),
+        "norm-peak-median": (NormPeakMedianRule, {}),
+        "norm-against-loss, window 15": (lambda: NormAgainstLossRule(15), {}),
+        "norm-against-loss": (NormAgainstLossRule, {}),
+    }
+    k, levels = np.arange(300), (0.02, 0.1, 0.3)
+    clean = np.where(k < 100, np.exp(0.01 * k), np.exp(1 - 0.02 * (k - 100)))
+    cells: dict[str, list[str]] = {name: [] for name in rules}
+    for noise in levels:
+        rng = np.random.default_rng(0)
+        streams = [
+            (
+                np.exp(-k / 60 + 0.3 * noise * rng.standard_normal(300)),
+                clean * np.exp(noise * rng.standard_normal(300)),
+            )
+            for _ in range(100)
+        ]
+        for name, (make, settings) in rules.items():
+            found = [detect_swap(losses, norms, make(), **settings).index for losses, norms in streams]
+            at = np.array([300 if index is None else index for index in found])
+            lag = np.median(at) - 100
+            cells[name].append(f"{_percent(wilson(int((at < 100).sum()), at.size))}; {lag:+.0f}")
+    head = ("rule", *[f"noise {100 * noise:.0f} %: early %; lag" for noise in levels])
+    return _table(head, [(name, *row) for name, row in cells.items()])
+
+
 def price_table(records: Records) -> str:
     """Hessian products that the truth cost where it was measured by Lanczos."""
     rows = []
@@ -297,7 +359,7 @@ def curvature_picture(records: Records, path: Path) -> None:
             ax.set_yscale("log")
             ax.set_ylim(1e-4, 1.5)
             ax.axhline(0.01, color="grey", lw=0.8, ls=":")
-            ax.set_title(f"{loss.replace('_', '-')}; {STREAM_NAMES[mode, stream]}", fontsize="medium")
+            ax.set_title(f"{loss.replace('_', '-')}; {STREAM_NAMES[mode, stream]}", fontsize="small")
             ax.grid(True, alpha=0.2)
     for ax in axes[1]:
         ax.set_xlabel("evaluations")
@@ -335,7 +397,7 @@ def oracle_picture(records: Records, lows: dict[str, float], path: Path) -> None
             for marker, rule in zip("v^sDoP", SHOWN, strict=False):
                 costs = [r["costs"][p] for r in own if (p := swap_place(r, "whole", rule)) is not None]
                 if costs:
-                    ax.plot(np.median(costs), 0.04, marker, color="black", mfc="white", ms=7, clip_on=False,
+                    ax.plot(np.median(costs), 0.95, marker, color="black", mfc="white", ms=7, clip_on=False,
                             transform=ax.get_xaxis_transform(), label=f"median swap: {rule}")  # fmt: skip
             ax.set_xscale("log")
             ax.set_yscale("log")
@@ -367,7 +429,7 @@ def regret_picture(overall: dict[str, dict[str, tuple[float, float, float]]], pa
         {rule for values in overall.values() for rule in values},
         key=lambda rule: np.mean([values[rule][0] for values in overall.values() if rule in values]),
     )
-    figure, ax = pyplot.subplots(figsize=(9, 0.42 * len(names) + 1.4), layout="constrained")
+    figure, ax = pyplot.subplots(figsize=(9, 0.42 * len(names) + 2.0), layout="constrained")
     for k, (label, values) in enumerate(overall.items()):
         for i, rule in enumerate(names):
             if rule in values:
@@ -379,7 +441,7 @@ def regret_picture(overall: dict[str, dict[str, tuple[float, float, float]]], pa
     ax.invert_yaxis()
     ax.set_xlabel("mean regret: log10 of the excess loss over the best swap time's (95 % interval)")
     ax.grid(True, axis="x", alpha=0.25)
-    ax.legend(fontsize="small", loc="lower right")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
@@ -396,7 +458,9 @@ def write(records: Records, docs: Path) -> None:
         print("there are no results yet")
         return
     lows = lowest(records)
-    parts: dict[str, str] = {}
+    parts: dict[str, str] = {"noise": noise_table()}
+    parts["end-to-end"] = end_to_end_table([r for r in records if "finals" in r], lows)
+    records = [r for r in records if "finals" not in r]
     digits = [r for r in records if r["task"]["family"] == "digits"]
     counts = defaultdict(int)
     for record in records:

@@ -358,6 +358,7 @@ def test_tolerance_makes_a_hessian_numerically_semidefinite():
     assert convexity_report(None, np.ones(2), hess=hessian, tol=1e-3).convex
 
 
+@settings(deadline=None)
 @given(st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**31))
 def test_path_curvature_of_a_quadratic_lies_within_its_spectrum(k, n, seed):
     """Along any path, s'y / s's of a quadratic lies between its extreme eigenvalues."""

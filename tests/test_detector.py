@@ -99,6 +99,7 @@ def test_default_is_algorithm_1_on_recorded_trajectories(seed, noise):
         assert report.peak_index == norms[:expected].argmax()
 
 
+@settings(deadline=None)
 @given(st.lists(st.just(0.0) | st.floats(1e-300, 1e9), max_size=60), st.floats(0.05, 0.95))
 def test_default_is_algorithm_1_on_any_stream(norms, factor):
     """The step of the first swap is Algorithm 1's on any norms, zeros before the first positive one apart."""
@@ -121,7 +122,7 @@ def test_swap_lies_where_the_second_derivative_is_positive(seed):
 
 @pytest.mark.parametrize("name", RULE_SPECS)
 @pytest.mark.parametrize("options", settings_grid)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(stream=streams)
 def test_hostile_streams_never_crash_and_unusable_readings_change_nothing(name, options, stream):
     """Readings that are not finite never swap; the others decide as if the unusable were not there."""
@@ -142,6 +143,7 @@ def test_hostile_streams_never_crash_and_unusable_readings_change_nothing(name, 
 
 
 @pytest.mark.parametrize("name", RULE_SPECS)
+@settings(deadline=None)
 @given(loss=st.floats(-1e6, 1e6), norm=st.floats(0, 1e6), n=st.integers(1, 60))
 def test_no_swap_on_constant_streams(name, loss, norm, n):
     """A constant stream holds no evidence, whatever the rule."""
@@ -149,6 +151,7 @@ def test_no_swap_on_constant_streams(name, loss, norm, n):
 
 
 @pytest.mark.parametrize("name", RULE_SPECS)
+@settings(deadline=None)
 @given(norms=st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=60, unique=True))
 def test_no_swap_while_the_norm_only_grows(name, norms):
     """A norm that grows while the loss falls is non-convex by every rule."""
@@ -157,7 +160,7 @@ def test_no_swap_while_the_norm_only_grows(name, norms):
 
 
 @pytest.mark.parametrize("name", ["norm-peak", "norm-peak-median", "norm-against-loss", "all"])
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     stream=finite_streams,
     a=st.integers(-200, 200),
@@ -340,6 +343,7 @@ def test_every_rule_has_name_docstring_and_readable_reasons(name):
 # ---------------------------------------------------------------------------------------------- smoothing
 
 
+@settings(deadline=None)
 @given(st.floats(0.0, 1e300), st.integers(1, 50), st.floats(0.01, 0.99))
 def test_smoothing_is_unbiased_for_a_constant(value, n, smoothing):
     """The bias-corrected average of a constant is that constant from the first reading on."""
@@ -366,7 +370,7 @@ def test_smoothing_weighs_as_the_textbook_average():
 
 @pytest.mark.parametrize("name", RULE_SPECS)
 @pytest.mark.parametrize("options", settings_grid)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(stream=streams, cut=st.integers(0, 80))
 def test_a_saved_detector_continues_identically(name, options, stream, cut):
     """Through JSON and back at any point, every later decision and state is the same bit for bit."""
