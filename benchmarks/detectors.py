@@ -530,11 +530,50 @@ def run_all(chosen: list[dict[str, Any]], results: Path, workers: int, seconds: 
                 futures[pool.submit(run, following)] = following
 
 
+def speed() -> None:
+    """Print what one update costs, best of five rounds, in Python and compiled."""
+    from twophase_min import _detector_jit as compiled
+    from twophase_min.detector import make_detector
+
+    losses, norms = np.linspace(10.0, 1.0, 200_000), np.linspace(1.0, 2.0, 200_000)
+    pairs = list(zip(losses[:20_000].tolist(), norms[:20_000].tolist(), strict=True))
+    print(f"{'rule':<28}{'Python, us':>12}{'compiled, ns':>14}")
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("norm-peak", {}),
+        ("norm-peak", {"smoothing": 0.9}),
+        ("norm-against-loss", {"window": 15}),
+        ("norm-against-loss", {}),
+        ("norm-peak-median", {}),
+    ]
+    for name, settings in kinds:
+        plain, packed = [], []
+        for _ in range(5):
+            detector = make_detector(name, **settings)
+            began = time.perf_counter()
+            for loss, norm in pairs:
+                detector.update(loss, norm)
+            plain.append((time.perf_counter() - began) / len(pairs))
+            detector = make_detector(name, **settings)
+            if compiled.can_pack(detector):
+                compiled.scan(*compiled.pack(make_detector(name, **settings)), losses[:2], norms[:2])
+                state = compiled.pack(detector)
+                began = time.perf_counter()
+                compiled.scan(*state, losses, norms)
+                packed.append((time.perf_counter() - began) / losses.size)
+        label = " ".join([name, *[f"{key}={value}" for key, value in settings.items()]])
+        print(
+            f"{label:<28}{1e6 * min(plain):>12.2f}"
+            + (f"{1e9 * min(packed):>14.0f}" if packed else f"{'-':>14}")
+        )
+
+
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--report", action="store_true", help="only make the tables and pictures")
+    parser.add_argument("--speed", action="store_true", help="only time one update of the detector")
     parser.add_argument("--only", help="families, comma-separated: example 1, example 2, CUTEst, digits")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of the networks (default: 5)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where they are kept")
@@ -546,6 +585,9 @@ def main() -> None:
     chosen = [task for task in tasks() if task["family"] != "digits" or task["seed"] < options.seeds]
     if options.only:
         chosen = [task for task in chosen if task["family"] in options.only.split(",")]
+    if options.speed:
+        speed()
+        return
     if not options.report:
         run_all(chosen, options.results, options.workers, options.seconds)
     from detectors_report import write
