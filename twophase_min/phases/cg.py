@@ -28,22 +28,22 @@ from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
     BEST_A,
     BEST_F,
+    C2,
     FA,
     A,
-    LineState,
     line_init,
     line_start,
     line_tell_f,
     line_tell_g,
 )
 
-# places in CGState.real
-F, SLOPE, STEP_NORM, BETA, FIRST, EPS, GAMMA, PREDICTED, LAST_A, LAST_SLOPE, NOISE = range(11)
-N_REAL = 11
-# places in CGState.count
-CODE, MODE, REASON, PAIRS, HEAD, SCALED, STEEP, PRECISION = range(8)
-ITERATIONS, VALUES, GRADIENTS, RESTARTS, RESCUES, SKIPPED = range(8, 14)
-N_COUNT = 14
+# rows of CGState.vectors
+X, G, P, XT, GT, METRIC, WORK = range(7)
+# places in CGState.real, behind those of the line search
+F, SLOPE, STEP_NORM, BETA, FIRST, EPS, GAMMA, PREDICTED, LAST_A, LAST_SLOPE, PLAIN_C1 = range(19, 30)
+# places in CGState.counts, behind those of the line search
+CODE, MODE, REASON, PAIRS, HEAD, STEEP, PRECISION = range(2, 9)
+ITERATIONS, VALUES, GRADIENTS, RESTARTS, RESCUES, SKIPPED = range(9, 15)
 # modes
 SEARCHING, RESCUING = 0, 1
 # reasons
@@ -59,73 +59,78 @@ REASONS = (
 )
 """Texts of the reason codes of a failure."""
 
+STEEP_C1 = 0.1
+"""Sufficient decrease along -D g, where the step length is a guess: an over-long step that happens to
+decrease f a little (into a far plateau, say) is shortened instead of accepted."""
+GUESS_X, GUESS_F = 1.0, 2.0
+"""First step: at most this many times max|x|, and this many times |f| / |slope| (2: a parabola down to 0)."""
+
 
 class CGState(NamedTuple):
     """All of one run, flat: saving, resuming and rolling back are copies.
 
+    Few arrays, because every one of them adds to the compile time of every kernel that is handed the state.
+
     Attributes
     ----------
-    x, g, p, xt, gt, metric, work : ndarray, shape (n,)
+    vectors : ndarray, shape (7, n)
         Iterate, gradient, direction, trial, gradient at the trial, squared change of variables, scratch.
-    s, y : ndarray, shape (memory, n)
-        Steps and gradient differences, a ring; empty where the matrix is kept.
-    rho, alpha : ndarray of float64, shape (memory,)
+    pairs : ndarray, shape (2, memory, n)
+        Steps s and gradient differences y, a ring; empty where the matrix is kept.
+    ring : ndarray of float64, shape (2, memory)
         1 / (s.y), and scratch of the two-loop recursion.
     h : ndarray of float64, shape (n, n) or (0, 0)
         Inverse-Hessian matrix.
-    real, count : ndarray of float64 and int64
-        Scalars and counters by the names above.
-    line_real, line_count : ndarray
-        The line search (`line_search.LineState`).
+    real, counts : ndarray of float64 and int64
+        Scalars and counters by the names above; the line search's own come first.
     """
 
-    x: np.ndarray
-    g: np.ndarray
-    p: np.ndarray
-    xt: np.ndarray
-    gt: np.ndarray
-    metric: np.ndarray
-    work: np.ndarray
-    s: np.ndarray
-    y: np.ndarray
-    rho: np.ndarray
-    alpha: np.ndarray
+    vectors: np.ndarray
+    pairs: np.ndarray
+    ring: np.ndarray
     h: np.ndarray
     real: np.ndarray
-    count: np.ndarray
-    line_real: np.ndarray
-    line_count: np.ndarray
+    counts: np.ndarray
 
 
-def cg_init(n: int, memory: int, dtype: Any = np.float64) -> CGState:
-    """Allocate the state for ``n`` variables and ``memory`` pairs; ``memory >= n`` keeps the dense matrix."""
+def cg_init(
+    n: int, memory: int, dtype: Any = np.float64, c1: float = 1e-4, c2: float = 0.9, upper: float = math.inf
+) -> CGState:
+    """Allocate the state for ``n`` variables and ``memory`` pairs; ``memory >= n`` keeps the dense matrix.
+
+    ``c1``, ``c2`` and ``upper`` are the constants of the line search, see `line_search.line_init`.
+    """
     dense = 0 < n <= memory
     m = 0 if dense else memory
-    vectors = [np.zeros(n, dtype=dtype) for _ in range(7)]
-    line = line_init()
     state = CGState(
-        *vectors,
-        np.zeros((m, n), dtype=dtype),
-        np.zeros((m, n), dtype=dtype),
-        np.zeros(m),
-        np.zeros(m),
+        np.zeros((7, n), dtype=dtype),
+        np.zeros((2, m, n), dtype=dtype),
+        np.zeros((2, m)),
         np.zeros((n, n) if dense else (0, 0)),
-        np.zeros(N_REAL),
-        np.zeros(N_COUNT, dtype=np.int64),
-        line.real,
-        line.count,
+        np.zeros(PLAIN_C1 + 1),
+        np.zeros(SKIPPED + 1, dtype=np.int64),
     )
-    state.metric[:] = 1
+    r, k = line_init(c2, upper)
+    state.real[: r.size] = r
+    state.counts[: k.size] = k
+    state.vectors[METRIC] = 1
     state.real[EPS] = float(np.finfo(dtype).eps)
+    state.real[PLAIN_C1] = c1
     return state
 
 
-@jit
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _copy(source, target):
+    """``target[:] = source``, which would compile the texts of all its error messages too."""
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _reset(state):
     """Forget all curvature."""
-    state.count[PAIRS] = 0
-    state.count[HEAD] = 0
-    state.count[SCALED] = 0
+    state.counts[PAIRS] = 0
+    state.counts[HEAD] = 0
     state.real[BETA] = 0.0
     state.real[GAMMA] = 1.0
 
@@ -133,239 +138,244 @@ def _reset(state):
 @jit
 def cg_start(state, x, f, g, first_step):
     """Begin at an evaluated point, with no pairs; ``first_step`` is a length in x, 0 for none. ITERATION."""
-    state.x[:] = x
-    state.g[:] = g
-    state.p[:] = 0
+    _copy(x, state.vectors[X])
+    _copy(g, state.vectors[G])
     state.real[F] = f
     state.real[FIRST] = first_step
     state.real[STEP_NORM] = 0.0
     state.real[LAST_SLOPE] = 0.0
-    state.count[:] = 0
+    for i in range(CODE, state.counts.size):
+        state.counts[i] = 0
     _reset(state)
-    state.count[CODE] = ITERATION
+    state.counts[CODE] = ITERATION
     return ITERATION
 
 
-@jit
-def _steepest(state):
-    """Set ``p = -D g`` and return the slope along it."""
-    for i in range(state.p.size):
-        state.p[i] = -state.metric[i] * state.g[i]
-    return dot(state.p, state.g)
-
-
-@jit
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _first_guess(state, slope):
     """Guess a step along ``-D g`` without units; see `MemoryCG`."""
-    length = norm2(state.p)
-    if state.real[STEP_NORM] > 0.0:
-        return state.real[STEP_NORM] / length
-    if state.real[FIRST] > 0.0:
-        return state.real[FIRST] / length
-    size = norm_inf(state.x)
-    f = abs(state.real[F])
+    real, p = state.real, state.vectors[P]
+    if real[STEP_NORM] > 0.0:
+        return real[STEP_NORM] / norm2(p)
+    if real[FIRST] > 0.0:
+        return real[FIRST] / norm2(p)
     guess = math.inf
+    size = norm_inf(state.vectors[X])
     if size > 0.0:
-        guess = 0.1 * size / norm_inf(state.p)
-    if f > 0.0:
-        guess = min(guess, 2.0 * f / -slope)
-    if not guess > 0.0 or math.isinf(guess):
-        guess = 1.0 / length
+        guess = GUESS_X * size / norm_inf(p)
+    if real[F] != 0.0:
+        guess = min(guess, GUESS_F * abs(real[F]) / -slope)
+    if not 0.0 < guess < math.inf:
+        guess = 1.0 / norm2(p)
     return guess
 
 
-@jit
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _two_loop(state):
     """Set ``p = -H g`` from the pairs in memory (N&W algorithm 7.4)."""
-    p = state.p
-    m = state.rho.size
-    pairs = state.count[PAIRS]
+    p, g, metric = state.vectors[P], state.vectors[G], state.vectors[METRIC]
+    s, y = state.pairs[0], state.pairs[1]
+    rho, alpha = state.ring[0], state.ring[1]
+    m = rho.size
+    newest = state.counts[HEAD] - 1 + m
     for i in range(p.size):
-        p[i] = -state.g[i]
-    for k in range(pairs):
-        j = (state.count[HEAD] - 1 - k) % m
-        a = state.rho[j] * dot(state.s[j], p)
-        state.alpha[j] = a
-        axpy(-a, state.y[j], p)
+        p[i] = -g[i]
+    for back in range(state.counts[PAIRS]):
+        j = (newest - back) % m
+        alpha[j] = rho[j] * dot(s[j], p)
+        axpy(-alpha[j], y[j], p)
     for i in range(p.size):
-        p[i] *= state.real[GAMMA] * state.metric[i]
-    for k in range(pairs - 1, -1, -1):
-        j = (state.count[HEAD] - 1 - k) % m
-        axpy(state.alpha[j] - state.rho[j] * dot(state.y[j], p), state.s[j], p)
+        p[i] *= state.real[GAMMA] * metric[i]
+    for back in range(state.counts[PAIRS] - 1, -1, -1):
+        j = (newest - back) % m
+        axpy(alpha[j] - rho[j] * dot(y[j], p), s[j], p)
 
 
-@jit
-def _begin_search(state, slope, step):
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _begin_search(state, slope, step, c1):
     """Start the line search along p and place its first trial."""
     real = state.real
     real[SLOPE] = slope
     noise = 4.0 * real[EPS] * abs(real[F])
-    real[NOISE] = noise
-    # what a quadratic with its minimum at the first trial would still gain
+    # what a parabola with its minimum at the first trial would still gain
     real[PREDICTED] = -0.5 * slope * step
-    state.count[PRECISION] = 1 if real[PREDICTED] <= 0.25 * noise else 0
-    line_start(LineState(state.line_real, state.line_count), real[F], slope, step, noise)
-    return _place(state, NEED_F)
+    state.counts[PRECISION] = 1 if real[PREDICTED] <= 0.25 * noise else 0
+    return _place(state, line_start(real, state.counts, real[F], slope, step, noise, c1))
 
 
-@jit
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _place(state, code):
     """Set the trial point for a value (or leave it for a gradient) and note what is wanted."""
     if code == NEED_F:
-        trial_point(state.x, state.line_real[A], state.p, state.xt)
-    state.count[CODE] = code
+        trial_point(state.vectors[X], state.real[A], state.vectors[P], state.vectors[XT])
+    state.counts[CODE] = code
     return code
 
 
-@jit
-def _fail(state, reason):
-    state.count[REASON] = reason
-    state.count[CODE] = FAILED
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _restart(state):
+    """Forget the memory and search along ``-D g``; NEED_F, or FAILED."""
+    p, g, metric = state.vectors[P], state.vectors[G], state.vectors[METRIC]
+    if state.counts[PAIRS] > 0 or state.real[BETA] != 0.0:
+        state.counts[RESTARTS] += 1
+    _reset(state)
+    for i in range(p.size):
+        p[i] = -metric[i] * g[i]
+    slope = dot(p, g)
+    state.counts[STEEP] = 1
+    state.counts[MODE] = SEARCHING
+    if slope < 0.0 and math.isfinite(slope):
+        c1 = max(state.real[PLAIN_C1], min(STEEP_C1, 0.5 * state.real[C2]))
+        return _begin_search(state, slope, _first_guess(state, slope), c1)
+    state.counts[REASON] = ZERO_GRADIENT if slope == 0.0 else NOT_FINITE
+    state.counts[CODE] = FAILED
     return FAILED
 
 
 @jit
 def cg_next(state):
     """Choose a direction and place the first trial of its line search: NEED_F, or FAILED."""
-    real, count, n = state.real, state.count, state.x.size
-    count[MODE] = SEARCHING
-    gg = 0.0
-    if count[PAIRS] > 0:
+    real, counts = state.real, state.counts
+    p, g, metric = state.vectors[P], state.vectors[G], state.vectors[METRIC]
+    counts[MODE] = SEARCHING
+    step = 1.0
+    if counts[PAIRS] > 0:
         if state.h.shape[0] > 0:
-            for i in range(n):
-                state.p[i] = -dot(state.h[i], state.g)
+            for i in range(p.size):
+                p[i] = -dot(state.h[i], g)
         else:
             _two_loop(state)
-        slope = dot(state.p, state.g)
-        step = 1.0
+        slope = dot(p, g)
     elif real[BETA] != 0.0:
-        for i in range(n):
-            state.p[i] = real[BETA] * state.p[i] - state.metric[i] * state.g[i]
-        slope = dot(state.p, state.g)
+        for i in range(p.size):
+            p[i] = real[BETA] * p[i] - metric[i] * g[i]
+        slope = dot(p, g)
+        # the first-order change is expected to repeat (N&W equation before 3.60)
         step = real[LAST_A] * real[LAST_SLOPE] / slope
     else:
-        slope = 0.0
-        step = math.nan
+        return _restart(state)
     # sufficient descent, measured as an angle: far below what a sound memory ever gives
-    gg = norm2(state.g) * norm2(state.p)
-    if slope < -1e-12 * gg and math.isfinite(gg) and math.isfinite(step):
-        count[STEEP] = 0
-        return _begin_search(state, slope, step)
+    scale = norm2(g) * norm2(p)
+    if slope < -1e-12 * scale and scale < math.inf and 0.0 < step < math.inf:
+        counts[STEEP] = 0
+        return _begin_search(state, slope, step, real[PLAIN_C1])
     return _restart(state)
 
 
-@jit
-def _restart(state):
-    """Forget the memory and search along ``-D g``; NEED_F, or FAILED."""
-    if state.count[PAIRS] > 0 or state.real[BETA] != 0.0:
-        state.count[RESTARTS] += 1
-    _reset(state)
-    slope = _steepest(state)
-    if not math.isfinite(slope):
-        return _fail(state, NOT_FINITE)
-    if not slope < 0.0:
-        return _fail(state, ZERO_GRADIENT)
-    state.count[STEEP] = 1
-    return _begin_search(state, slope, _first_guess(state, slope))
-
-
-@jit
-def _search_failed(state):
-    """Climb down: the best decreasing trial, else a restart along -D g, else FAILED with a reason."""
-    if state.line_real[BEST_A] > 0.0:
-        trial_point(state.x, state.line_real[BEST_A], state.p, state.xt)
-        state.count[MODE] = RESCUING
-        state.count[RESCUES] += 1
-        state.count[CODE] = NEED_G
-        return NEED_G
-    return _after_no_decrease(state)
-
-
-@jit
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _after_no_decrease(state):
-    if state.count[STEEP] == 0:
+    """Restart along -D g, or give up where that was the direction already."""
+    if state.counts[STEEP] == 0:
         return _restart(state)
-    return _fail(state, WORKING_PRECISION if state.count[PRECISION] else NO_DECREASE)
+    state.counts[REASON] = WORKING_PRECISION if state.counts[PRECISION] else NO_DECREASE
+    state.counts[CODE] = FAILED
+    return FAILED
 
 
-@jit
-def _remember(state, sy, yy_metric):
-    """Add the pair s = xt - x (in xt), y = gt - g (in work) to the memory, scaling it by s.y / y.D y."""
-    real, count, n = state.real, state.count, state.x.size
-    if state.h.shape[0] > 0:
-        h = state.h
-        if count[PAIRS] == 0:
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _remember(state, s, y, sy, yy):
+    """Teach the memory the pair (s, y) with ``sy = s.y > 0`` and ``yy = y.D y``; s and y are rows XT, WORK.
+
+    The first H is ``s.y / y.D y`` times D. That is about the smallest inverse curvature, so a matrix that is
+    never forgotten would take many steps to learn the flat directions; where a pair shows H to be too small
+    as a whole (``y.H y < s.y``), H is enlarged before the update. It is never shrunk.
+    """
+    n = s.size
+    h = state.h
+    if h.shape[0] > 0:
+        hy = state.vectors[P]  # the direction has been used up
+        metric = state.vectors[METRIC]
+        if state.counts[PAIRS] == 0:
             for i in range(n):
                 for j in range(n):
                     h[i, j] = 0.0
-                h[i, i] = state.metric[i] * sy / yy_metric
-        # H += (1 + y.Hy / s.y) ss' / s.y - (Hy s' + s Hy') / s.y; gt is free: it becomes g just after
+                h[i, i] = metric[i] * sy / yy
         for i in range(n):
-            state.p[i] = dot(h[i], state.work)
-        yhy = dot(state.p, state.work)
-        factor = (1.0 + yhy / sy) / sy
+            hy[i] = dot(h[i], y)
+        yhy = dot(hy, y)
+        grow = 1.0
+        if 0.0 < yhy < sy:
+            grow = sy / yhy
+        a = (1.0 + grow * yhy / sy) / sy
+        b = grow / sy
         for i in range(n):
-            si = np.float64(state.xt[i])
-            hi = np.float64(state.p[i])
+            si = np.float64(s[i])
+            hi = np.float64(hy[i])
             for j in range(n):
-                sj = np.float64(state.xt[j])
-                h[i, j] += factor * si * sj - (hi * sj + si * np.float64(state.p[j])) / sy
-        count[PAIRS] += 1
+                sj = np.float64(s[j])
+                h[i, j] = grow * h[i, j] + a * si * sj - b * (hi * sj + si * np.float64(hy[j]))
+        state.counts[PAIRS] += 1
         return
-    m = state.rho.size
-    j = count[HEAD]
-    state.s[j] = state.xt
-    state.y[j] = state.work
-    state.rho[j] = 1.0 / sy
-    real[GAMMA] = sy / yy_metric
-    count[HEAD] = (j + 1) % m
-    count[PAIRS] = min(count[PAIRS] + 1, m)
+    m = state.ring.shape[1]
+    j = state.counts[HEAD]
+    _copy(s, state.pairs[0, j])
+    _copy(y, state.pairs[1, j])
+    state.ring[0, j] = 1.0 / sy
+    state.real[GAMMA] = sy / yy
+    state.counts[HEAD] = (j + 1) % m
+    state.counts[PAIRS] = min(state.counts[PAIRS] + 1, m)
 
 
-@jit
-def _accept(state, a, f):
-    """Move to the trial xt = x + a p, whose gradient is in gt, and learn from the step."""
-    real, count, n = state.real, state.count, state.x.size
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _learn(state):
+    """Take the pair in rows XT (s) and WORK (y) into the memory if its curvature is positive."""
+    s, y, metric = state.vectors[XT], state.vectors[WORK], state.vectors[METRIC]
+    sy = dot(s, y)
+    yy = 0.0
+    for i in range(y.size):
+        yy += np.float64(metric[i]) * np.float64(y[i]) * np.float64(y[i])
+    if sy > state.real[EPS] * norm2(s) * norm2(y) and 0.0 < yy < math.inf and yy / sy < math.inf:
+        _remember(state, s, y, sy, yy)
+        return True
+    state.counts[SKIPPED] += 1
+    return False
+
+
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _hager_zhang(state):
+    """Set beta for ``p = -D g + beta p`` from y (row WORK), the new gradient (GT), the old p and g.
+
+    Hager & Zhang 2013, equations (2.1)-(2.2) with their eta = 0.4, in the metric D.
+    """
+    p, new, metric, y = state.vectors[P], state.vectors[GT], state.vectors[METRIC], state.vectors[WORK]
     gy = 0.0
     yy = 0.0
-    gg = 0.0
-    for i in range(n):
-        y = state.gt[i] - state.g[i]
-        state.work[i] = y
-        gy += np.float64(state.gt[i]) * np.float64(state.metric[i]) * np.float64(y)
-        yy += np.float64(y) * np.float64(state.metric[i]) * np.float64(y)
-    remembers = state.h.shape[0] > 0 or state.rho.size > 0
-    if not remembers:
-        py = dot(state.p, state.work)
-        pg = dot(state.p, state.g)
-        if py > 0.0:
-            for i in range(n):
-                gg += np.float64(state.p[i]) * np.float64(state.p[i]) / np.float64(state.metric[i])
-            # Hager & Zhang 2013, equations (2.1)-(2.2), with their eta = 0.4
-            beta = (gy - 2.0 * yy * dot(state.p, state.gt) / py) / py
-            real[BETA] = max(beta, 0.4 * pg / gg)
-        else:
-            real[BETA] = 0.0
+    pp = 0.0
+    for i in range(p.size):
+        dy = np.float64(metric[i]) * np.float64(y[i])
+        gy += np.float64(new[i]) * dy
+        yy += np.float64(y[i]) * dy
+        pp += np.float64(p[i]) * np.float64(p[i]) / np.float64(metric[i])
+    py = dot(p, y)
+    beta = 0.0
+    if py > 0.0 and pp > 0.0:
+        beta = (gy - 2.0 * yy * dot(p, new) / py) / py
+        beta = max(beta, 0.4 * dot(p, state.vectors[G]) / pp)
+    state.real[BETA] = beta if math.isfinite(beta) else 0.0
+
+
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _accept(state, a, f):
+    """Move to the trial, whose gradient is in row GT, and learn from the step."""
+    real, counts, v = state.real, state.counts, state.vectors
+    for i in range(v.shape[1]):
+        v[WORK, i] = v[GT, i] - v[G, i]
+        step = v[XT, i] - v[X, i]
+        v[X, i] = v[XT, i]
+        v[XT, i] = step
+    length = norm2(v[XT])
+    if length > 0.0:
+        real[STEP_NORM] = length
+    if state.h.shape[0] > 0 or state.ring.shape[1] > 0:
+        _learn(state)
+    else:
+        _hager_zhang(state)
+    _copy(v[GT], v[G])
+    real[F] = f
     real[LAST_A] = a
     real[LAST_SLOPE] = real[SLOPE]
-    for i in range(n):
-        new = state.xt[i]
-        state.xt[i] = new - state.x[i]
-        state.x[i] = new
-    step_norm = norm2(state.xt)
-    if step_norm > 0.0:
-        real[STEP_NORM] = step_norm
-    if remembers:
-        sy = dot(state.xt, state.work)
-        if sy > real[EPS] * step_norm * norm2(state.work) and yy > 0.0 and math.isfinite(yy / sy):
-            _remember(state, sy, yy)
-        else:
-            count[SKIPPED] += 1
-    for i in range(n):
-        state.g[i] = state.gt[i]
-    real[F] = f
-    count[ITERATIONS] += 1
-    count[CODE] = ITERATION
+    counts[ITERATIONS] += 1
+    counts[CODE] = ITERATION
     return ITERATION
 
 
@@ -373,47 +383,48 @@ def _accept(state, a, f):
 def cg_tell(state, f, g):
     """Take the value (after NEED_F; g is ignored) or the gradient (after NEED_G; f is ignored) at the trial.
 
-    Answers NEED_F, NEED_G, ITERATION (the iterate has moved; call `cg_next`) or FAILED.
+    Answers NEED_F, NEED_G, ITERATION (the iterate has moved; call `cg_next`) or FAILED. A search that fails
+    first takes its lowest value (asking for the gradient there), then restarts along ``-D g``.
     """
-    line = LineState(state.line_real, state.line_count)
-    if state.count[CODE] == NEED_F:
-        state.count[VALUES] += 1
-        code = line_tell_f(line, f)
+    real, counts = state.real, state.counts
+    if counts[CODE] == NEED_F:
+        counts[VALUES] += 1
+        code = line_tell_f(real, counts, f)
     else:
-        state.count[GRADIENTS] += 1
-        finite = all_finite(g)
-        if state.count[MODE] == RESCUING:
-            if not finite:
-                return _after_no_decrease(state)
-            state.gt[:] = g
-            return _accept(state, line.real[BEST_A], line.real[BEST_F])
-        if finite:
-            state.gt[:] = g
-            code = line_tell_g(line, dot(state.gt, state.p))
-        else:
-            code = line_tell_g(line, math.nan)
+        counts[GRADIENTS] += 1
+        slope = math.nan
+        if all_finite(g):
+            _copy(g, state.vectors[GT])
+            slope = dot(state.vectors[GT], state.vectors[P])
+        if counts[MODE] == RESCUING:
+            if math.isfinite(slope):
+                return _accept(state, real[BEST_A], real[BEST_F])
+            return _after_no_decrease(state)
+        code = line_tell_g(real, counts, slope)
         if code == ITERATION:
-            return _accept(state, line.real[A], line.real[FA])
-    if code == FAILED:
-        return _search_failed(state)
-    return _place(state, code)
+            return _accept(state, real[A], real[FA])
+    if code != FAILED:
+        return _place(state, code)
+    if real[BEST_A] > 0.0:
+        trial_point(state.vectors[X], real[BEST_A], state.vectors[P], state.vectors[XT])
+        counts[MODE] = RESCUING
+        counts[RESCUES] += 1
+        counts[CODE] = NEED_G
+        return NEED_G
+    return _after_no_decrease(state)
 
 
 @jit
 def cg_add_pair(state, s, y):
-    """Teach the memory a pair from elsewhere (Adam's steps); False where its curvature is not positive."""
-    sy = dot(s, y)
-    yy = 0.0
-    for i in range(y.size):
-        yy += np.float64(y[i]) * np.float64(state.metric[i]) * np.float64(y[i])
-    if not sy > state.real[EPS] * norm2(s) * norm2(y) or not math.isfinite(yy / sy) or not yy > 0.0:
+    """Teach the memory a pair from elsewhere (Adam's steps); False where its curvature is not positive.
+
+    Between `cg_start` or ITERATION and `cg_next` only: it uses the rows of the trial.
+    """
+    if state.h.shape[0] == 0 and state.ring.shape[1] == 0:
         return False
-    if state.h.shape[0] == 0 and state.rho.size == 0:
-        return False
-    state.xt[:] = s
-    state.work[:] = y
-    _remember(state, sy, yy)
-    return True
+    _copy(s, state.vectors[XT])
+    _copy(y, state.vectors[WORK])
+    return _learn(state)
 
 
 def default_memory(n: int) -> int:
@@ -464,13 +475,10 @@ class MemoryCG:
 
     def _allocate(self, n: int, dtype: Any) -> None:
         memory = default_memory(n) if self.memory is None else int(self.memory)
-        self.state = cg_init(n, memory, dtype)
         c2 = (0.9 if memory else 0.1) if self.c2 is None else float(self.c2)
         if not 0 < self.c1 < min(0.5, c2) or not c2 < 1:
             raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
-        line = line_init(self.c1, c2, math.inf if memory else c2)
-        self.state.line_real[:] = line.real
-        self.state.line_count[:] = line.count
+        self.state = cg_init(n, memory, dtype, self.c1, c2, math.inf if memory else c2)
 
     def start(
         self,
@@ -512,7 +520,7 @@ class MemoryCG:
             d = np.asarray(diagonal, dtype=float)
             if d.shape != x.shape or not np.all(np.isfinite(d)) or not np.all(d > 0):
                 raise ValueError("diagonal must be positive, finite and as long as x")
-            self.state.metric[:] = d * d
+            self.state.vectors[METRIC] = d * d
         cg_start(self.state, x, float(f), g, float(first_step or 0.0))
         for s, y in pairs or ():
             cg_add_pair(
@@ -527,14 +535,14 @@ class MemoryCG:
     @property
     def need(self) -> int:
         """What is wanted now; begins the next step if an iteration has just ended."""
-        code = int(self.state.count[CODE])
+        code = int(self.state.counts[CODE])
         return self.next() if code == ITERATION else code
 
     def ask(self) -> np.ndarray:
         """Where to evaluate, shape (n,), a copy."""
         if self.need == FAILED:
             raise RuntimeError(f"nothing to ask for: {self.reason}")
-        return self.state.xt.copy()
+        return self.state.vectors[XT].copy()
 
     def tell(self, f: float, g: np.ndarray | None = None) -> int:
         """Take what was asked for; answers NEED_F, NEED_G, ITERATION or FAILED.
@@ -542,19 +550,19 @@ class MemoryCG:
         Where the gradient comes with the value anyway, hand over both: it is used if it is wanted next.
         """
         state = self.state
-        given = state.gt if g is None else np.ascontiguousarray(g, dtype=state.x.dtype)
+        given = state.vectors[GT] if g is None else np.ascontiguousarray(g, dtype=state.vectors.dtype)
         if self.need == NEED_G and g is None:
             raise ValueError("the gradient is wanted")
-        mode = int(state.count[MODE])
+        mode = int(state.counts[MODE])
         code = int(cg_tell(state, float(f), given))
-        if code == NEED_G and g is not None and int(state.count[MODE]) == mode == SEARCHING:
+        if code == NEED_G and g is not None and int(state.counts[MODE]) == mode == SEARCHING:
             code = int(cg_tell(state, float(f), given))
         return code
 
     @property
     def x(self) -> np.ndarray:
         """Current iterate."""
-        return self.state.x.copy()
+        return self.state.vectors[X].copy()
 
     @property
     def f(self) -> float:
@@ -564,24 +572,24 @@ class MemoryCG:
     @property
     def g(self) -> np.ndarray:
         """Gradient at the iterate."""
-        return self.state.g.copy()
+        return self.state.vectors[G].copy()
 
     @property
     def reason(self) -> str:
         """Why the phase failed, empty while it has not."""
-        return REASONS[int(self.state.count[REASON])]
+        return REASONS[int(self.state.counts[REASON])]
 
     @property
     def working_precision(self) -> bool:
         """Whether the decrease predicted for the current search is below the rounding of f."""
-        return bool(self.state.count[PRECISION])
+        return bool(self.state.counts[PRECISION])
 
     @property
     def counters(self) -> dict[str, int]:
         """Iterations, values and gradients told, restarts, rescued searches, skipped pairs."""
         names = ("iterations", "values", "gradients", "restarts", "rescues", "skipped")
         return {
-            name: int(v) for name, v in zip(names, self.state.count[ITERATIONS : SKIPPED + 1], strict=True)
+            name: int(v) for name, v in zip(names, self.state.counts[ITERATIONS : SKIPPED + 1], strict=True)
         }
 
     def get_state(self) -> dict[str, np.ndarray]:

@@ -13,7 +13,6 @@ zone.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,40 +23,30 @@ NEED_G = 2
 ITERATION = 4
 FAILED = 5
 
-# places in LineState.real
-F0, D0, A, FA, DA = 0, 1, 2, 3, 4
-LO_A, LO_F, LO_D, HI_A, HI_F, HI_D = 5, 6, 7, 8, 9, 10
-BEST_A, BEST_F = 11, 12
-C1, C2, UPPER, NOISE, GROW = 13, 14, 15, 16, 17
-PREV_A, PREV_F = 18, 19
-N_REAL = 20
-# places in LineState.count
+# places in the array of scalars ``r``
+F0, D0, A, FA, DA = 0, 1, 2, 3, 4  # start; trial
+LO_A, LO_F, LO_D, HI_A, HI_F, HI_D = 5, 6, 7, 8, 9, 10  # bracket; a slope that is not known is NaN
+BEST_A, BEST_F = 11, 12  # lowest value seen, of the start and the trials
+PREV_A, PREV_D = 13, 14  # lower end before the present one
+C1, C2, UPPER, NOISE = 15, 16, 17, 18
+N_REAL = 19
+# places in the array of counters ``k``
 TRIALS, MAX_TRIALS = 0, 1
 N_COUNT = 2
 
-
-class LineState(NamedTuple):
-    """One line search, all of it.
-
-    Attributes
-    ----------
-    real : ndarray of float64, shape (20,)
-        Start value and slope, trial, bracket (slope NaN where unknown), best trial, constants.
-    count : ndarray of int64, shape (2,)
-        Trials so far and allowed.
-    """
-
-    real: np.ndarray
-    count: np.ndarray
+GROW = 10.0
+"""Stepping out goes at most this many times further at once."""
+DEEPEST = 0.1
+"""Interpolation stays this fraction of the bracket away from either end."""
 
 
-def line_init(c1: float = 1e-4, c2: float = 0.9, upper: float = math.inf, max_trials: int = 40) -> LineState:
+def line_init(
+    c2: float = 0.9, upper: float = math.inf, max_trials: int = 40
+) -> tuple[np.ndarray, np.ndarray]:
     """Allocate a search.
 
     Parameters
     ----------
-    c1 : float, default 1e-4
-        Sufficient decrease, 0 < c1 < 1/2.
     c2 : float, default 0.9
         Curvature: the slope must have risen to ``c2 * slope(0)``, c1 < c2 < 1.
     upper : float, default inf
@@ -65,20 +54,26 @@ def line_init(c1: float = 1e-4, c2: float = 0.9, upper: float = math.inf, max_tr
         weak ones.
     max_trials : int, default 40
         Values that one search may ask for.
+
+    Returns
+    -------
+    r : ndarray of float64, shape (19,)
+        Scalars by the names above.
+    k : ndarray of int64, shape (2,)
+        Counters.
     """
-    state = LineState(np.zeros(N_REAL), np.zeros(N_COUNT, dtype=np.int64))
-    state.real[C1], state.real[C2], state.real[UPPER], state.real[GROW] = c1, c2, upper, 10.0
-    state.count[MAX_TRIALS] = max_trials
-    return state
+    r, k = np.zeros(N_REAL), np.zeros(N_COUNT, dtype=np.int64)
+    r[C2], r[UPPER], k[MAX_TRIALS] = c2, upper, max_trials
+    return r, k
 
 
 @jit
-def line_start(state, f0, d0, step, noise):
+def line_start(r, k, f0, d0, step, noise, c1):
     """Begin at value ``f0`` with slope ``d0 < 0``; the first trial is ``step > 0``. Always answers NEED_F.
 
-    ``noise`` is the absolute rounding error of a value: within it, slopes decide instead of values.
+    ``noise`` is the absolute rounding error of a value: within it, slopes decide instead of values. ``c1``
+    is the fraction of the promised decrease that a step must bring.
     """
-    r = state.real
     r[F0] = f0
     r[D0] = d0
     r[A] = step
@@ -93,9 +88,10 @@ def line_start(state, f0, d0, step, noise):
     r[BEST_A] = 0.0
     r[BEST_F] = f0
     r[PREV_A] = math.nan
-    r[PREV_F] = math.nan
+    r[PREV_D] = math.nan
     r[NOISE] = noise
-    state.count[TRIALS] = 0
+    r[C1] = c1
+    k[TRIALS] = 0
     return NEED_F
 
 
@@ -117,19 +113,18 @@ def quadratic_minimum(a, fa, da, b, fb):
     return a - 0.5 * da * w * w / (fb - fa - da * w)
 
 
-@jit
-def _next_trial(state):
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _next_trial(r, k):
     """Choose the next trial from the bracket; FAILED when there is nothing left between its ends."""
-    r = state.real
-    if state.count[TRIALS] >= state.count[MAX_TRIALS]:
+    if k[TRIALS] >= k[MAX_TRIALS]:
         return FAILED
     lo, hi = r[LO_A], r[HI_A]
     if math.isinf(hi):
         # no upper end yet: step out by the secant through the slopes, at least double, at most GROW times
         new = math.nan
-        if r[LO_A] > r[PREV_A] and r[LO_D] > r[PREV_F]:
-            new = lo + (lo - r[PREV_A]) * r[LO_D] / (r[PREV_F] - r[LO_D])
-        grown = lo * r[GROW]
+        if r[LO_A] > r[PREV_A] and r[LO_D] > r[PREV_D]:
+            new = lo + (lo - r[PREV_A]) * r[LO_D] / (r[PREV_D] - r[LO_D])
+        grown = lo * GROW
         if not new < grown:
             new = grown
         new = max(new, 2.0 * lo)
@@ -150,22 +145,21 @@ def _next_trial(state):
         new = quadratic_minimum(lo, r[LO_F], r[LO_D], hi, r[HI_F])
     if not math.isfinite(new):
         new = lo + 0.5 * width
-    r[A] = min(max(new, lo + 0.05 * width), hi - 0.1 * width)
+    r[A] = min(max(new, lo + DEEPEST * width), hi - DEEPEST * width)
     if r[A] <= lo or r[A] >= hi:
         return FAILED
     return NEED_F
 
 
 @jit
-def line_tell_f(state, f):
+def line_tell_f(r, k, f):
     """Take the value at the trial: NEED_G where it passes, NEED_F at a shorter trial, or FAILED."""
-    r = state.real
-    state.count[TRIALS] += 1
+    k[TRIALS] += 1
     if not math.isfinite(f):
         r[HI_A] = r[A]
         r[HI_F] = math.inf
         r[HI_D] = math.nan
-        return _next_trial(state)
+        return _next_trial(r, k)
     if f < r[BEST_F]:
         r[BEST_F] = f
         r[BEST_A] = r[A]
@@ -176,18 +170,17 @@ def line_tell_f(state, f):
     r[HI_A] = r[A]
     r[HI_F] = f
     r[HI_D] = math.nan
-    return _next_trial(state)
+    return _next_trial(r, k)
 
 
 @jit
-def line_tell_g(state, slope):
+def line_tell_g(r, k, slope):
     """Take the slope at the trial whose value passed: ITERATION (accepted), NEED_F elsewhere, or FAILED."""
-    r = state.real
     if not math.isfinite(slope):
         r[HI_A] = r[A]
         r[HI_F] = math.inf
         r[HI_D] = math.nan
-        return _next_trial(state)
+        return _next_trial(r, k)
     r[DA] = slope
     upper = r[UPPER]
     if r[FA] > r[F0] + r[C1] * r[A] * r[D0]:
@@ -195,14 +188,14 @@ def line_tell_g(state, slope):
         upper = min(upper, 1.0 - 2.0 * r[C1])
     if slope < r[C2] * r[D0]:
         r[PREV_A] = r[LO_A]
-        r[PREV_F] = r[LO_D]
+        r[PREV_D] = r[LO_D]
         r[LO_A] = r[A]
         r[LO_F] = r[FA]
         r[LO_D] = slope
-        return _next_trial(state)
+        return _next_trial(r, k)
     if slope > -upper * r[D0]:
         r[HI_A] = r[A]
         r[HI_F] = r[FA]
         r[HI_D] = slope
-        return _next_trial(state)
+        return _next_trial(r, k)
     return ITERATION
