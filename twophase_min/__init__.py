@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from twophase_min._gradient import GradientCheck, check_gradient
     from twophase_min._history import History
     from twophase_min._jit import warmup
-    from twophase_min._method import shgo_minimizer, twophase
+    from twophase_min._method import shgo_method, twophase
     from twophase_min._minimize import minimize
     from twophase_min._options import TwoPhaseOptions
     from twophase_min._status import Status
@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "minimize": "_minimize",
     "twophase": "_method",
-    "shgo_minimizer": "_method",
+    "shgo_method": "_method",
     "ConvexitySwapDetector": "detector",
     "detect_swap": "detector",
     "FiniteSum": "finite_sum",
@@ -47,7 +47,7 @@ __all__ = [
     "check_gradient",
     "detect_swap",
     "minimize",
-    "shgo_minimizer",
+    "shgo_method",
     "twophase",
     "warmup",
 ]

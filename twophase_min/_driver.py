@@ -25,6 +25,8 @@ from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._status import SUCCESSFUL, Status, Stop, describe
 from twophase_min.detector import ConvexitySwapDetector, make_detector
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
+from twophase_min.phases import scipy as scipy_phase
+from twophase_min.phases.precondition import Scaling
 
 Array = NDArray[np.floating]
 
@@ -55,8 +57,6 @@ class Driver:
         Validated.
     callback : callable, optional
         From `_callback.wrap_callback`.
-    hessp : callable, optional
-        Hessian-vector product ``hessp(x, p)`` for the convex methods that use one.
     """
 
     def __init__(
@@ -65,10 +65,9 @@ class Driver:
         x0: Array,
         options: TwoPhaseOptions,
         callback: Callable[[OptimizeResult], bool] | None = None,
-        hessp: Callable[[Array, Array], Array] | None = None,
     ):
         self.objective, self.x0, self.options = objective, x0, options
-        self.callback, self.hessp = callback, hessp
+        self.callback = callback
         self.maxiter = max(1000, 200 * x0.size) if options.maxiter is None else options.maxiter
         self.history = History()
         self.allvecs: list[Array] = []
@@ -257,7 +256,9 @@ class Driver:
         assert best is not None
         if objective.nonfinite is not None and not objective.finite_elsewhere:
             self.final = objective.nonfinite
-            raise Stop(Status.NONFINITE, "The objective is finite at x0 only; every other point tried is not.")
+            raise Stop(
+                Status.NONFINITE, "The objective is finite at x0 only; every other point tried is not."
+            )
         norm = self._norm(best.g) if best.g is not None else float("nan")
         raise Stop(
             Status.PRECISION_LOSS,
@@ -436,11 +437,10 @@ class Driver:
 
     def _scipy_leg(self, guard: Guard | None, preconditioned: bool) -> tuple[str, str]:
         """SciPy's method in cycles, each in variables scaled by the pairs gathered so far."""
-        from twophase_min.phases import scipy as scipy_phase
-
         options, objective = self.options, self.objective
         method = options.convex_method
         cycles = preconditioned and method == "CG"
+        objective.remember_more(10 if objective.n <= 100_000 else 0)
         c2 = options.c2 if options.c2 is not None else (0.4 if method == "CG" else 0.9)
         while True:
             began = self.nit
@@ -460,10 +460,11 @@ class Driver:
                     objective,
                     self._scaling(preconditioned),
                     on_iterate,
+                    self._on_gradient,
                     c1=options.c1,
                     c2=c2,
                     options=options.convex_options,
-                    hessp=self.hessp,
+                    hessp=objective.hessp,
                 )
             except _LegEnd as end:
                 if end.kind == "rollback":
@@ -471,10 +472,18 @@ class Driver:
                 continue
             return "failed", message
 
+    def _on_gradient(self, x: Array, g: Array) -> None:
+        """Stop a line search at a trial that converges the run: SciPy was told never to stop."""
+        if self._norm(g) > self.gtol:
+            return
+        best = self.objective.best
+        assert best is not None and self._previous is not None
+        x = np.asarray(x, dtype=self.objective.dtype)
+        if np.array_equal(x, best.x) and not np.array_equal(x, self._previous.x):
+            self._iteration(x, best.f, g)
+
     def _scaling(self, preconditioned: bool) -> Any:
         """Variables for a SciPy method: the pairs' curvature, sized so that its first trial step is a good one."""
-        from twophase_min.phases.precondition import Scaling
-
         point = self._previous
         assert point is not None and point.g is not None
         origin, g = point.x.astype(float), point.g.astype(float)

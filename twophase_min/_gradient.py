@@ -50,7 +50,7 @@ def autograd_value_and_gradient(fun: Callable[..., Any]) -> Callable[[Array], tu
         with warnings.catch_warnings():
             # a constant function is legitimate; one whose trace is lost is found by `agrees`
             warnings.filterwarnings("ignore", message="Output seems independent of input")
-            pullback, value = make_vjp(scalar, x)
+            pullback, value = make_vjp(scalar)(x)
             if isinstance(value, np.ndarray) and value.size == 1:
                 value = value.reshape(())[()]
             return value, np.asarray(pullback(np.ones_like(np.asarray(value, dtype=float))[()]))

@@ -42,3 +42,29 @@ def twophase(
         As `twophase_min.minimize` returns it.
     """
     return _twophase(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options)
+
+
+class shgo_method:
+    """The method for shgo: ``minimizer_kwargs={'method': shgo_method(gtol=1e-8)}``.
+
+    shgo calls ``.lower()`` on its local method, which a function does not have, and strips every option that it does
+    not know; so this object answers ``lower()`` and carries the options itself.
+
+    Parameters
+    ----------
+    **options
+        See `TwoPhaseOptions`.
+    """
+
+    def __init__(self, **options: Any):
+        self.options = options
+
+    def lower(self) -> str:
+        """Name under which shgo looks up what a method takes: any callable's."""
+        return "_custom"
+
+    def __call__(self, fun: Callable[..., Any], x0: Any, **keywords: Any) -> OptimizeResult:
+        """Minimise as `twophase`; shgo's own ``ftol`` has no meaning here, and its bounds are not enforced."""
+        keywords.pop("ftol", None)
+        keywords["bounds"] = None
+        return twophase(fun, x0, **{**keywords, **self.options})

@@ -10,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from twophase_min import _delegate
 from twophase_min._callback import wrap_callback
+from twophase_min._driver import Driver
 from twophase_min._objective import Objective
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._start import start_vector
+from twophase_min.phases.scipy import CURVED
 
 Array = NDArray[np.floating]
 
@@ -94,39 +98,9 @@ def minimize(
     """
     if method is None or (isinstance(method, str) and method.lower() == METHOD):
         return _twophase(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options)
-    from twophase_min._delegate import delegate
-
-    return delegate(
+    return _delegate.delegate(
         fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options
     )
-
-
-def start_vector(x0: Any, keep_float32: bool) -> Array:
-    """x0 as a new float vector of shape (n,).
-
-    Raises
-    ------
-    ValueError
-        For more than one dimension, or no variables.
-    TypeError
-        For complex, object or text entries.
-    """
-    x = np.atleast_1d(np.asarray(x0))
-    if x.ndim != 1:
-        raise ValueError("'x0' must only have one dimension.")
-    if x.size == 0:
-        raise ValueError("'x0' is empty; give one start value per variable.")
-    if x.dtype.kind not in "fiub":
-        raise TypeError(
-            f"'x0' has dtype {x.dtype}; real numbers are needed"
-            + (
-                " (split complex variables into real and imaginary parts)."
-                if x.dtype.kind == "c"
-                else " (numpy.asarray(x0, dtype=float) makes them)."
-            )
-        )
-    keep = keep_float32 and x.dtype == np.float32
-    return np.array(x, dtype=np.float32 if keep else np.float64)
 
 
 def _twophase(
@@ -153,15 +127,14 @@ def _twophase(
         warnings.warn("Method twophase cannot handle bounds.", RuntimeWarning, stacklevel=3)
     if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:
         warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)
-    from twophase_min.phases.scipy import CURVED
-
     if record.convex_method not in CURVED:
         for name, given in (("hess", hess), ("hessp", hessp)):
             if given is not None and callable(given):
                 warnings.warn(
-                    f"Method twophase does not use Hessian information ({name}).", RuntimeWarning, stacklevel=3
+                    f"Method twophase does not use Hessian information ({name}).",
+                    RuntimeWarning,
+                    stacklevel=3,
                 )
-        hess = hessp = None
     objective = Objective(
         fun,
         jac,
@@ -177,7 +150,5 @@ def _twophase(
         seed=record.seed,
     )
     if record.convex_method in CURVED:
-        pass
-    from twophase_min._driver import Driver
-
+        objective.use_hessian(hess, hessp)
     return Driver(objective, start, record, wrap_callback(callback)).run()

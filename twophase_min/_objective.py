@@ -11,6 +11,7 @@ Invariants
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -111,10 +112,14 @@ class Objective:
         self.error: BaseException | None = None
         self.last: Point | None = None
         self.best: Point | None = None
+        self._earlier: deque[Point] = deque(maxlen=0)
         self.nonfinite: Point | None = None  # the last point whose value was NaN or +inf
         self._first: Point | None = None
         self.finite_elsewhere = False  # whether any point but the first had a finite value
         self._autograd: Callable[[Array], tuple[Any, Array]] | None = None
+        self._hess: Callable[..., Any] | None = None
+        self._hessp: Callable[..., Any] | None = None
+        self._product: tuple[Array, Callable[[Array], Any]] | None = None
 
     # ---- counters -----------------------------------------------------------------------------------------
 
@@ -253,13 +258,19 @@ class Objective:
 
     def _known(self, x: Array) -> Point | None:
         x = np.asarray(x, dtype=self.dtype)
-        for point in (self.last, self.best):
+        for point in (self.last, self.best, *self._earlier):
             if point is not None and np.array_equal(point.x, x):
                 return point
         return None
 
+    def remember_more(self, points: int) -> None:
+        """Keep so many earlier points too, newest first; SciPy's fallback search asks for trials again."""
+        self._earlier = deque(self._earlier, maxlen=points)
+
     def _remember(self, x: Array, f: float, g: Array | None) -> None:
         point = Point(self._copy(x), f, g)
+        if self._earlier.maxlen and self.last is not None and not np.array_equal(self.last.x, point.x):
+            self._earlier.appendleft(self.last)
         self.last = point
         if self._first is None:
             self._first = point
@@ -321,6 +332,59 @@ class Objective:
         self._g_samples += len(indices)
         value, g = self._guarded(self.finite_sum.batch_value_and_gradient, self._copy(x), indices)
         return as_scalar(value), self._checked(g)
+
+    # ---- Hessian-vector products ---------------------------------------------------------------------------
+
+    def use_hessian(self, hess: Any, hessp: Any) -> None:
+        """Have `hessp` use the caller's Hessian or product, ``hess(x, *args)`` or ``hessp(x, p, *args)``."""
+        if hess is not None and not callable(hess):
+            raise ValueError(f"hess is {hess!r}; the two-phase method takes a callable or None.")
+        self._hess, self._hessp = hess, hessp
+
+    def hessp(self, x: Array, p: Array) -> Array:
+        """Hessian-vector product at x, both of shape (n,), counted in ``nhev``.
+
+        In this order: the caller's hessp, the caller's hess, the objective's own method ``hessp``, autograd
+        (one pass over fun for every new x), a difference of two gradients.
+        """
+        if time.perf_counter() >= self.deadline:
+            raise Stop(Status.MAXTIME)
+        self.nhev += 1
+        if self._hessp is not None:
+            product = self._guarded(self._hessp, self._copy(x), np.array(p), *self.args)
+        elif self._hess is not None:
+            product = self._guarded(self._hess, self._copy(x), *self.args) @ p
+        elif callable(getattr(self.fun, "hessp", None)):
+            product = self._guarded(self.fun.hessp, self._copy(x), np.array(p))  # type: ignore[attr-defined]
+        elif self._autograd is not None:
+            if self._product is None or not np.array_equal(self._product[0], x):
+                self._admit(1)
+                self._f_samples += self._unit
+                from autograd import grad, make_vjp
+
+                pullback, _ = self._guarded(make_vjp(grad(self._traced)), self._copy(x))
+                self._product = (np.array(x), pullback)
+            product = self._guarded(self._product[1], np.array(p))
+        else:
+            size = float(np.linalg.norm(p))
+            if size == 0:
+                return np.zeros_like(p)
+            h = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x))) / size
+            g = self.gradient(x)
+            best = self.last
+            product = (self._gradient_only(x + h * p) - g) / h
+            self.last = best
+        return np.asarray(product, dtype=float).reshape(self.n)
+
+    def _gradient_only(self, x: Array) -> Array:
+        """Gradient at a point beside the path; not remembered."""
+        if self.kind == "callable":
+            return self._gradient(x, np.nan)
+        return self.value_and_gradient(x)[1]
+
+    def use_values_only(self) -> None:
+        """Serve a method that takes no gradient from here."""
+        self.kind, self.reason = "none", "the method takes no gradient from us"
 
     # ---- resolving the gradient ---------------------------------------------------------------------------
 

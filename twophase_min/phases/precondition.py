@@ -35,7 +35,9 @@ class Scaling:
         Steps and gradient differences, oldest first, shapes (n,); those without positive curvature are skipped.
     """
 
-    def __init__(self, origin: Array, diagonal: Array | float = 1.0, pairs: Iterable[tuple[Array, Array]] = ()):
+    def __init__(
+        self, origin: Array, diagonal: Array | float = 1.0, pairs: Iterable[tuple[Array, Array]] = ()
+    ):
         self.origin = origin
         self.diagonal = diagonal
         self.factors: list[tuple[Array, Array, float]] = []

@@ -47,11 +47,12 @@ def run(
     objective: Evaluations,
     scaling: Scaling,
     on_iterate: Callable[[Array], None],
+    on_gradient: Callable[[Array, Array], None],
     *,
     c1: float,
     c2: float,
-    options: Mapping[str, Any] | None = None,
-    hessp: Callable[[Array, Array], Array] | None = None,
+    options: Mapping[str, Any] | None,
+    hessp: Callable[[Array, Array], Array],
 ) -> str:
     """Run a SciPy method from ``scaling.origin`` until it gives up by itself or the driver stops it.
 
@@ -65,12 +66,14 @@ def run(
         The variables in which the method works.
     on_iterate : callable
         Told every new iterate in x; may raise the driver's stop.
+    on_gradient : callable
+        Told every gradient, ``(x, g)``, at trial points too; may raise the driver's stop.
     c1, c2 : float
         Wolfe parameters, for the methods that take them.
     options : mapping, optional
         Further options of the method, which win over ours.
-    hessp : callable, optional
-        ``hessp(x, p)`` for the methods of `CURVED`.
+    hessp : callable
+        ``hessp(x, p)``, called for the methods of `CURVED` only.
 
     Returns
     -------
@@ -83,7 +86,10 @@ def run(
         return f if np.isfinite(f) else np.inf
 
     def gradient(z: Array) -> Array:
-        return scaling.pull(objective.gradient(scaling.to_x(z)))
+        x = scaling.to_x(z)
+        g = objective.gradient(x)
+        on_gradient(x, g)
+        return scaling.pull(g)
 
     def callback(z: Array) -> None:
         on_iterate(scaling.to_x(z))
@@ -95,10 +101,7 @@ def run(
         if method in WOLFE:
             chosen |= {"c1": c1, "c2": c2}
         if method in CURVED:
-            if hessp is None:
-                hessp = _gradient_difference(objective)
-            product = hessp
-            keywords["hessp"] = lambda z, p: scaling.pull(product(scaling.to_x(z), scaling.apply(p)))
+            keywords["hessp"] = lambda z, p: scaling.pull(hessp(scaling.to_x(z), scaling.apply(p)))
     chosen |= dict(options or {})
     with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         warnings.simplefilter("ignore")  # its line-search warnings; the driver reports how the phase ended
@@ -112,16 +115,3 @@ def run(
             **keywords,
         )
     return str(result.message)
-
-
-def _gradient_difference(objective: Evaluations) -> Callable[[Array, Array], Array]:
-    """Hessian-vector products from a difference of gradients, h chosen for rounding and for curvature."""
-
-    def hessp(x: Array, p: Array) -> Array:
-        size = float(np.linalg.norm(p))
-        if size == 0:
-            return np.zeros_like(p)
-        h = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x))) / size
-        return (objective.gradient(x + h * p) - objective.gradient(x)) / h
-
-    return hessp

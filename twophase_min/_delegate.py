@@ -1,0 +1,134 @@
+"""Any other method: passed on to SciPy with our gradient, callback forms, counters and history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.optimize import OptimizeResult
+from scipy.optimize import minimize as scipy_minimize
+
+from twophase_min._callback import wrap_callback
+from twophase_min._history import History
+from twophase_min._objective import Objective
+from twophase_min._start import start_vector
+
+GRADIENT_FREE = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
+"""SciPy methods that take no gradient."""
+
+
+def delegate(
+    fun: Callable[..., Any],
+    x0: Any,
+    args: Any,
+    method: Any,
+    jac: Any,
+    hess: Any,
+    hessp: Any,
+    bounds: Any,
+    constraints: Any,
+    tol: float | None,
+    callback: Callable[..., Any] | None,
+    options: Mapping[str, Any] | None,
+) -> OptimizeResult:
+    """Run ``scipy.optimize.minimize`` on our `Objective`; the result is SciPy's, with history and gradient.
+
+    The gradient is resolved as for 'twophase'; with bounds or constraints and a finite-difference gradient it is left
+    to SciPy, whose differences stay within the bounds. nfev and njev are the true calls.
+    """
+    name = method.lower() if isinstance(method, str) else ""
+    args = args if isinstance(args, tuple) else (args,)
+    start = start_vector(x0, keep_float32=False)
+    bounded = bounds is not None or not (isinstance(constraints, (tuple, list)) and len(constraints) == 0)
+    extra = dict(options or {})
+    own = {key: extra.pop(key) for key in ("eps", "finite_diff_rel_step", "workers") if key in extra}
+    by_scipy = name in GRADIENT_FREE or (bounded and jac in (None, False, "2-point", "3-point", "cs"))
+    objective = Objective(
+        fun,
+        jac,
+        args,
+        start.size,
+        start.dtype,
+        abs_step=own.get("eps"),
+        rel_step=own.get("finite_diff_rel_step"),
+        workers=own.get("workers"),
+    )
+    history = History()
+    stop = wrap_callback(callback)
+    iteration = 0
+
+    def record(x: Any, fun: float, norm: float) -> None:
+        history.append(
+            "start" if iteration == 0 else str(method if name else getattr(method, "__name__", "callable")),
+            (iteration, objective.nfev, objective.njev, objective.cost, objective.elapsed, fun, norm, np.nan),
+        )
+
+    def on_iterate(intermediate: OptimizeResult) -> None:
+        nonlocal iteration
+        iteration += 1
+        x = np.array(intermediate.x)
+        last = objective.last
+        f = getattr(intermediate, "fun", None)
+        if f is None:
+            f = objective.value(x)
+        known = last if last is not None and np.array_equal(last.x, x) else objective.best
+        has = known is not None and known.g is not None and np.array_equal(known.x, x)
+        norm = float(np.linalg.norm(known.g)) if has else np.nan  # type: ignore[union-attr, arg-type]
+        record(x, float(f), norm)
+        if stop is not None and stop(
+            OptimizeResult(
+                x=x, fun=f, nit=iteration, nfev=objective.nfev, njev=objective.njev, grad_norm=norm
+            )
+        ):
+            raise StopIteration
+
+    keywords: dict[str, Any] = {"bounds": bounds, "constraints": constraints, "tol": tol}
+    if by_scipy:
+        objective.use_values_only()
+        extra |= {key: value for key, value in own.items() if key != "workers" or value is not None}
+        if name not in GRADIENT_FREE:
+            keywords["jac"] = jac or None
+    else:
+        f, g = objective.start(start)
+        record(start, f, float(np.linalg.norm(g)))
+        keywords["jac"] = objective.gradient
+    for key, given in (("hess", hess), ("hessp", hessp)):
+        if callable(given) and args:
+            given = _with_args(given, args)
+        keywords[key] = given
+    callback_form = (
+        _by_position(on_iterate) if name in ("tnc", "cobyla", "slsqp", "trust-constr") else on_iterate
+    )
+    if callback_form is on_iterate:
+
+        def callback_form(intermediate_result: OptimizeResult) -> None:
+            on_iterate(intermediate_result)
+
+    try:
+        result = scipy_minimize(
+            objective.value, start, method=method, callback=callback_form, options=extra, **keywords
+        )
+    finally:
+        objective.close()
+    result.nfev = objective.nfev
+    if not by_scipy:
+        result.njev = objective.njev
+    result.history = history
+    result.phases = history.phases
+    result.swaps = []
+    result.gradient = objective.description
+    return result
+
+
+def _with_args(function: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
+    return lambda *given: function(*given, *args)
+
+
+def _by_position(on_iterate: Callable[[OptimizeResult], None]) -> Callable[..., None]:
+    """Wrap for the methods that hand their callback the iterate (and, trust-constr, a state)."""
+
+    def call(x: Any, state: Any = None) -> None:
+        on_iterate(OptimizeResult(x=x))
+
+    return call
