@@ -36,18 +36,23 @@ def as_scalar(value: Any) -> float:
     """Float of a scalar or size-1 array; None where that fails is an error, not NaN."""
     if isinstance(value, float):  # the common case, and np.float64
         return float(value)
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind == "c":
-            raise TypeError("The objective returned a complex number; minimise its real part or its modulus.")
-        if array.size == 1:
-            return float(array.reshape(()).item())
-    except ValueError:
-        pass
-    raise ValueError(
-        "The user-provided objective function must return a scalar value."
-        + (" It returned a pair: pass jac=True." if isinstance(value, tuple) and len(value) == 2 else "")
-    )
+    hint = ""
+    if value is None:
+        hint = " It returned None: is its return statement missing?"
+    elif isinstance(value, tuple) and len(value) == 2:
+        hint = " It returned a pair: pass jac=True."
+    else:
+        try:
+            array = np.asarray(value)
+            if array.dtype.kind == "c":
+                raise TypeError(
+                    "The objective returned a complex number; minimise its real part or its modulus."
+                )
+            if array.size == 1:
+                return float(array.reshape(()).item())
+        except ValueError:
+            pass
+    raise ValueError("The user-provided objective function must return a scalar value." + hint)
 
 
 class Objective:
@@ -172,7 +177,7 @@ class Objective:
 
     def _admit(self, calls: int) -> None:
         """Stop before, not after, a limit would be passed."""
-        if self._f_samples + (calls - 1) * self._unit >= self.maxfun * self._unit:
+        if self._f_samples + calls * self._unit > self.maxfun * self._unit:
             raise Stop(Status.MAXFUN)
         if time.perf_counter() >= self.deadline:
             raise Stop(Status.MAXTIME)
@@ -212,6 +217,8 @@ class Objective:
         return as_scalar(value), self._checked(gradient)
 
     def _checked(self, gradient: Any) -> Array:
+        if gradient is None:
+            raise TypeError("The gradient is None: is the return statement missing?")
         g = np.asarray(gradient)
         if g.dtype.kind not in "fiub":
             if g.dtype.kind == "c":
@@ -283,10 +290,14 @@ class Objective:
             self.best = point
         elif best.f != best.f and f == f:  # anything beats NaN
             self.best = point
-        if f <= self.f_target and f != -np.inf:
-            raise Stop(Status.TARGET)
+
+    def _take(self, x: Array, f: float, g: Array | None) -> None:
+        """Remember a new value and stop where it settles the run."""
+        self._remember(x, f, g)
         if f == -np.inf:
             raise Stop(Status.UNBOUNDED)
+        if f <= self.f_target:
+            raise Stop(Status.TARGET)
 
     def value(self, x: Array) -> float:
         """Value at x, shape (n,); for a fused objective the gradient is remembered along with it."""
@@ -296,7 +307,7 @@ class Objective:
         if self.fused:
             return self.value_and_gradient(x)[0]
         f = self._value(x)
-        self._remember(x, f, None)
+        self._take(x, f, None)
         return f
 
     def gradient(self, x: Array) -> Array:
@@ -310,21 +321,21 @@ class Objective:
             return known.f, known.g.copy()
         if known is None and self.fused:
             f, g = self._pair(x)
-        elif known is None:
+            self._take(x, f, g)
+            return f, g.copy()
+        if known is None:
             f = self._value(x)
-            if f == -np.inf:  # no gradient is needed to stop there
-                self._remember(x, f, None)
-            g = self._gradient(x, f)
+            self._take(x, f, None)  # first, so that it is not lost if the gradient is interrupted
         else:
             f = known.f
-            g = self._gradient(x, f)
+        g = self._gradient(x, f)
         self._remember(x, f, g)
         return f, g.copy()
 
     def batch(self, x: Array, indices: NDArray[np.intp]) -> tuple[float, Array]:
         """Value and gradient of a mini-batch of the finite sum; counts its share, is never the best point."""
         assert self.finite_sum is not None
-        if self._f_samples >= self.maxfun * self._unit:
+        if self._f_samples + len(indices) > self.maxfun * self._unit:
             raise Stop(Status.MAXFUN)
         if time.perf_counter() >= self.deadline:
             raise Stop(Status.MAXTIME)
@@ -383,8 +394,12 @@ class Objective:
         return self.value_and_gradient(x)[1]
 
     def use_values_only(self) -> None:
-        """Serve a method that takes no gradient from here."""
+        """Serve a method that takes no gradient from here; of a fused function the value is used."""
         self.kind, self.reason = "none", "the method takes no gradient from us"
+        if self._jac is True:
+            self.fun = _ValueOf(self.fun)
+        elif hasattr(self.fun, "value_and_gradient"):
+            self.fun = getattr(self.fun, "value", None) or _ValueOf(self.fun.value_and_gradient)
 
     # ---- resolving the gradient ---------------------------------------------------------------------------
 
@@ -451,15 +466,26 @@ class Objective:
             else:
                 self.kind, autograd = "2-point", self._autograd
                 self._autograd = None
+                self._remember(x0, f, None)  # whatever the check meets, x0 is not lost
                 ok, clause = _gradient.agrees(self._value, x0, f, g, self._seed)
                 if ok:
                     self.kind, self._autograd = "autograd", autograd
-                    self._remember(x0, f, g)
+                    self._take(x0, f, g)
                     return f, g.copy()
                 why = f"autograd's gradient is wrong at x0: {clause}"
         self.kind, self._autograd = "2-point", None
         self.reason = f"finite differences, because {why}"
         return self.value_and_gradient(x0)
+
+
+class _ValueOf:
+    """The value of a function that gives value and gradient."""
+
+    def __init__(self, both: Callable[..., Any]):
+        self.both = both
+
+    def __call__(self, x: Array, *args: Any) -> Any:
+        return self.both(x, *args)[0]
 
 
 class _Bound:
