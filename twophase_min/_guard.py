@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 
+import numpy as np
+from numpy.typing import NDArray
+
 SHARE = 0.1
 """Length of a trial as a share of the evaluations so far."""
 SHORTEST = 24.0
@@ -51,6 +54,18 @@ class Rate:
         (cost0, best0), (cost1, best1) = self._marks[0], self._marks[-1]
         return (best0 - best1) / (cost1 - cost0) if cost1 > cost0 else 0.0
 
+    def to_array(self) -> NDArray[np.float64]:
+        """The whole state, for resuming."""
+        return np.array([(self._began, self.share), *self._marks])
+
+    @classmethod
+    def from_array(cls, saved: NDArray[np.float64]) -> Rate:
+        """Go on from `to_array`."""
+        (began, share), *marks = np.asarray(saved).tolist()
+        rate = cls(began, 0.0, share)
+        rate._marks = deque((cost, best) for cost, best in marks)
+        return rate
+
     @property
     def reference(self) -> float:
         """What another phase is held against: the rate, or 0 from a phase too short to have one.
@@ -77,6 +92,18 @@ class Guard:
         self.length = max(SHORTEST, SHARE * cost)
         self.passed = False
         self._question = max(LONG_WHILE, cost)
+
+    def to_array(self) -> NDArray[np.float64]:
+        """The whole state but the rate's, for resuming."""
+        return np.array([self.reference, self.length, self.passed, self._question])
+
+    @classmethod
+    def from_arrays(cls, saved: NDArray[np.float64], rate: NDArray[np.float64]) -> Guard:
+        """Go on from `to_array` and the rate's."""
+        guard = cls(0.0, 0.0, float(saved[0]))
+        guard.length, guard.passed, guard._question = float(saved[1]), bool(saved[2]), float(saved[3])
+        guard.rate = Rate.from_array(rate)
+        return guard
 
     def verdict(self, cost: float, best: float) -> str:
         """Answer '' to go on, or why the convex phase must yield."""

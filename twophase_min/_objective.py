@@ -164,10 +164,14 @@ class Objective:
         """Counters and memo, for resuming."""
         return {"f_samples": self._f_samples, "g_samples": self._g_samples, "nhev": self.nhev}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over the counters of an earlier run."""
+    def restore(self, state: dict[str, Any], kind: str, reason: str) -> None:
+        """Take over the counters and the gradient source of an earlier run, in place of `start`."""
         self._f_samples, self._g_samples = int(state["f_samples"]), int(state["g_samples"])
         self.nhev = int(state["nhev"])
+        self.kind, self.reason = kind, reason
+        self.finite_elsewhere = True
+        if kind == "autograd":
+            self._autograd = _gradient.autograd_value_and_gradient(self._traced)
 
     def close(self) -> None:
         """Release the workers, if this object started any."""

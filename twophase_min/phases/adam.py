@@ -139,6 +139,7 @@ class Adam:
             self._settle(g)
         self.x, self.f, self.g = self._trial, float(f), g
         self._rejections = 0
+        self.need = ITERATION
         return ITERATION
 
     def _shorten(self, f: float) -> int:
@@ -185,6 +186,11 @@ class Adam:
         self.need = NEED_FG
         self._propose()
         return self.need
+
+    def arrive(self, f: float, g: Array) -> None:
+        """Take value and gradient at x after steps that were made in place (an epoch of mini-batches)."""
+        self.f, self.g = float(f), g
+        self.need = ITERATION
 
     def scale_back(self, factor: float = 0.1) -> None:
         """Reduce the learning rate (the driver does so when an epoch ended non-finite)."""

@@ -1,0 +1,134 @@
+"""A run's state as one flat dictionary of arrays: ``result.state`` for ``options={'resume': state}``.
+
+No entry needs pickle, so that ``numpy.savez(path, **result.state)`` keeps a run and ``numpy.load(path)`` hands it back.
+Adam and our own conjugate gradients go on bit for bit, whichever evaluation the run was stopped at. SciPy's methods keep
+their state in local variables that nobody can save: resuming restarts them from the best point.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twophase_min._guard import Guard, Rate
+from twophase_min._history import History
+from twophase_min._objective import Point
+from twophase_min._options import OWN_CONVEX_METHOD
+from twophase_min.detector import ConvexitySwapDetector
+
+if TYPE_CHECKING:
+    from twophase_min._driver import Driver
+
+VERSION = 1
+"""Of the layout; another one is refused."""
+
+_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread")
+_NUMBERS = ("failed_at", "patience", "gtol", "norm_before")
+_TEXTS = ("leg", "phase")
+
+
+def pack(driver: Driver) -> dict[str, Any]:
+    """Everything that the rest of the run depends on, as copies; empty before the first iterate exists."""
+    if driver.adam is None:
+        return {}
+    objective = driver.objective
+    notes = {name: getattr(driver, name) for name in (*_COUNTS, *_NUMBERS, *_TEXTS)}
+    notes |= {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
+    notes |= {"counters": objective.state(), "detector": _detector(driver)}
+    notes["exact"] = driver.leg == "adam" or driver.phase == OWN_CONVEX_METHOD
+    state: dict[str, Any] = {"notes": np.array(json.dumps(notes))}
+    _put(state, "adam", driver.adam.get_state())
+    if driver.epoch_start is not None:
+        _put(state, "epoch_start", driver.epoch_start)
+    if driver.own is not None:
+        _put(state, "own", driver.own.get_state())
+    for name, point in (("point", driver.point), ("best", objective.best), ("last", objective.last)):
+        if point is not None:
+            _put(state, name, point._asdict())
+    if driver.pairs:
+        state["pairs"] = np.array(driver.pairs)
+    state["adam_rate"] = driver.adam_rate.to_array()
+    if driver.guard is not None:
+        state["guard"] = driver.guard.to_array()
+        state["guard_rate"] = driver.guard.rate.to_array()
+    history = driver.history.to_dict()
+    history["swaps"] = np.array(json.dumps(history["swaps"]))
+    _put(state, "history", history)
+    return state
+
+
+def unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
+    """Put a fresh driver where the saved one was.
+
+    Raises
+    ------
+    ValueError
+        If the state is empty, of another version, or of another number of variables.
+    """
+    if "notes" not in saved:
+        raise ValueError(
+            "option 'resume' needs the non-empty `state` of a result (or numpy.load of it saved)."
+        )
+    notes = json.loads(str(saved["notes"]))
+    if notes["version"] != VERSION:
+        raise ValueError(f"The state to resume has version {notes['version']}, this package reads {VERSION}.")
+    objective = driver.objective
+    point = _point(saved, "point")
+    assert point is not None
+    if point.x.shape != driver.x0.shape:
+        raise ValueError(f"The state to resume has {point.x.size} variables, x0 has {driver.x0.size}.")
+    objective.restore(notes["counters"], notes["kind"], notes["reason"])
+    objective.best, objective.last = _point(saved, "best"), _point(saved, "last")
+    for name in (*_COUNTS, *_NUMBERS, *_TEXTS):
+        setattr(driver, name, notes[name])
+    driver.unread = bool(driver.unread)
+    driver.gtol = max(driver.options.gtol, driver.gtol if driver.options.gtol_rel > 0 else 0.0)
+    if notes["detector"] is not None:
+        rule = driver.options.swap if callable(driver.options.swap) else None
+        driver.detector = ConvexitySwapDetector.from_dict(notes["detector"], rule)
+    driver.point = point
+    driver.adam = driver._new_adam(point)
+    driver.adam.set_state(_get(saved, "adam"))
+    driver.epoch_start = _get(saved, "epoch_start") or None
+    own = _get(saved, "own")
+    if own:
+        driver.own = driver.new_own()
+        driver.own.set_state(own)
+    elif driver.leg == "convex":
+        driver.unread = False
+    if "pairs" in saved:
+        driver.pairs.extend((s, y) for s, y in np.asarray(saved["pairs"]))
+    driver.adam_rate = Rate.from_array(saved["adam_rate"])
+    if "guard" in saved:
+        driver.guard = Guard.from_arrays(saved["guard"], saved["guard_rate"])
+    history = _get(saved, "history")
+    driver.history = History.from_dict({**history, "swaps": json.loads(str(history["swaps"]))})
+
+
+def _detector(driver: Driver) -> dict[str, Any] | None:
+    """The detector's state; None for one that cannot be serialised (it starts afresh)."""
+    try:
+        return driver.detector.to_dict()
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def _put(state: dict[str, Any], prefix: str, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if value is not None:
+            state[f"{prefix}/{name}"] = np.array(value)
+
+
+def _get(saved: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    start = prefix + "/"
+    return {name[len(start) :]: saved[name] for name in list(saved.keys()) if name.startswith(start)}
+
+
+def _point(saved: Mapping[str, Any], name: str) -> Point | None:
+    values = _get(saved, name)
+    if not values:
+        return None
+    return Point(np.array(values["x"]), float(values["f"]), np.array(values["g"]) if "g" in values else None)
