@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twophase_min._jit import jit
-from twophase_min._kernels import all_finite, axpy, dot, norm2, norm_inf, trial_point
+from twophase_min._kernels import all_finite, axpy, dot, norm2, trial_point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
     BEST_A,
@@ -151,22 +151,91 @@ def cg_start(state, x, f, g, first_step):
     return ITERATION
 
 
+@jit
+def cg_typical(state):
+    """Take the sizes of x as the typical sizes of the variables where the gradient supports it.
+
+    If every variable has its own unit, a gradient entry carries the inverse of that unit, so log|g| falls
+    with log|x| with slope -1; if all variables have one unit, x says nothing about g and the slope is near 0
+    or positive. Below -1/2 the metric becomes ``D = diag(x**2)`` (a zero gets the geometric mean of the
+    others), which makes the whole run independent of the units of the single variables. True if so.
+    """
+    x, g, metric = state.vectors[X], state.vectors[G], state.vectors[METRIC]
+    used = 0
+    mean_x = 0.0
+    mean_g = 0.0
+    mean_all = 0.0
+    sizes = 0
+    for i in range(x.size):
+        if x[i] != 0.0:
+            mean_all += math.log(abs(x[i]))
+            sizes += 1
+            if g[i] != 0.0:
+                mean_x += math.log(abs(x[i]))
+                mean_g += math.log(abs(g[i]))
+                used += 1
+    if used < 2:
+        return False
+    mean_x /= used
+    mean_g /= used
+    mean_all /= sizes
+    xx = 0.0
+    xg = 0.0
+    for i in range(x.size):
+        if x[i] != 0.0 and g[i] != 0.0:
+            dx = math.log(abs(x[i])) - mean_x
+            xx += dx * dx
+            xg += dx * (math.log(abs(g[i])) - mean_g)
+    if not (xx > 0.0 and xg < -0.5 * xx):
+        return False
+    for i in range(x.size):
+        d = 1.0
+        if x[i] != 0.0:
+            # bounded so that the square stays an ordinary number in float32 too
+            d = math.exp(min(max(math.log(abs(x[i])) - mean_all, -40.0), 40.0))
+        metric[i] = d * d
+    return True
+
+
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _length(p, metric):
+    """Norm of a step or direction in the scaled variables, ``sqrt(p . D^-1 p)``."""
+    total = 0.0
+    for i in range(p.size):
+        total += np.float64(p[i]) / np.float64(metric[i]) * np.float64(p[i])
+    return math.sqrt(total)
+
+
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _dual_length(g, metric):
+    """Norm of a gradient in the scaled variables, ``sqrt(g . D g)``."""
+    total = 0.0
+    for i in range(g.size):
+        total += np.float64(g[i]) * np.float64(metric[i]) * np.float64(g[i])
+    return math.sqrt(total)
+
+
 @jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _first_guess(state, slope):
     """Guess a step along ``-D g`` without units; see `MemoryCG`."""
-    real, p = state.real, state.vectors[P]
+    real, p, x, metric = state.real, state.vectors[P], state.vectors[X], state.vectors[METRIC]
     if real[STEP_NORM] > 0.0:
-        return real[STEP_NORM] / norm2(p)
+        return real[STEP_NORM] / math.sqrt(-slope)
     if real[FIRST] > 0.0:
         return real[FIRST] / norm2(p)
+    size = 0.0
+    reach = 0.0
+    for i in range(x.size):
+        d = math.sqrt(metric[i])
+        size = max(size, abs(x[i]) / d)
+        reach = max(reach, abs(p[i]) / d)
     guess = math.inf
-    size = norm_inf(state.vectors[X])
     if size > 0.0:
-        guess = GUESS_X * size / norm_inf(p)
+        guess = GUESS_X * size / reach
     if real[F] != 0.0:
         guess = min(guess, GUESS_F * abs(real[F]) / -slope)
     if not 0.0 < guess < math.inf:
-        guess = 1.0 / norm2(p)
+        guess = 1.0 / reach
     return guess
 
 
@@ -255,7 +324,7 @@ def cg_next(state):
     else:
         return _restart(state)
     # sufficient descent, measured as an angle: far below what a sound memory ever gives
-    scale = norm2(g) * norm2(p)
+    scale = _dual_length(g, metric) * _length(p, metric)
     if slope < -1e-12 * scale and scale < math.inf and 0.0 < step < math.inf:
         counts[STEEP] = 0
         return _begin_search(state, slope, step, real[PLAIN_C1])
@@ -321,11 +390,10 @@ def _learn(state):
     """Take the pair in rows XT (s) and WORK (y) into the memory if its curvature is positive."""
     s, y, metric = state.vectors[XT], state.vectors[WORK], state.vectors[METRIC]
     sy = dot(s, y)
-    yy = 0.0
-    for i in range(y.size):
-        yy += np.float64(metric[i]) * np.float64(y[i]) * np.float64(y[i])
-    if sy > state.real[EPS] * norm2(s) * norm2(y) and 0.0 < yy < math.inf and yy / sy < math.inf:
-        _remember(state, s, y, sy, yy)
+    y_length = _dual_length(y, metric)
+    s_length = _length(s, metric)
+    if sy > state.real[EPS] * s_length * y_length and 0.0 < y_length < math.inf and s_length < math.inf:
+        _remember(state, s, y, sy, y_length * y_length)
         return True
     state.counts[SKIPPED] += 1
     return False
@@ -363,8 +431,8 @@ def _accept(state, a, f):
         step = v[XT, i] - v[X, i]
         v[X, i] = v[XT, i]
         v[XT, i] = step
-    length = norm2(v[XT])
-    if length > 0.0:
+    length = _length(v[XT], v[METRIC])
+    if 0.0 < length < math.inf:
         real[STEP_NORM] = length
     if state.h.shape[0] > 0 or state.ring.shape[1] > 0:
         _learn(state)
@@ -443,8 +511,9 @@ class MemoryCG:
         Sufficient decrease of the line search, 0 < c1 < 1/2.
     c2 : float, optional
         Curvature condition, c1 < c2 < 1. None: 0.9 with memory (weak Wolfe), 0.1 without (strong Wolfe).
-    precondition : None
-        Kept for the driver, which decides what ``diagonal`` to hand to `start`.
+    precondition : 'auto' or None, default 'auto'
+        What to do where `start` is given no ``diagonal``: 'auto' takes the sizes of x for the scales of the
+        variables if the gradient there supports it (`cg_typical`), None takes all scales as equal.
 
     Attributes
     ----------
@@ -463,10 +532,12 @@ class MemoryCG:
         memory: int | None = None,
         c1: float = 1e-4,
         c2: float | None = None,
-        precondition: Any = None,
+        precondition: str | None = "auto",
     ):
         if memory is not None and memory < 0:
             raise ValueError("memory must be >= 0")
+        if precondition not in ("auto", None):
+            raise ValueError("precondition must be 'auto' or None; hand a diagonal to start() otherwise")
         self.memory = memory
         self.c1 = float(c1)
         self.c2 = c2
@@ -522,6 +593,8 @@ class MemoryCG:
                 raise ValueError("diagonal must be positive, finite and as long as x")
             self.state.vectors[METRIC] = d * d
         cg_start(self.state, x, float(f), g, float(first_step or 0.0))
+        if diagonal is None and self.precondition == "auto":
+            cg_typical(self.state)
         for s, y in pairs or ():
             cg_add_pair(
                 self.state, np.ascontiguousarray(s, dtype=dtype), np.ascontiguousarray(y, dtype=dtype)
