@@ -87,7 +87,7 @@ def difference_steps(x: Array, scheme: str, rel_step: Any = None, abs_step: Any 
 
 
 def difference_calls(n: int, scheme: str) -> int:
-    """Calls of the function that one finite-difference gradient costs beyond the value at x itself."""
+    """Return the calls that one finite-difference gradient costs beyond the value at x itself."""
     return 2 * n if scheme == "3-point" else n
 
 
@@ -158,9 +158,10 @@ def mapper(workers: Any) -> tuple[Callable[..., Iterable[Any]], Callable[[], Non
 def agrees(value: Callable[[Array], float], x: Array, f: float, g: Array, seed: int = 0) -> tuple[bool, str]:
     """Whether a gradient agrees with a directional difference of the function.
 
-    The direction is d_i = u_i sign(g_i) with u_i uniform in (0.5, 1.5), so that g'd has no cancellation and no
-    coordinate hides. One forward difference settles most cases; where it disagrees, curvature could be the
-    cause (at a minimum it is), so that a central difference decides, at the price of one more value.
+    The direction is d_i = u_i sign(g_i) with u_i uniform in (0.5, 1.5), so that g'd has no cancellation and
+    no coordinate hides. One forward difference settles most cases; where it disagrees, curvature could be the
+    cause (at a minimum it is), so that a central difference decides, at the price of one more value. Where
+    x is small by its unit the step 1e-8 may be too long, and one relative to x is tried last.
 
     Parameters
     ----------
@@ -184,29 +185,97 @@ def agrees(value: Callable[[Array], float], x: Array, f: float, g: Array, seed: 
         return True, ""  # nothing to hold it against
     rng = np.random.default_rng(seed)
     d = rng.uniform(0.5, 1.5, x.size) * np.where(g != 0, np.sign(g), rng.choice([-1.0, 1.0], x.size))
-    h = np.finfo(float).eps ** 0.5 * max(1.0, float(np.max(np.abs(x)))) / float(np.max(np.abs(d)))
     slope = float(g @ d)
-    ahead = value(x + h * d)
-
-    def near(difference: float, noise: float) -> bool:
-        return abs(difference - slope) <= 1e-2 * max(abs(difference), abs(slope)) + noise
-
-    rounding = 16 * np.finfo(float).eps * max(abs(f), abs(ahead) if np.isfinite(ahead) else 0.0) / h
-    forward = (ahead - f) / h
-    if np.isfinite(ahead) and near(forward, rounding):
-        return True, ""
-    behind = value(x - h * d)
-    if not np.isfinite(ahead):
-        central = (f - behind) / h
-    elif not np.isfinite(behind):
-        central = forward
-    else:
-        central = (ahead - behind) / (2 * h)
-    if not np.isfinite(central):
-        return True, ""
-    if near(central, rounding):
-        return True, ""
+    size = float(np.max(np.abs(x)))
+    central = np.nan
+    for scale in (max(1.0, size), *([size] if 0 < size < 1 else [])):
+        h = np.finfo(float).eps ** 0.5 * scale / float(np.max(np.abs(d)))
+        ahead = value(x + h * d)
+        largest = max(abs(f), abs(ahead) if np.isfinite(ahead) else 0.0)
+        noise = 16 * np.finfo(float).eps * largest / h
+        forward = (ahead - f) / h
+        if np.isfinite(ahead) and _near(forward, slope, noise):
+            return True, ""
+        behind = value(x - h * d)
+        if not np.isfinite(ahead):
+            central = (f - behind) / h
+        elif not np.isfinite(behind):
+            central = forward
+        else:
+            central = (ahead - behind) / (2 * h)
+        if not np.isfinite(central) or _near(central, slope, noise):
+            return True, ""
     return False, f"its slope {slope:.6g} along a test direction is {central:.6g} by differences"
+
+
+def _near(difference: float, slope: float, noise: float) -> bool:
+    """Whether they agree within 1 %, beyond the noise."""
+    return abs(difference - slope) <= 1e-2 * max(abs(difference), abs(slope)) + noise
+
+
+SHORTER = (1.0, 1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
+LONGER = (1e2, 1e4, 1e6, 1e8)
+"""Steps of `check_gradient`, in units of eps^(1/3) max(1, abs(x)), the most likely to be good first."""
+AGREEMENT = 1e-6
+"""Relative deviation at which `check_gradient` looks no further along a coordinate."""
+
+
+def _deviation(
+    value: Callable[[Array], float], x: Array, i: int, f: float, claimed: float
+) -> tuple[float, float]:
+    """Relative deviation of a partial derivative from the most telling difference, and that difference."""
+    eps = float(np.finfo(float).eps)
+
+    def central(step: float) -> tuple[float, float]:
+        """Difference and its rounding error."""
+        ahead, behind = x.copy(), x.copy()
+        ahead[i] += step
+        behind[i] -= step
+        width = float(ahead[i] - behind[i])
+        if width == 0:
+            return np.nan, np.nan
+        with np.errstate(all="ignore"):
+            high, low = value(ahead), value(behind)
+            largest = max(abs(f) if np.isfinite(f) else 0.0, abs(high), abs(low))
+            rounding = 4 * eps * largest / width
+            if np.isfinite(f):  # x itself is rounded: curvature times that, which matters at a minimum
+                rounding += 8 * eps * reach * max(abs(high - f), abs(low - f)) / width**2
+            return (high - low) / width, rounding
+
+    reach = float(np.max(np.abs(x)))
+    base = eps ** (1 / 3) * max(1.0, abs(float(x[i])))
+    found: list[tuple[float, float]] = []  # differences and their errors, by falling or rising step
+    for factors in (SHORTER, LONGER):
+        spoilt = False  # by rounding
+        for factor in factors:
+            coarse, _ = central(base * factor)
+            fine, rounding = central(base * factor / 2)
+            if not (np.isfinite(coarse) and np.isfinite(fine)):
+                continue
+            if found and coarse == fine == 0:
+                break  # too short a step to change the value: no evidence
+            difference = fine + (fine - coarse) / 3  # Richardson's extrapolation
+            unsure = rounding + abs(fine - coarse)
+            found.append((difference, unsure))
+            size = max(abs(claimed), abs(difference), unsure)
+            if size == 0:
+                return 0.0, difference
+            if abs(claimed - difference) <= unsure <= AGREEMENT * size:
+                return 0.0, difference
+            if rounding > 1e-3 * size:
+                spoilt = True
+                break  # a shorter step would only be worse
+        if not spoilt:
+            break
+    least, deviation, numerical = np.inf, np.inf, np.nan
+    for k, (difference, unsure) in enumerate(found):
+        others = [abs(difference - d) for d, _ in found[max(k - 1, 0) : k] + found[k + 1 : k + 2]]
+        unsure += min(others, default=0.0)  # noise that the model of rounding misses: neighbours disagree
+        if unsure < least:
+            size = max(abs(claimed), abs(difference), unsure)
+            least, numerical = unsure, difference
+            deviation = max(abs(claimed - difference) - 4 * unsure, 0.0) / size
+    return deviation, numerical
 
 
 class GradientCheck(namedtuple("GradientCheck", "error index")):
@@ -215,8 +284,8 @@ class GradientCheck(namedtuple("GradientCheck", "error index")):
     Attributes
     ----------
     error : float
-        max_i abs(g_i - d_i) / max(abs(g_i), abs(d_i), scale), d by central differences and
-        scale the largest difference's rounding error; inf where an entry is NaN or infinite.
+        max_i (abs(g_i - d_i) - 4 e_i) / max(abs(g_i), abs(d_i), e_i), d by extrapolated central differences
+        and e their own error; inf where an entry is NaN or infinite.
     index : int
         The coordinate of the maximum.
     analytic, numerical : ndarray, shape (n,)
@@ -255,7 +324,8 @@ def check_gradient(fun: Callable[..., Any], jac: Any, x: Any, args: tuple[Any, .
     Returns
     -------
     GradientCheck
-        Unpacks as ``error, index``; calls ``fun`` 4 n + 1 times at most.
+        Unpacks as ``error, index``. Calls ``fun`` 4 n + 1 times where the gradient is right and its scale
+        ordinary, up to 40 n + 1 times otherwise.
 
     Raises
     ------
@@ -266,8 +336,10 @@ def check_gradient(fun: Callable[..., Any], jac: Any, x: Any, args: tuple[Any, .
 
     Notes
     -----
-    Two step sizes are compared so that a difference spoilt by rounding or by curvature does not accuse a
-    correct gradient: per coordinate the smaller of the two deviations counts.
+    No single step suits every function: too long a step meets curvature, too short a one rounding. Per
+    coordinate the steps eps^(1/3) max(1, abs(x)) and shorter ones are tried until a difference agrees or
+    rounding spoils it (then longer ones); the deviation from the difference that has the least error of its
+    own counts.
     """
     x = np.atleast_1d(np.asarray(x, dtype=float))
     if not isinstance(args, tuple):
@@ -296,26 +368,18 @@ def check_gradient(fun: Callable[..., Any], jac: Any, x: Any, args: tuple[Any, .
     analytic = analytic.reshape(x.shape)
     f = value(x)
     best = np.full(x.shape, np.inf)
-    numerical = np.zeros_like(x)
-    for scale in (1.0, 1e-2):
-        steps = scale * difference_steps(x, "3-point")
-        for i in range(x.size):
-            ahead, behind = x.copy(), x.copy()
-            ahead[i] += steps[i]
-            behind[i] -= steps[i]
-            width = ahead[i] - behind[i]
-            high, low = value(ahead), value(behind)
-            difference = (high - low) / width
-            rounding = 4 * np.finfo(float).eps * max(abs(f), abs(high), abs(low)) / abs(width)
-            size = max(abs(analytic[i]), abs(difference), rounding)
-            deviation = max(abs(analytic[i] - difference) - rounding, 0.0) / size if size > 0 else 0.0
-            if deviation < best[i]:
-                best[i], numerical[i] = deviation, difference
-    best[~np.isfinite(analytic)] = np.inf
+    numerical = np.full(x.shape, np.nan)
+    for i in range(x.size):
+        if np.isfinite(analytic[i]):
+            best[i], numerical[i] = _deviation(value, x, i, f, analytic[i])
     index = int(np.argmax(best))
     error = float(best[index])
     if not np.isfinite(analytic[index]):
         message = f"The gradient is {analytic[index]} at coordinate {index}."
+    elif not np.isfinite(numerical[index]):
+        message = (
+            f"No finite difference could be formed along coordinate {index}: fun is not finite around x."
+        )
     elif analytic[index] == 0 and error > 0.1:
         message = (
             f"The gradient is silently zero at coordinate {index}; differences give {numerical[index]:.6g}."

@@ -107,7 +107,8 @@ class Objective:
         self._steps = {"rel_step": rel_step, "abs_step": abs_step}
         self._map, self._release = _gradient.mapper(workers)
         self._seed = seed
-        self.finite_sum = fun if hasattr(fun, "batch_value_and_gradient") else None
+        sampled: Any = fun
+        self.finite_sum = sampled if hasattr(fun, "batch_value_and_gradient") else None
         # Samples per whole evaluation: counters are integers of samples, exact however often they are added.
         self._unit = int(self.finite_sum.n_samples) if self.finite_sum is not None else 1
         self._f_samples = self._g_samples = 0
@@ -290,9 +291,12 @@ class Objective:
         elif not self.finite_elsewhere:
             self.finite_elsewhere = not np.array_equal(point.x, self._first.x)
         best = self.best
-        if best is None or f < best.f or (f == best.f and best.g is None and np.array_equal(best.x, x)):
-            self.best = point
-        elif best.f != best.f and f == f:  # anything beats NaN
+        if (
+            best is None
+            or f < best.f
+            or (f == best.f and best.g is None and np.array_equal(best.x, x))
+            or (best.f != best.f and f == f)  # anything beats NaN
+        ):
             self.best = point
 
     def _take(self, x: Array, f: float, g: Array | None) -> None:
@@ -433,8 +437,9 @@ class Objective:
                 raise
             except Exception as error:
                 self.error = None
+                cause = f"{type(error).__name__}: {error}"
                 raise TypeError(
-                    f"autograd cannot trace the objective ({type(error).__name__}: {error}); {_gradient.REMEDY}."
+                    f"autograd cannot trace the objective ({cause}); {_gradient.REMEDY}."
                 ) from error
         elif jac in _gradient.FINITE_DIFFERENCES:
             self.kind = str(jac)
@@ -442,7 +447,8 @@ class Objective:
             return self._choose(x0)
         else:
             raise ValueError(
-                f"jac is {jac!r}; it must be a callable, True, 'autograd', '2-point', '3-point', 'cs' or None."
+                f"jac is {jac!r}; it must be a callable, True, 'autograd', '2-point', '3-point', 'cs' "
+                "or None."
             )
         return self.value_and_gradient(x0)
 
@@ -453,7 +459,7 @@ class Objective:
         """``jac=None``: autograd if it traces and its slope is right at x0, else forward differences."""
         why = ""
         try:
-            import autograd  # noqa: F401
+            import autograd
         except ImportError:
             why = "autograd is not installed"
         if not why:
