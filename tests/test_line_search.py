@@ -1,0 +1,193 @@
+"""The Wolfe line search: its conditions, its thrift, its behaviour where there is nothing to find."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.polynomial import Polynomial
+
+from twophase_min.phases.line_search import (
+    BEST_A,
+    BEST_F,
+    FAILED,
+    ITERATION,
+    NEED_F,
+    NEED_G,
+    TRIALS,
+    A,
+    cubic_minimum,
+    line_init,
+    line_start,
+    line_tell_f,
+    line_tell_g,
+    quadratic_minimum,
+)
+
+
+def search(phi, slope, step, c1=1e-4, c2=0.9, upper=math.inf, noise=0.0, max_trials=40):
+    """Run one search; returns (code, scalars, trials as (kind, a))."""
+    r, k = line_init(c2, upper, max_trials)
+    asked = []
+    code = line_start(r, k, phi(0.0), slope(0.0), step, noise, c1)
+    while code in (NEED_F, NEED_G):
+        a = float(r[A])
+        asked.append((code, a))
+        code = line_tell_f(r, k, phi(a)) if code == NEED_F else line_tell_g(r, k, slope(a))
+    return code, r, asked
+
+
+steps = st.floats(-8, 8).map(lambda e: 10.0**e)
+
+
+@settings(deadline=None, max_examples=200, derandomize=True)
+@given(
+    coefficients=st.tuples(
+        st.floats(-5, -0.01), st.floats(-5, 5), st.floats(-5, 5), st.floats(0.01, 5), st.floats(0, 3)
+    ),
+    step=steps,
+    strong=st.booleans(),
+)
+def test_accepted_points_satisfy_the_wolfe_conditions(coefficients, step, strong):
+    """Property: whatever it accepts decreases enough and has the slope that was asked for."""
+    b, c, d, e, wave = coefficients
+    poly = Polynomial([1.0, b, c, d, e])
+    slope_poly = poly.deriv()
+
+    def phi(a):
+        return float(poly(a)) + wave * (math.cos(a) - 1)
+
+    def slope(a):
+        return float(slope_poly(a)) - wave * math.sin(a)
+
+    c2 = 0.2 if strong else 0.9
+    code, r, _ = search(phi, slope, step, c2=c2, upper=c2 if strong else math.inf)
+    assert code == ITERATION
+    a = r[A]
+    assert a > 0
+    assert phi(a) <= phi(0.0) + 1e-4 * a * slope(0.0)
+    assert slope(a) >= c2 * slope(0.0)
+    if strong:
+        assert slope(a) <= -c2 * slope(0.0)
+
+
+def test_no_gradient_is_spent_on_a_value_that_fails():
+    code, _, asked = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1), 1000.0, c2=0.1, upper=0.1)
+    assert code == ITERATION
+    for i, (kind, a) in enumerate(asked):
+        if kind == NEED_G:
+            assert asked[i - 1] == (NEED_F, a)
+            assert (a - 1) ** 2 < 1
+    assert sum(kind == NEED_G for kind, _ in asked) == 1
+
+
+def test_parabola_is_minimised_by_one_interpolation():
+    code, r, asked = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1), 4.0, c2=0.1, upper=0.1)
+    assert code == ITERATION
+    assert [kind for kind, _ in asked] == [NEED_F, NEED_F, NEED_G]
+    assert r[A] == pytest.approx(1.0, rel=1e-12)
+
+
+def test_stepping_out_reaches_a_far_minimum_by_the_secant():
+    code, r, asked = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1), 1e-3, c2=0.5, upper=0.5)
+    assert code == ITERATION
+    assert r[A] == pytest.approx(1.0, rel=0.5)
+    assert len(asked) <= 10
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(step=steps, wall=st.floats(0.01, 100), bad=st.sampled_from([math.nan, math.inf, -math.inf]))
+def test_non_finite_values_are_backed_away_from(step, wall, bad):
+    """Property: behind a wall of NaN or infinities the search ends at a finite point that decreases f."""
+
+    def phi(a):
+        return -a if a < wall else bad
+
+    code, r, _ = search(phi, lambda a: -1.0 if a < wall else math.nan, step)
+    assert code in (FAILED, ITERATION)  # no minimum: out of trials, with a best trial
+    assert 0 < r[BEST_A] < wall
+    assert r[BEST_F] == -r[BEST_A]
+
+
+def test_non_finite_gradient_behind_a_finite_value_is_backed_away_from():
+    code, r, _ = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1) if a < 1.5 else math.nan, 1.9)
+    assert code == ITERATION
+    assert r[A] < 1.5
+
+
+def test_unbounded_line_ends_with_its_best_trial():
+    code, r, _ = search(lambda a: -a, lambda a: -1.0, 1.0, max_trials=20)
+    assert code == FAILED
+    assert r[BEST_A] == 10.0**19
+
+
+def test_rising_line_fails_without_a_best_trial():
+    code, r, asked = search(lambda a: a, lambda a: -1.0, 1.0)  # the slope lies
+    assert code == FAILED
+    assert r[BEST_A] == 0.0
+    assert all(kind == NEED_F for kind, _ in asked)
+
+
+def test_flat_line_ends():
+    code, r, asked = search(lambda a: 1.0, lambda a: -1.0, 1.0)
+    assert code == FAILED
+    assert r[BEST_A] == 0.0
+    assert len(asked) <= 80
+
+
+def test_within_rounding_the_slope_decides():
+    # values carry no information here: every trial is equal to f0 to rounding
+    code, r, _ = search(lambda a: 1.0, lambda a: 1e-12 * (a - 1), 1.0, c2=0.9, noise=1e-15)
+    assert code == ITERATION
+    assert r[A] == 1.0
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(
+    step=steps,
+    f_power=st.integers(-100, 100),
+    a_power=st.integers(-100, 100),
+    shift=st.floats(0.1, 10),
+)
+def test_units_do_not_matter(step, f_power, a_power, shift):
+    """Property: scaling values and lengths by powers of two scales the trials and changes nothing else."""
+
+    def run(scale_f, scale_a):
+        return search(
+            lambda a: scale_f * (math.cosh(min(a / scale_a - shift, 700.0)) - 2),
+            lambda a: scale_f / scale_a * math.sinh(min(a / scale_a - shift, 700.0)),
+            step * scale_a,
+            c2=0.1,
+            upper=0.1,
+        )
+
+    code, r, asked = run(1.0, 1.0)
+    code2, r2, asked2 = run(2.0**f_power, 2.0**a_power)
+    assert code == code2
+    assert [(kind, a * 2.0**a_power) for kind, a in asked] == asked2
+    assert r[A] * 2.0**a_power == r2[A]
+
+
+def test_trial_limit_is_kept():
+    for limit in (1, 2, 5):
+        r, k = line_init(max_trials=limit)
+        code = line_start(r, k, 0.0, -1.0, 1.0, 0.0, 1e-4)
+        while code == NEED_F:
+            code = line_tell_f(r, k, 1.0)
+        assert code == FAILED
+        assert k[TRIALS] == limit
+
+
+def test_interpolation_formulas():
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        a, b = np.sort(rng.uniform(-2, 2, 2))
+        q = Polynomial([rng.normal(), rng.normal(), rng.uniform(0.1, 3)])
+        exact = -q.coef[1] / (2 * q.coef[2])
+        assert quadratic_minimum(a, q(a), q.deriv()(a), b, q(b)) == pytest.approx(exact, rel=1e-6, abs=1e-8)
+        c = Polynomial([0.0, rng.normal(), rng.normal(), rng.normal()])
+        roots = [z.real for z in c.deriv().roots() if abs(z.imag) < 1e-14 and c.deriv(2)(z.real) > 0]
+        if roots:
+            got = cubic_minimum(a, c(a), c.deriv()(a), b, c(b), c.deriv()(b))
+            assert got == pytest.approx(roots[0], rel=1e-5, abs=1e-6)
