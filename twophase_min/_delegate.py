@@ -34,9 +34,11 @@ def delegate(
 ) -> OptimizeResult:
     """Run ``scipy.optimize.minimize`` on our `Objective`; the result is SciPy's, with history and gradient.
 
-    The gradient is resolved as for 'twophase'; with bounds or constraints and a finite-difference gradient it is left
-    to SciPy, whose differences stay within the bounds. nfev and njev are the true calls.
+    The gradient is resolved as for 'twophase'; with bounds or constraints and a finite-difference gradient it
+    is left to SciPy, whose differences stay within the bounds. nfev and njev are the true calls.
     """
+    if not callable(fun):
+        raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
     name = method.lower() if isinstance(method, str) else ""
     args = args if isinstance(args, tuple) else (args,)
     start = start_vector(x0, keep_float32=False)
@@ -97,14 +99,12 @@ def delegate(
         if callable(given) and args:
             given = _with_args(given, args)
         keywords[key] = given
-    callback_form = (
-        _by_position(on_iterate) if name in ("tnc", "cobyla", "slsqp", "trust-constr") else on_iterate
-    )
-    if callback_form is on_iterate:
 
-        def callback_form(intermediate_result: OptimizeResult) -> None:
-            on_iterate(intermediate_result)
+    def by_result(intermediate_result: OptimizeResult) -> None:
+        on_iterate(intermediate_result)
 
+    positional = name in ("tnc", "cobyla", "slsqp", "trust-constr")
+    callback_form = _by_position(on_iterate) if positional else by_result
     try:
         result = scipy_minimize(
             objective.value, start, method=method, callback=callback_form, options=extra, **keywords

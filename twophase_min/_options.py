@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ SCIPY_CONVEX_METHODS = ("CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "tru
 
 OWN_CONVEX_METHOD = "memory-cg"
 """The package's own limited-memory conjugate gradients (`phases.cg`)."""
+
+NUMBERS = tuple(
+    "maxiter maxfun maxtime f_target gtol gtol_rel norm c1 c2 learning_rate beta1 beta2 epsilon swap_factor "
+    "swap_patience swap_smoothing max_swaps".split()
+)
+"""Fields that hold a real number; the ranges are checked one by one."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,9 @@ class TwoPhaseOptions:
 
     def __post_init__(self) -> None:
         """Check every range; state the remedy."""
+        for name in NUMBERS:
+            number = getattr(self, name)
+            self._check(name, number is None or isinstance(number, Real), "a number")
         self._check("gtol", self.gtol >= 0, "a number >= 0")
         self._check("gtol_rel", 0 <= self.gtol_rel < 1, "a number in [0, 1)")
         if not 0 < self.c1 < (0.9 if self.c2 is None else self.c2) < 1:
