@@ -164,7 +164,7 @@ def line_tell_f(r, k, f):
         r[BEST_F] = f
         r[BEST_A] = r[A]
     passes = f <= r[F0] + r[C1] * r[A] * r[D0] and f <= r[LO_F]
-    if passes or (f <= r[F0] + r[NOISE] and f <= r[LO_F] + r[NOISE]):
+    if passes or (abs(f - r[F0]) <= r[NOISE] and f <= r[LO_F] + r[NOISE]):
         r[FA] = f
         return NEED_G
     r[HI_A] = r[A]
