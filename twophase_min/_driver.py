@@ -1,9 +1,9 @@
 """The one loop of a run: phases, handover, way back, and every stop.
 
-The flow: Adam until the detector sees the swap (or the guard wants to try), the convex phase from the best point,
-judged by the guard. A failed search climbs down the failure ladder: plain variables, our own conjugate
-gradients, Adam again; a ladder without any progress ends the run. Every stop raises `Stop` with its status where it
-happens; nothing guesses the cause afterwards.
+The flow: Adam until the detector sees the swap (or the guard wants to try), the convex phase from the best
+point, judged by the guard. A failed search climbs down the failure ladder: plain variables, our own conjugate
+gradients, Adam again; a ladder without any progress ends the run. Every stop raises `Stop` with its status
+where it happens; nothing guesses the cause afterwards.
 
 The run is a state machine whose whole state is in attributes (`leg`, `rung`, `steps`, ... and the phases'
 arrays), so that `_resume` can save it between any two evaluations and go on from there.
@@ -34,10 +34,16 @@ Array = NDArray[np.floating]
 
 CYCLE = 10
 """Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
+RETURN = 0.5
+"""Evaluations that Adam gets after a stalled convex phase, as a share of those so far."""
+FRUITLESS = 4
+"""Convex phases in a row, from points of Adam's own path, that may end without a new best value."""
 RECOVERY = 5
 """Iterations that Adam gets at least after a convex phase has failed."""
 FIRST_PATIENCE = 3.0
 """Evaluations without a swap until the guard tries the convex phase for the first time."""
+MOMENTS = 20
+"""Steps of Adam after which its second moments scale the convex phase's variables unasked."""
 WORKING_PRECISION = 1e-7
 """Relative gradient at which a search without a decrease counts as converged to working precision."""
 
@@ -69,6 +75,10 @@ class Driver(Run):
         Best value when the last convex leg failed; NaN if it did not.
     patience : float
         Evaluations of an Adam leg after which the guard tries the convex phase without being told.
+    apart : bool
+        Whether Adam follows its own path, away from the best point that a convex phase has found.
+    lowest, fruitless : float, int
+        Best value when the last convex leg ended, and how many have ended since without a new one.
     """
 
     def __init__(
@@ -90,6 +100,8 @@ class Driver(Run):
         self.unread = False
         self.failed_at = float("nan")
         self.patience = FIRST_PATIENCE
+        self.apart = False
+        self.lowest, self.fruitless = np.inf, 0
         self.epoch_start: dict[str, Any] | None = None
         self.own: Any = None  # MemoryCG, while it is at work
         self.adam: Any = None
@@ -126,8 +138,9 @@ class Driver(Run):
 
     def result(self, status: Status, detail: str) -> OptimizeResult:
         """Build what the caller gets, with the state to resume from."""
+        state = _resume.pack(self)  # before a gradient is asked for that the run itself did not need
         result = super().result(status, detail)
-        result.state = _resume.pack(self)
+        result.state = state
         return result
 
     def _attach(self, error: BaseException) -> None:
@@ -247,20 +260,22 @@ class Driver(Run):
             self.steps += 1
             best = objective.best
             assert best is not None
-            self.adam_rate.note(objective.cost, best.f)
+            self.apart = self.apart and best.f < adam.f
+            self.adam_rate.note(objective.cost, adam.f if self.apart else best.f)
             norm = float(np.linalg.norm(adam.g))
             decision = self.detector.update(adam.f, norm, curvature=adam.curvature)
             if self.swaps >= options.max_swaps or (recovering and self.steps < RECOVERY):
                 continue
-            if decision:
+            if decision and not self.apart:
                 return decision.reason
             if not automatic or objective.finite_sum is not None:
                 continue
-            if self.steps == 1 and adam.curvature > 0 and norm < self.norm_before:
+            if adam.t == 1 and adam.curvature > 0 and norm < self.norm_before:
                 return "the curvature along the first step is positive and the gradient norm falls"
             if self.adam_rate.spent >= self.patience:
                 self.patience = max(2 * self.patience, 2 * SHORTEST)
-                return f"no swap seen in {self.adam_rate.spent:.0f} evaluations: the guard tries the convex phase"
+                spent = self.adam_rate.spent
+                return f"no swap seen in {spent:.0f} evaluations: the guard tries the convex phase"
 
     def _to_convex(self, reason: str) -> None:
         """Hand over to the convex phase at the best point, unless the whole ladder has failed to gain."""
@@ -273,7 +288,8 @@ class Driver(Run):
         self.swaps += 1
         self.guard = None
         if self.options.guard:
-            self.guard = Guard(self.objective.cost, best.f, self.adam_rate.reference)
+            start = self.adam.f if self.apart else best.f
+            self.guard = Guard(self.objective.cost, start, self.adam_rate.reference)
         self.leg, self.rung = "convex", 0
         self._swap(self._ladder()[0][0], reason)
 
@@ -290,8 +306,8 @@ class Driver(Run):
         raise Stop(
             Status.PRECISION_LOSS,
             f"Gradient norm {norm:.3g} at f = {best.f:.6g}; no step changed f by more than its rounding "
-            f"({self.noise * abs(best.f):.1g}). {reason} Check the gradient with check_gradient; if f is noisy, "
-            "raise gtol; if variables differ by many orders of magnitude, rescale them.",
+            f"({self.noise * abs(best.f):.1g}). {reason} Check the gradient with check_gradient; if f is "
+            "noisy, raise gtol; if variables differ by many orders of magnitude, rescale them.",
         )
 
     # ---- the convex phase ---------------------------------------------------------------------------------
@@ -309,27 +325,27 @@ class Driver(Run):
         return rungs
 
     def _convex_leg(self) -> tuple[str, str]:
-        """Down the ladder until a rung is rolled back ('rollback') or none is left ('failed'), and why."""
+        """Down the ladder until the guard ends it ('rollback', 'stall') or no rung is left ('failed'), and why."""
         ladder = self._ladder()
         while True:
             method, preconditioned = ladder[self.rung]
             self.phase = method
-            if self.own is None and not self.unread:
+            if self.own is None and not self.unread and not self.apart:
                 self.point = self.best()
             if method == OWN_CONVEX_METHOD:
                 kind, reason = self._own_leg(preconditioned)
             else:
                 kind, reason = self._scipy_leg(preconditioned)
             self.own = None
-            if kind == "rollback" or self.rung + 1 == len(ladder):
+            if kind != "failed" or self.rung + 1 == len(ladder):
                 return kind, reason
             self.rung += 1
             self._swap(ladder[self.rung][0], reason)
 
-    def _verdict(self, f: float) -> str:
+    def _verdict(self, f: float) -> tuple[str, str]:
         """Show the newest iterate to the guard."""
         self.unread = False
-        return self.guard.verdict(self.objective.cost, f) if self.guard is not None else ""
+        return self.guard.verdict(self.objective.cost, f) if self.guard is not None else ("", "")
 
     def new_own(self) -> Any:
         """Our own conjugate gradients, with the caller's options where they were asked for by name."""
@@ -346,7 +362,14 @@ class Driver(Run):
             assert point.g is not None
             self.own = self.new_own()
             pairs = list(self.pairs) if preconditioned and self.own.memory != 0 else None
-            self.own.start(point.x, point.f, point.g, first_step=self._first_length(), pairs=pairs)
+            self.own.start(
+                point.x,
+                point.f,
+                point.g,
+                first_step=self._first_length(),
+                pairs=pairs,
+                diagonal=self._diagonal() if preconditioned else None,
+            )
         own = self.own
         while True:
             if not self.unread:
@@ -355,9 +378,9 @@ class Driver(Run):
                     return "failed", own.reason
                 self.unread = True
                 self.iteration(own.x, own.f, own.g)
-            verdict = self._verdict(own.f)
-            if verdict:
-                return "rollback", verdict
+            kind, reason = self._verdict(own.f)
+            if kind:
+                return kind, reason
 
     def _working_precision(self, own: Any) -> None:
         """Stop successfully if the failed search was asked for a decrease below rounding at a flat point."""
@@ -390,9 +413,9 @@ class Driver(Run):
             def on_iterate(x: Array, began: int = began) -> None:
                 f, g = objective.value_and_gradient(x)
                 self.iteration(np.asarray(x, dtype=objective.dtype), f, g)
-                verdict = self._verdict(f)
-                if verdict:
-                    raise _LegEnd("rollback", verdict)
+                kind, reason = self._verdict(f)
+                if kind:
+                    raise _LegEnd(kind, reason)
                 if cycles and self.nit - began >= CYCLE:
                     raise _LegEnd("cycle")
 
@@ -409,7 +432,7 @@ class Driver(Run):
                     hessp=objective.hessp,
                 )
             except _LegEnd as end:
-                if end.kind == "rollback":
+                if end.kind != "cycle":
                     return end.kind, end.reason
                 continue
             return "failed", message
@@ -424,25 +447,38 @@ class Driver(Run):
         if np.array_equal(x, best.x) and not np.array_equal(x, self.point.x):
             self.iteration(x, best.f, g)
 
+    def _diagonal(self) -> Array | None:
+        """Change of variables from Adam's second moments, x = v^(-1/4) z; None where it is not asked for.
+
+        With 'auto' it takes an Adam that has made enough steps for its moments to mean something.
+        """
+        wanted = {"adam": 1, "auto": MOMENTS}.get(self.options.precondition or "", np.inf)
+        if self.adam.t < wanted:
+            return None
+        scales = self.adam.scales()
+        largest = float(scales.max())
+        return np.maximum(scales, 1e-6 * largest) ** -0.5 if largest > 0 and np.isfinite(largest) else None
+
     def _scaling(self, preconditioned: bool) -> Scaling:
-        """Variables for a SciPy method: the pairs' curvature, sized so that its first trial step is a good one."""
+        """Variables for a SciPy method: what is known of the curvature, sized for a good first trial step."""
         point = self.point
         assert point.g is not None
         origin, g = point.x.astype(float), point.g.astype(float)
         useful = [(s, y) for s, y in self.pairs if s @ y > 0] if preconditioned else []
-        diagonal = 1.0
+        diagonal = self._diagonal() if preconditioned else None
+        scale: Array | float = 1.0 if diagonal is None else diagonal
         if useful:
             s, y = useful[-1]
-            diagonal = float((s @ y) / (y @ y)) ** 0.5
-        scaling = Scaling(origin, diagonal, useful)
-        h = float(np.linalg.norm(scaling.pull(g)))
+            scale = scale * float((s @ y) / np.sum((scale * y) ** 2)) ** 0.5
+        scaling = Scaling(origin, scale, useful)
+        pulled = scaling.pull(g)
+        h = float(np.linalg.norm(pulled))
         if not (np.isfinite(h) and h > 0):
             return Scaling(origin)
-        if scaling.factors:
-            step = 1.0
-        else:
+        step = 1.0
+        if not scaling.factors:
             length = self._first_length()
-            step = length / h if length else 1.0 / h  # with S = 1, h is the gradient norm
+            step = length / float(np.linalg.norm(scaling.apply(pulled))) if length else 1.0 / h
         # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: choose the unit of z to make that our step
         scaling.rescale(step * h / 1.01 if step * h * h >= 1.01**2 else step**0.5)
         return scaling
@@ -450,16 +486,26 @@ class Driver(Run):
     # ---- the way back -------------------------------------------------------------------------------------
 
     def _to_adam(self, kind: str, reason: str) -> None:
-        """Re-arm Adam after a convex leg: its own state if the leg lost the trial, else the best point."""
+        """Go back to Adam: to its own state, or, after a failure on its path, to the best point afresh."""
         self._swap("adam", reason)
         best = self.best()
-        if kind == "rollback" and best.f >= self.adam.f:
-            self.point = Point(self.adam.x.copy(), self.adam.f, self.adam.g)
+        if best.f < self.lowest:
+            self.lowest, self.fruitless = best.f, 0
         else:
+            self.fruitless += 1
+        if kind == "failed" and not self.apart:
             self.adam = self._new_adam(best)
             self.point = best
+            self.failed_at = best.f
+        elif self.fruitless > FRUITLESS:
+            self._give_up(reason)
+        else:
+            self.point = Point(self.adam.x.copy(), self.adam.f, self.adam.g)
+            self.apart = best.f < self.adam.f
+            self.failed_at = float("nan")
+            if kind == "stall":
+                self.patience = max(2 * self.patience, RETURN * self.objective.cost)
         self.detector.rearm()
-        self.adam_rate = Rate(self.objective.cost, best.f)
-        self.failed_at = best.f if kind == "failed" else float("nan")
+        self.adam_rate = Rate(self.objective.cost, self.adam.f)
         self.leg, self.steps, self.epoch_start = "adam", 0, None
         self.phase = "adam"

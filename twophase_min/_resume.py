@@ -1,8 +1,9 @@
 """A run's state as one flat dictionary of arrays: ``result.state`` for ``options={'resume': state}``.
 
-No entry needs pickle, so that ``numpy.savez(path, **result.state)`` keeps a run and ``numpy.load(path)`` hands it back.
-Adam and our own conjugate gradients go on bit for bit, whichever evaluation the run was stopped at. SciPy's methods keep
-their state in local variables that nobody can save: resuming restarts them from the best point.
+No entry needs pickle, so that ``numpy.savez(path, **result.state)`` keeps a run and ``numpy.load(path)``
+hands it back. Adam and our own conjugate gradients go on bit for bit, whichever evaluation the run was
+stopped at. SciPy's methods keep their state in local variables that nobody can save: resuming restarts them
+from the best point.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the layout; another one is refused."""
 
-_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread")
-_NUMBERS = ("failed_at", "patience", "gtol", "norm_before")
+_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "fruitless", "unread", "apart")
+_NUMBERS = ("failed_at", "lowest", "patience", "gtol", "norm_before")
 _TEXTS = ("leg", "phase")
 
 
@@ -54,6 +55,7 @@ def pack(driver: Driver) -> dict[str, Any]:
     if driver.guard is not None:
         state["guard"] = driver.guard.to_array()
         state["guard_rate"] = driver.guard.rate.to_array()
+        state["guard_recent"] = driver.guard.recent.to_array()
     history = driver.history.to_dict()
     history["swaps"] = np.array(json.dumps(history["swaps"]))
     _put(state, "history", history)
@@ -84,7 +86,7 @@ def unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     objective.best, objective.last = _point(saved, "best"), _point(saved, "last")
     for name in (*_COUNTS, *_NUMBERS, *_TEXTS):
         setattr(driver, name, notes[name])
-    driver.unread = bool(driver.unread)
+    driver.unread, driver.apart = bool(driver.unread), bool(driver.apart)
     driver.gtol = max(driver.options.gtol, driver.gtol if driver.options.gtol_rel > 0 else 0.0)
     if notes["detector"] is not None:
         rule = driver.options.swap if callable(driver.options.swap) else None
@@ -103,13 +105,13 @@ def unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         driver.pairs.extend((s, y) for s, y in np.asarray(saved["pairs"]))
     driver.adam_rate = Rate.from_array(saved["adam_rate"])
     if "guard" in saved:
-        driver.guard = Guard.from_arrays(saved["guard"], saved["guard_rate"])
+        driver.guard = Guard.from_arrays(saved["guard"], saved["guard_rate"], saved["guard_recent"])
     history = _get(saved, "history")
     driver.history = History.from_dict({**history, "swaps": json.loads(str(history["swaps"]))})
 
 
 def _detector(driver: Driver) -> dict[str, Any] | None:
-    """The detector's state; None for one that cannot be serialised (it starts afresh)."""
+    """Return the detector's state; None for one that cannot be serialised (it starts afresh)."""
     try:
         return driver.detector.to_dict()
     except (TypeError, ValueError, AttributeError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +75,7 @@ class Run:
     # ---- points -------------------------------------------------------------------------------------------
 
     def best(self) -> Point:
-        """The best point seen, with its gradient."""
+        """Return the best point seen, with its gradient."""
         best = self.objective.best
         assert best is not None
         if best.g is None:

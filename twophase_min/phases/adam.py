@@ -16,7 +16,7 @@ from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
 
 Array = NDArray[np.floating]
 
-ARMIJO = 0.1
+ARMIJO = 0.4
 """Fraction of the decrease that the slope promises which the probe demands; an over-long step misses it."""
 GROWTH = 10.0
 """Factor by which the secant step of the probe may change the learning rate at most."""
@@ -32,7 +32,8 @@ class Adam:
     Without a learning rate, the first step is a probe. Adam's first step is ``lr * sign(g)`` whatever the
     gradient's size, so that lr is a length in x: a guess from the scale of x (or of f, where x0 = 0) is
     shortened by interpolation until the value has fallen by a fixed share of what the slope promises, and
-    the accepted probe is the first iterate. The change of the slope across it then sets lr by the secant.
+    the accepted probe is the first iterate. The change of the slope across it then sets lr by the secant, and
+    across later steps (of whole-data iterations) keeps adapting it.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ class Adam:
         beta2: float = 0.999,
         epsilon: float | None = None,
     ):
-        self.probing = learning_rate is None
+        self.probing = self.adapting = learning_rate is None
         self.learning_rate = float("nan") if learning_rate is None else float(learning_rate)
         self.beta1, self.beta2 = float(beta1), float(beta2)
         self.epsilon = epsilon if epsilon is not None or learning_rate is None else 1e-8
@@ -91,8 +92,7 @@ class Adam:
     def _begin(self) -> None:
         if self.probing:
             self._slope = -float(np.sum(np.abs(self.g, dtype=float)))
-            scale = float(_kernels.norm_inf(self.x))
-            guess = 0.01 * scale
+            guess = 0.01 * self._scale_of_x()
             if self.f != 0 and self._slope < 0:
                 reach = abs(self.f) / -self._slope  # where the linear model has removed all of f
                 guess = min(guess, reach) if guess > 0 else 0.01 * reach
@@ -101,6 +101,11 @@ class Adam:
         else:
             self.need = NEED_FG
         self._propose()
+
+    def _scale_of_x(self) -> float:
+        """Median of the non-zero sizes in x: a sign step moves all variables alike, the small ones too."""
+        sizes = np.abs(self.x[self.x != 0], dtype=float)
+        return float(np.median(sizes)) if sizes.size else 0.0
 
     def _propose(self) -> None:
         """Trial from the current iterate; the moments advance once per accepted or scaled-back step."""
@@ -137,6 +142,8 @@ class Adam:
         self.curvature = float(_kernels.dot(s, g) - _kernels.dot(s, old)) / s_s if s_s > 0 else float("nan")
         if self.probing:
             self._settle(g)
+        elif self.adapting:
+            self._adapt(float(_kernels.dot(s, old)), float(_kernels.dot(s, g)))
         self.x, self.f, self.g = self._trial, float(f), g
         self._rejections = 0
         self.need = ITERATION
@@ -168,7 +175,7 @@ class Adam:
         return self.need
 
     def _settle(self, g: Array) -> None:
-        """The probe is accepted: book it as Adam's first step and set the learning rate by the secant."""
+        """Book the accepted probe as Adam's first step and set the learning rate by the secant."""
         rate, slope = self.learning_rate, self._slope
         after = -float(np.sum(np.sign(self.g) * g, dtype=float))
         self.t = 1
@@ -186,6 +193,19 @@ class Adam:
         self.need = NEED_FG
         self._propose()
         return self.need
+
+    def _adapt(self, before: float, after: float) -> None:
+        """Lengthen steps along which the slope hardly changes, shorten those that overshoot.
+
+        A rate found at x0 is right for x0 only. With s'g before and after the step, their ratio is 1 where the
+        step is infinitesimal and 0 at the minimiser along it, whatever the units.
+        """
+        if before >= 0:  # momentum went uphill: its slope says nothing about the length
+            self.learning_rate *= 0.9
+        elif after < 0.8 * before:
+            self.learning_rate *= 1.1
+        elif after > 0:
+            self.learning_rate *= 0.8
 
     def arrive(self, f: float, g: Array) -> None:
         """Take value and gradient at x after steps that were made in place (an epoch of mini-batches)."""

@@ -1,15 +1,15 @@
 """Change of variables from what is known of the curvature, for methods that cannot be preconditioned.
 
 SciPy's conjugate gradients take no preconditioner, but minimising f(origin + S z) over z by plain conjugate
-gradients *is* minimising f by conjugate gradients preconditioned with H = S S'. S comes from a diagonal and from
-pairs (s, y) of steps and gradient differences by the product form of the BFGS update (Brodlie, Gourlay &
-Greenstadt, "Rank-one and rank-two corrections to positive definite matrices expressed in product form",
+gradients *is* minimising f by conjugate gradients preconditioned with H = S S'. S comes from a diagonal and
+from pairs (s, y) of steps and gradient differences by the product form of the BFGS update (Brodlie, Gourlay
+& Greenstadt, "Rank-one and rank-two corrections to positive definite matrices expressed in product form",
 IMA J. Appl. Math. 11, 1973):
 
     S+ = (I + s w') S,   w = -rho y + sqrt(rho / s'Bs) B s,   rho = 1 / s'y,   B = H^-1,
 
-which gives S+ S+' = (I - rho s y') H (I - rho y s') + rho s s'. Preconditioning conjugate gradients by a limited
-memory is Buckley & LeNir's variable storage method (Math. Programming 27, 1983).
+which gives S+ S+' = (I - rho s y') H (I - rho y s') + rho s s'. Preconditioning conjugate gradients by a
+limited memory is Buckley & LeNir's variable storage method (Math. Programming 27, 1983).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Scaling:
     diagonal : ndarray, shape (n,), or float
         Positive S0, applied to z first.
     pairs : iterable of (s, y)
-        Steps and gradient differences, oldest first, shapes (n,); those without positive curvature are skipped.
+        Steps and gradient differences, oldest first, shapes (n,); those without
+        positive curvature are skipped.
     """
 
     def __init__(
