@@ -1,0 +1,39 @@
+"""Global search: `twophase` as the local minimiser of basinhopping, and of shgo through its adapter.
+
+::
+
+    python examples/basinhopping.py
+"""
+
+import numpy as np
+from scipy.optimize import basinhopping, shgo
+
+from twophase_min import shgo_method, twophase
+
+
+def ripples(x: np.ndarray) -> float:
+    """Many local minima on a bowl, the lowest, 0, at (1, 1)."""
+    return float(np.sum((x - 1) ** 2 + 1.5 * (1 - np.cos(3 * np.pi * (x - 1)))))
+
+
+def ripples_gradient(x: np.ndarray) -> np.ndarray:
+    return 2 * (x - 1) + 4.5 * np.pi * np.sin(3 * np.pi * (x - 1))
+
+
+hopping = basinhopping(
+    ripples,
+    [-2.0, 3.0],
+    niter=50,
+    rng=np.random.default_rng(0),
+    minimizer_kwargs={"method": twophase, "jac": ripples_gradient},
+)
+print("basinhopping:", hopping.x.round(6), f"f = {hopping.fun:.2e}, {hopping.nfev} evaluations")
+
+found = shgo(
+    ripples,
+    [(-3, 3), (-3, 3)],
+    n=64,
+    sampling_method="sobol",
+    minimizer_kwargs={"method": shgo_method(), "jac": ripples_gradient},
+)
+print("shgo:        ", found.x.round(6), f"f = {found.fun:.2e}, {len(found.xl)} local minima")
