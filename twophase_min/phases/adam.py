@@ -98,9 +98,10 @@ class Adam:
                 guess = min(guess, reach) if guess > 0 else 0.01 * reach
             self.learning_rate = guess if guess > 0 and np.isfinite(guess) else 1.0
             self.need = NEED_F
-        else:
-            self.need = NEED_FG
-        self._propose()
+            self._propose()
+        else:  # no step yet: an epoch of mini-batches would begin with the moments advanced by its discarded g
+            self._trial = self.x.copy()
+            self.need = ITERATION
 
     def _scale_of_x(self) -> float:
         """Median of the non-zero sizes in x: a sign step moves all variables alike, the small ones too."""
