@@ -89,12 +89,14 @@ class Driver(Run):
         callback: Callable[[OptimizeResult], bool] | None = None,
     ):
         super().__init__(objective, x0, options, callback)
+        fixed = isinstance(options.swap, (int, np.integer)) and not isinstance(options.swap, bool)
         self.detector = make_detector(
-            options.swap,
+            options.swap + 1 if fixed else options.swap,  # after so many iterations: x0 is a reading too
             factor=options.swap_factor,
             patience=options.swap_patience,
             smoothing=options.swap_smoothing,
         )
+        self.detector.reset()  # the caller's own may have served a run before
         self.leg = "adam"
         self.steps = self.rung = self.swaps = self.epoch = self.batch = 0
         self.unread = False
