@@ -235,7 +235,7 @@ class Driver(Run):
                 self.batch += 1
             f, g = objective.value_and_gradient(adam.x)
             if np.isfinite(f) and np.all(np.isfinite(g)):
-                adam.arrive(f, g)
+                adam.arrive(f, g, self.epoch_start["x"], self.epoch_start["g"])
                 self.epoch += 1
                 self.epoch_start = None
                 self.unread = True
@@ -327,7 +327,7 @@ class Driver(Run):
         return rungs
 
     def _convex_leg(self) -> tuple[str, str]:
-        """Down the ladder until the guard ends it ('rollback', 'stall') or no rung is left ('failed'), and why."""
+        """Down the ladder until the guard ends it ('rollback', 'stall') or no rung is left ('failed')."""
         ladder = self._ladder()
         while True:
             method, preconditioned = ladder[self.rung]
@@ -481,7 +481,7 @@ class Driver(Run):
         if not scaling.factors:
             length = self._first_length()
             step = length / float(np.linalg.norm(scaling.apply(pulled))) if length else 1.0 / h
-        # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: choose the unit of z to make that our step
+        # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
         scaling.rescale(step * h / 1.01 if step * h * h >= 1.01**2 else step**0.5)
         return scaling
 

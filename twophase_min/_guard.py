@@ -2,10 +2,10 @@
 
 A handover is a trial. Over its length the convex phase must decrease the objective at least as fast, per
 evaluation, as the first phase did just before it; if it does not, the run goes back to Adam's state. A convex
-phase that has passed is questioned again when it stalls: when the best value has hardly changed for a long while
-and yet the gradient has not vanished. A phase caught in a poor region of the landscape looks like that, so Adam goes
-on from its own state and a later swap gets its chance. Rates are relative to the size of the objective, hence
-free of its units.
+phase that has passed is questioned again when it stalls: when the best value has hardly changed for a while
+and yet the gradient has not vanished. A phase caught in a poor region of the landscape looks like that, so
+Adam goes on from its own state and a later swap gets its chance. Rates are relative to the size of the
+objective, hence free of its units.
 """
 
 from __future__ import annotations

@@ -198,8 +198,8 @@ class Adam:
     def _adapt(self, before: float, after: float) -> None:
         """Lengthen steps along which the slope hardly changes, shorten those that overshoot.
 
-        A rate found at x0 is right for x0 only. With s'g before and after the step, their ratio is 1 where the
-        step is infinitesimal and 0 at the minimiser along it, whatever the units.
+        A rate found at x0 is right for x0 only. With s'g before and after the step, their ratio is 1 where
+        the step is infinitesimal and 0 at the minimiser along it, whatever the units.
         """
         if before >= 0:  # momentum went uphill: its slope says nothing about the length
             self.learning_rate *= 0.9
@@ -208,8 +208,22 @@ class Adam:
         elif after > 0:
             self.learning_rate *= 0.8
 
-    def arrive(self, f: float, g: Array) -> None:
-        """Take value and gradient at x after steps that were made in place (an epoch of mini-batches)."""
+    def arrive(self, f: float, g: Array, x_before: Array, g_before: Array) -> None:
+        """Take value and gradient at x after an epoch of steps in place, and judge the epoch as one step.
+
+        Parameters
+        ----------
+        f, g : float, ndarray
+            Of the whole data, at x.
+        x_before, g_before : ndarray
+            Point and gradient of the whole data where the epoch began.
+        """
+        s = self.x - x_before
+        s_s = float(_kernels.dot(s, s))
+        before, after = float(_kernels.dot(s, g_before)), float(_kernels.dot(s, g))
+        self.curvature = (after - before) / s_s if s_s > 0 else float("nan")
+        if self.adapting:
+            self._adapt(before, after)
         self.f, self.g = float(f), g
         self.need = ITERATION
 
