@@ -224,7 +224,7 @@ class Run:
         """Gradient at a best point of which only the value is known; None where it would break a limit."""
         try:
             return self.objective.gradient(best.x)
-        except (Stop, Exception):
+        except (Stop, Exception, KeyboardInterrupt):  # the run is over: its result comes first
             return None
 
     def display(self, result: OptimizeResult) -> None:
