@@ -32,6 +32,7 @@ def test_the_command_prints_its_table_and_writes_the_picture(tmp_path, capsys):
         assert f"\n{name} " in shown
     assert "swap at iteration" in shown
     assert "of 2 seeds" in shown
+    assert "tuned on seeds 100 to 102 for another budget, hidden: --tune" in shown
 
 
 def test_a_single_seed_without_picture_or_progress(tmp_path, monkeypatch, capsys):

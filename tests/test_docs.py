@@ -1,0 +1,179 @@
+"""What the documentation promises: code that runs, links that lead somewhere, complete docstrings."""
+
+import dataclasses
+import importlib.util
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import twophase_min
+from twophase_min import TwoPhaseOptions
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("index", "quickstart", "method", "options", "scipy")),
+]
+
+
+def blocks(page: Path) -> str:
+    """Return the Python blocks of a page, in order, as one script."""
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
+def test_code_blocks_run(page, tmp_path):
+    env = dict(os.environ, PYTHONPATH=str(ROOT), MPLBACKEND="Agg")
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:twophase_min", "-c", blocks(page)],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_files_that_the_pages_name_exist():
+    for page in PAGES:
+        for name in re.findall(r"`((?:examples|benchmarks|docs|tests)/[\w/]+\.\w+)`", page.read_text()):
+            assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+def test_pictures_of_the_readme_are_small():
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert pictures
+    for picture in pictures:
+        assert (ROOT / picture).stat().st_size < 150_000
+
+
+def test_readme_gives_the_two_commands_and_the_citation():
+    text = (ROOT / "README.md").read_text()
+    assert 'pip install ".[all]" && python -m twophase_min\n' in text
+    assert 'pip install -e ".[test]" && pytest\n' in text
+    assert "2510.25366" in text
+
+
+def test_ci_runs_the_second_command_as_it_is_written():
+    script = (ROOT / ".ci" / "run").read_text()
+    assert '\npip install -e ".[test]" && pytest\n' in script
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_extras_exist_and_carry_no_second_framework():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras) >= {"plot", "sklearn", "progress", "testing", "bench", "docs", "test", "all"}
+    for needs in extras.values():
+        assert not any(re.match(r"(torch|jax|optax|tensorflow)\b", need) for need in needs)
+
+
+# ---- options
+
+
+def make_options():
+    spec = importlib.util.spec_from_file_location("make_options", ROOT / "docs" / "make_options.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_option_is_documented_once_and_in_order():
+    documented = [name for names, _, _ in make_options().fields() for name in names.split(", ")]
+    assert documented == [field.name for field in dataclasses.fields(TwoPhaseOptions)]
+
+
+def test_defaults_in_the_docstring_are_the_defaults():
+    """Where the docstring says 'default <value>', the field has it."""
+    defaults = {field.name: field.default for field in dataclasses.fields(TwoPhaseOptions)}
+    for names, kind, _ in make_options().fields():
+        stated = kind.partition("default ")[2]
+        if not stated:
+            assert all(defaults[name] is None for name in names.split(", ")), names
+            continue
+        for name, text in zip(names.split(", "), stated.split(" and "), strict=True):
+            value = defaults[name]
+            expected = float(text) if isinstance(value, float) else text.strip("'")
+            assert str(value) == expected or value == expected, (name, text)
+
+
+def test_the_page_of_options_is_up_to_date():
+    page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    assert page == make_options().page(), "run: python docs/make_options.py"
+
+
+# ---- docstrings
+
+
+def sections(thing) -> set[str]:
+    """Return the numpydoc sections of a docstring."""
+    return set(re.findall(r"^([A-Z][\w ]+)\n-+$", inspect.cleandoc(thing.__doc__ or ""), re.M))
+
+
+def parameters(thing) -> list[str]:
+    """Return the names of the parameters that must be documented."""
+    target = thing.__init__ if inspect.isclass(thing) else thing
+    return [name for name in inspect.signature(target).parameters if name != "self"]
+
+
+def documented(thing) -> set[str]:
+    """Return the names in the docstring's Parameters, and Attributes for a record."""
+    text = inspect.cleandoc(thing.__doc__ or "")
+    names: set[str] = set()
+    for section in ("Parameters", "Attributes"):
+        match = re.search(rf"^{section}\n-+\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", text, re.S | re.M)
+        for line in (match[1] if match else "").splitlines():
+            if line and not line.startswith(" "):
+                names |= {name.strip(" *") for name in line.partition(" : ")[0].split(",")}
+    return names
+
+
+PUBLIC = sorted(twophase_min.__all__)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_have_complete_docstrings(name):
+    thing = getattr(twophase_min, name)
+    first = inspect.cleandoc(thing.__doc__ or "").partition("\n")[0]
+    assert len(first) > 10
+    assert first.endswith((".", ":")), first
+    if inspect.isclass(thing) and issubclass(thing, (int, tuple)):
+        return  # an enumeration has its table of texts, a named tuple its fields
+    missing = [parameter for parameter in parameters(thing) if parameter not in documented(thing)]
+    assert not missing, f"{name} leaves undocumented: {missing}"
+    if inspect.isfunction(thing):
+        assert "Returns" in sections(thing)
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if inspect.isclass(getattr(twophase_min, name))])
+def test_public_methods_have_docstrings(name):
+    thing = getattr(twophase_min, name)
+    for method, member in vars(thing).items():
+        if not method.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+            assert inspect.getdoc(member), f"{name}.{method}"
+
+
+def test_every_status_has_a_text():
+    from twophase_min._status import TEXTS
+
+    assert set(TEXTS) == set(twophase_min.Status)
+
+
+def test_every_public_name_is_listed_by_dir():
+    assert set(twophase_min.__all__) <= set(dir(twophase_min))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = twophase_min.nonsense
