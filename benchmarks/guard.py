@@ -46,6 +46,8 @@ LIMIT = 0.2
 TIE = 1e-6
 """CUTEst: values closer than this share of the decrease from the start are equal."""
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+CHECKPOINTS = (0.1, 0.25, 0.5)
+"""Shares of the budget at which the same runs are judged too, as if it had been smaller."""
 PAIRS = {"twophase": ("adam", "cg"), "twophase+memory-cg": ("adam", "memory-cg")}
 """Two-phase method, and the two that it is held against."""
 CUTEST_PAIRS = {"twophase": ("adam", "scipy-cg"), "twophase+memory-cg": ("adam", "memory-cg")}
@@ -136,7 +138,7 @@ def behind(two_phase: Curve, others: list[Curve], budget: float, tie: float = 0.
     float
         In [0, 1].
     """
-    reached = two_phase[1][-1] if two_phase[1] else np.inf
+    reached = min((f for e, f in zip(*two_phase, strict=True) if e <= budget), default=np.inf)
     earliest = min(
         (e for evals, values in others for e, f in zip(evals, values, strict=True) if f < reached - tie),
         default=budget,
@@ -163,14 +165,20 @@ def judge_networks(runs: dict[str, Any], budget: int) -> dict[str, Any]:
         Evaluations.
     """
     names = list(next(iter(runs.values())))
-    out: dict[str, Any] = {"final": {}, "behind": {}, "behind tuned": {}, "side": {}}
+    out: dict[str, Any] = {"final": {}, "behind": {}, "behind earlier": {}, "behind tuned": {}, "side": {}}
     for name in names:
         out["final"][name] = [run[name]["f"][-1] for run in runs.values()]
     for name, pair in PAIRS.items():
         rates = [n for n in names if n.startswith("adam")]  # the best of them in hindsight
-        out["behind"][name] = [
-            behind(_curve(run[name]), [_curve(run[other]) for other in pair], budget) for run in runs.values()
+        late = [
+            [
+                behind(_curve(run[name]), [_curve(run[other]) for other in pair], share * budget)
+                for run in runs.values()
+            ]
+            for share in (*CHECKPOINTS, 1.0)
         ]
+        out["behind"][name] = late.pop()
+        out["behind earlier"][name] = dict(zip(map(str, CHECKPOINTS), late, strict=True))
         out["behind tuned"][name] = [
             behind(_curve(run[name]), [_curve(run[other]) for other in (*rates, pair[1])], budget)
             for run in runs.values()
@@ -192,7 +200,11 @@ def print_networks(title: str, runs: dict[str, Any], judged: dict[str, Any], bud
             line += f" | behind {_spread(late, '.0%')}, {sum(b > LIMIT for b in late)} beyond {LIMIT:.0%}"
             side = judged["side"][name]
             line += f"; below both {side.count(-1)}, level {side.count(0)}, above {side.count(1)}"
-            line += f" | with tuned rates: behind {_spread(judged['behind tuned'][name], '.0%')}"
+            line += (
+                "\n" + 24 * " " + f"with tuned rates: behind {_spread(judged['behind tuned'][name], '.0%')}"
+            )
+            for share, values in judged["behind earlier"][name].items():
+                line += f"; at {float(share):.0%} of the budget: {_spread(values, '.0%')}"
         print(line)
 
 
