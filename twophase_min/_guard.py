@@ -19,7 +19,7 @@ SHARE = 0.1
 """Length of a trial as a share of the evaluations so far."""
 SHORTEST = 24.0
 """Evaluations that a trial gets at least: a line search needs a few of them to show anything."""
-WHILE = 60.0
+WHILE = 100.0
 """Evaluations at least, over which a convex phase that has passed its trial must not stall."""
 STALLED = 1e-4
 """Relative decrease per evaluation below which a phase has stalled: 1 % in a hundred evaluations."""

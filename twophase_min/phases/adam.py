@@ -223,7 +223,10 @@ class Adam:
         before, after = float(_kernels.dot(s, g_before)), float(_kernels.dot(s, g))
         self.curvature = (after - before) / s_s if s_s > 0 else float("nan")
         if self.adapting:
-            self._adapt(before, after)
+            if f > self.f:  # slopes of an epoch are noisy; a loss that rose is not
+                self.learning_rate *= 0.7
+            elif after < 0.5 * before:
+                self.learning_rate *= 1.1
         self.f, self.g = float(f), g
         self.need = ITERATION
 
