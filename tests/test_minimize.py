@@ -130,6 +130,20 @@ def test_ctrl_c_and_exceptions_at_every_evaluation_keep_the_best_point(convex_me
             assert not caught.value.optimize_result.success
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError()])
+def test_an_interrupt_after_the_stop_does_not_lose_the_result(error):
+    """A target is reached by a value alone; the gradient there is asked for last, for the result's sake."""
+    whole = Recorder()
+    run(whole, options={"f_target": 1.0})
+    recorder = Recorder(whole.evaluations, error)
+    result = run(recorder, options={"f_target": 1.0})
+    assert result.status == Status.TARGET
+    assert result.success
+    assert result.fun <= 1.0
+    assert recorder.evaluations == recorder.at == recorder.values + recorder.gradients
+    assert np.all(np.isnan(result.jac))
+
+
 def test_stop_iteration_from_fun_is_the_users_exception():
     recorder = Recorder(20, StopIteration("mine"))
     with pytest.raises(StopIteration, match="mine"):

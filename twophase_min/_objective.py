@@ -245,9 +245,8 @@ class Objective:
             return self._checked(self._guarded(self._jac, self._copy(x), *self.args))
         if self.fused:
             return self._pair(x)[1]
+        self._admit(_gradient.difference_calls(self.n, self.kind))
         self._g_samples += self._unit
-        calls = _gradient.difference_calls(self.n, self.kind)
-        self._admit(calls)
         g = _gradient.finite_difference_gradient(self._values, np.array(x), f, self.kind, **self._steps)
         return g.astype(self.dtype, copy=False)
 
@@ -339,6 +338,10 @@ class Objective:
         g = self._gradient(x, f)
         self._remember(x, f, g)
         return f, g.copy()
+
+    def again(self, x: Array) -> float:
+        """Value at x by a new call, whatever is remembered: whether f gives the same twice."""
+        return self._pair(x)[0] if self.fused else self._value(x)
 
     def batch(self, x: Array, indices: NDArray[np.intp]) -> tuple[float, Array]:
         """Value and gradient of a mini-batch of the finite sum; counts its share, is never the best point."""
