@@ -20,6 +20,7 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min import _resume
 from twophase_min._callback import Progress
+from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._guard import SHORTEST, Guard, Rate
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
@@ -304,13 +305,9 @@ class Driver(Run):
             raise Stop(
                 Status.NONFINITE, "The objective is finite at x0 only; every other point tried is not."
             )
-        norm = self.norm(best.g) if best.g is not None else float("nan")
-        raise Stop(
-            Status.PRECISION_LOSS,
-            f"Gradient norm {norm:.3g} at f = {best.f:.6g}; no step changed f by more than its rounding "
-            f"({self.noise * abs(best.f):.1g}). {reason} Check the gradient with check_gradient; if f is "
-            "noisy, raise gtol; if variables differ by many orders of magnitude, rescale them.",
-        )
+        step, curvature = last_step(self.history, self.pairs, self.adam.curvature)
+        diagnosis = diagnose(objective, best, step, curvature, self.gtol)
+        raise Stop(Status.PRECISION_LOSS, f"{diagnosis} What ended it: {reason}")
 
     # ---- the convex phase ---------------------------------------------------------------------------------
 
@@ -386,7 +383,10 @@ class Driver(Run):
 
     def _working_precision(self, own: Any) -> None:
         """Stop successfully if the failed search was asked for a decrease below rounding at a flat point."""
-        point = Point(own.x, own.f, own.g)
+        point, best = Point(own.x, own.f, own.g), self.objective.best
+        assert best is not None
+        if own.f > best.f + self.noise * abs(best.f):  # on Adam's path, away from the best point
+            return
         if own.working_precision and self.relative_gradient(point) <= WORKING_PRECISION:
             self.final = point
             raise Stop(

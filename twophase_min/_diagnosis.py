@@ -1,0 +1,218 @@
+"""Why a run cannot go on: a few values around the best point, and what they say about f and its gradient.
+
+Five values at most: f once more at the best point (a difference is noise), and on both sides of it along the
+gradient, near and, where those two disagree with the gradient, a hundred times as far. A wrong gradient, a
+kink, a jump and noise each leave their own pattern in the two pairs. The noise estimate from a second
+difference is the first column of Hamming's table (Moré & Wild, SIAM J. Sci. Comput. 33, 2011).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twophase_min._objective import Objective, Point
+from twophase_min._status import Status, Stop
+
+Array = NDArray[np.floating]
+
+VALUES = 5
+"""Evaluations that a diagnosis may cost."""
+FARTHER = 100.0
+"""Ratio of the two distances."""
+AGREE, ALIKE = 1e-2, 0.1
+"""Relative deviation at which the gradient agrees with a difference, and two differences with each other."""
+
+
+class Pair(NamedTuple):
+    """Values at x + h u and x - h u, u along the gradient, against f at x."""
+
+    h: float
+    f: float
+    ahead: float
+    behind: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether both are."""
+        return bool(np.isfinite(self.ahead) and np.isfinite(self.behind))
+
+    @property
+    def right(self) -> float:
+        """Slope on the side of x + h u."""
+        return (self.ahead - self.f) / self.h
+
+    @property
+    def left(self) -> float:
+        """Slope on the side of x - h u."""
+        return (self.f - self.behind) / self.h
+
+    @property
+    def slope(self) -> float:
+        """Central difference."""
+        return (self.ahead - self.behind) / (2 * self.h)
+
+    def unsure(self, rounding: float) -> float:
+        """Return the rounding error of the slopes."""
+        return 4 * rounding * max(abs(self.f), abs(self.ahead), abs(self.behind)) / self.h
+
+
+class Finding(NamedTuple):
+    """What was seen and what to try; ``noise`` is an amplitude in units of f, 0 where none was seen."""
+
+    seen: str
+    remedy: str
+    noise: float = 0.0
+
+
+def diagnose(objective: Objective, best: Point, step: float, curvature: float, gtol: float) -> str:
+    """Say what is known at the point where neither phase finds a decrease.
+
+    Parameters
+    ----------
+    objective : Objective
+        Costs up to `VALUES` counted values; none where ``maxfun`` does not leave as many.
+    best : Point
+        The best point.
+    step : float
+        Length of the last step, unit x; NaN without one.
+    curvature : float
+        s'y / s's of it, unit f/x^2; NaN where not known.
+    gtol : float
+        Of the convergence test, unit f/x.
+
+    Returns
+    -------
+    str
+        Sentences: the last step, the slope, the curvature, the noise of f, a suspicion, a remedy.
+
+    Raises
+    ------
+    Stop
+        If one of the values settles the run: the target, or minus infinity.
+    """
+    rounding = float(np.finfo(objective.dtype).eps)
+    parts = []
+    slope = float("nan")
+    if best.g is not None and np.all(np.isfinite(best.g)):
+        slope = float(np.linalg.norm(best.g.astype(float)))
+    parts.append(f"At f = {best.f:.6g} the slope along the gradient is {slope:.3g}")
+    if np.isfinite(step):
+        parts[-1] += f"; the last step was {step:.3g} long"
+        if np.isfinite(curvature):
+            parts[-1] += f", the curvature along it {curvature:.3g}"
+    parts[-1] += "."
+    finding = _examine(objective, best, slope, step, rounding)
+    noise = max(finding.noise, 4 * rounding * abs(best.f))
+    parts.append(f"Noise of f: about {noise:.1g}" + ("." if finding.noise > 0 else " (its rounding)."))
+    parts += [finding.seen, finding.remedy]
+    if curvature > 0:
+        attainable = (2 * curvature * noise) ** 0.5  # where the decrease still to be had is the noise
+        if attainable > gtol and slope <= 10 * attainable:
+            parts.append(f"With this noise no gradient below {attainable:.1g} can be reached: raise gtol.")
+    return " ".join(part for part in parts if part)
+
+
+def _examine(objective: Objective, best: Point, slope: float, step: float, rounding: float) -> Finding:
+    """Look at f around the best point."""
+    if best.g is None or not slope > 0:
+        return Finding("", "")
+    if objective.nfev + VALUES > objective.maxfun:
+        return Finding("", "maxfun left no evaluation to look into it; check_gradient does.")
+    u = best.g.astype(float) / slope
+    size = float(np.abs(u) @ np.abs(best.x))  # the part of x that a step along u changes
+    if not size > 0:
+        size = step if np.isfinite(step) and step > 0 else 1.0
+    h = rounding ** (1 / 3) * size
+
+    def pair(h: float) -> Pair:
+        ahead, behind = (objective.value(best.x + sign * h * u) for sign in (1.0, -1.0))
+        return Pair(h, best.f, ahead, behind)
+
+    try:
+        scatter = abs(objective.again(best.x) - best.f)
+        if scatter != 0:
+            return _noisy(scatter / 2**0.5, f"two values at this point differ by {scatter:.1g}")
+        near = pair(h)
+        unsure = near.unsure(rounding)
+        if near.finite and unsure < slope and _alike(near.slope, slope, AGREE, unsure):
+            return Finding(
+                "The gradient agrees with a difference of f.",
+                "If variables differ by many orders of magnitude, rescale them; else raise gtol.",
+            )
+        return _compare(near, pair(FARTHER * h), slope, rounding, objective.kind)
+    except Stop as stop:
+        if stop.status in (Status.MAXFUN, Status.MAXTIME):
+            return Finding("", "The limits left no evaluation to look into it; check_gradient does.")
+        raise
+
+
+def _alike(a: float, b: float, share: float, unsure: float) -> bool:
+    return abs(a - b) <= share * max(abs(a), abs(b)) + unsure
+
+
+def _noisy(noise: float, how: str) -> Finding:
+    return Finding(
+        f"f is noisy: {how}.",
+        "Fix its random numbers, average more of them or make its inner tolerances tighter.",
+        noise,
+    )
+
+
+def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str) -> Finding:
+    """Tell a wrong gradient, a kink, a jump and noise apart by two pairs that miss the gradient's slope."""
+    rough = "Smooth f, or use a method without gradients (Nelder-Mead, Powell)."
+    if not (near.finite and far.finite):
+        reach = near.h if not near.finite else far.h
+        return Finding(
+            f"f is not finite at a distance of {reach:.1g}.",
+            "Keep the minimum away from the edge of where f is defined, by a transformation or a penalty.",
+        )
+    unsure, coarse = near.unsure(rounding), far.unsure(rounding)
+    if slope <= coarse:
+        return Finding("Differences of f cannot resolve this slope.", "A larger gtol is all that f supports.")
+    if _alike(far.slope, slope, AGREE, coarse):
+        return Finding("The gradient agrees with a difference of f.", "A larger gtol is all that f supports.")
+    if near.ahead == near.behind == far.ahead == far.behind == near.f:
+        return Finding(
+            f"f is constant within {far.h:.1g}, yet its gradient is not zero: a step function or a wrong "
+            "gradient.",
+            rough,
+        )
+    smooth = _alike(near.right, near.left, ALIKE, unsure)
+    steady = _alike(near.slope, far.slope, ALIKE, unsure + coarse)
+    wrong = Finding(
+        f"The gradient looks wrong: the slope along it is {near.slope:.4g} by differences, not {slope:.4g}.",
+        "Run check_gradient."
+        if kind in ("callable", "fused")
+        else "Set another difference step (eps), or give the gradient.",
+    )
+    if smooth and steady:
+        return wrong
+    if _alike(near.right, far.right, ALIKE, unsure) and _alike(near.left, far.left, ALIKE, unsure):
+        return Finding(
+            f"f has a kink here: its slope is {near.left:.3g} on one side and {near.right:.3g} on the other.",
+            rough,
+        )
+    for close, wide in ((near.ahead - near.f, far.ahead - far.f), (near.behind - near.f, far.behind - far.f)):
+        expected = slope * near.h
+        if abs(close) > 10 * expected and _alike(close - np.sign(close) * expected, wide, 0.5, 0.0):
+            return Finding(f"f is discontinuous: it jumps by {close:.3g} within {near.h:.1g}.", rough)
+    if smooth:
+        return wrong
+    noise = abs(near.ahead - 2 * near.f + near.behind) / 6**0.5
+    return _noisy(
+        noise, f"its slope is {near.slope:.3g} over {near.h:.1g} but {far.slope:.3g} over {far.h:.1g}"
+    )
+
+
+def last_step(history: Any, pairs: Any, curvature: float) -> tuple[float, float]:
+    """Length and curvature of a run's last step, NaN where not known."""
+    if pairs:
+        s, y = pairs[-1]
+        length = float(np.linalg.norm(s))
+        return length, float(s @ y) / length**2 if length > 0 else float("nan")
+    steps = history["step"]
+    return (float(steps[-1]) if steps.size > 1 else float("nan")), curvature
