@@ -81,8 +81,6 @@ class TwoPhaseOptions:
         Whether the convex phase must earn its place against Adam.
     max_swaps : int, default 20
         Handovers to the convex phase at most, >= 0.
-    engine : {'auto', 'numba', 'python'}, default 'auto'
-        Which loop runs the kernels.
     resume : mapping, optional
         ``state`` of an earlier result, to go on from.
     seed : int, default 0
@@ -127,7 +125,6 @@ class TwoPhaseOptions:
     precondition: str | None = "auto"
     guard: bool = True
     max_swaps: int = 20
-    engine: str = "auto"
     resume: Any = None
     seed: int = 0
     on_error: str = "raise"
@@ -158,7 +155,6 @@ class TwoPhaseOptions:
         self._check("swap_patience", self.swap_patience >= 1, "an integer >= 1")
         self._check("max_swaps", self.max_swaps >= 0, "an integer >= 0")
         self._check("precondition", self.precondition in (None, "adam", "auto"), "None, 'adam' or 'auto'")
-        self._check("engine", self.engine in ("auto", "numba", "python"), "'auto', 'numba' or 'python'")
         self._check("on_error", self.on_error in ("raise", "return"), "'raise' or 'return'")
         known = (*SCIPY_CONVEX_METHODS, OWN_CONVEX_METHOD)
         if not callable(self.convex_method):
