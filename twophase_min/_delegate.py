@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 from scipy.optimize import minimize as scipy_minimize
 
@@ -13,6 +14,9 @@ from twophase_min._callback import wrap_callback
 from twophase_min._history import History
 from twophase_min._objective import Objective
 from twophase_min._start import start_vector
+from twophase_min._status import TEXTS, Status
+
+Array = NDArray[np.floating]
 
 GRADIENT_FREE = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
 """SciPy methods that take no gradient."""
@@ -58,7 +62,7 @@ def delegate(
     )
     history = History()
     stop = wrap_callback(callback)
-    iteration = 0
+    iteration, stopped = 0, False
 
     def record(x: Any, fun: float, norm: float) -> None:
         history.append(
@@ -67,7 +71,7 @@ def delegate(
         )
 
     def on_iterate(intermediate: OptimizeResult) -> None:
-        nonlocal iteration
+        nonlocal iteration, stopped
         iteration += 1
         x = np.array(intermediate.x)
         last = objective.last
@@ -83,6 +87,7 @@ def delegate(
                 x=x, fun=f, nit=iteration, nfev=objective.nfev, njev=objective.njev, grad_norm=norm
             )
         ):
+            stopped = True
             raise StopIteration
 
     keywords: dict[str, Any] = {"bounds": bounds, "constraints": constraints, "tol": tol}
@@ -92,9 +97,10 @@ def delegate(
         if name not in GRADIENT_FREE:
             keywords["jac"] = jac or None
     else:
-        f, g = objective.start(start)
-        record(start, f, float(np.linalg.norm(g)))
-        keywords["jac"] = objective.gradient
+        first = start if bounds is None else np.clip(start, *limits(bounds))  # as SciPy's methods begin
+        f, g = objective.start(first)
+        record(first, f, float(np.linalg.norm(g)))
+        keywords["jac"] = objective.gradient_alone
     for key, given in (("hess", hess), ("hessp", hessp)):
         if callable(given) and args:
             given = _with_args(given, args)
@@ -109,6 +115,10 @@ def delegate(
         result = scipy_minimize(
             objective.value, start, method=method, callback=callback_form, options=extra, **keywords
         )
+    except StopIteration:
+        if not stopped:  # not ours: the objective's own
+            raise
+        result = _stopped(objective, iteration)  # TNC lets it escape
     finally:
         objective.close()
     result.nfev = objective.nfev
@@ -119,6 +129,30 @@ def delegate(
     result.swaps = []
     result.gradient = objective.description
     return result
+
+
+def limits(bounds: Any) -> tuple[Any, Any]:
+    """Lower and upper limits of a ``Bounds`` or of a sequence of pairs with None for no limit."""
+    if hasattr(bounds, "lb"):
+        return bounds.lb, bounds.ub
+    low, high = zip(*bounds, strict=True)
+    lower = np.array([-np.inf if limit is None else limit for limit in low], dtype=float)
+    return lower, np.array([np.inf if limit is None else limit for limit in high], dtype=float)
+
+
+def _stopped(objective: Objective, iteration: int) -> OptimizeResult:
+    """Build the result of a run whose stop by the callback SciPy's method did not catch: the best point."""
+    best = objective.best
+    assert best is not None
+    return OptimizeResult(
+        x=best.x,
+        fun=best.f,
+        jac=np.full(best.x.shape, np.nan) if best.g is None else best.g,
+        nit=iteration,
+        status=int(Status.CALLBACK),
+        success=False,
+        message=TEXTS[Status.CALLBACK],
+    )
 
 
 def _with_args(function: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:

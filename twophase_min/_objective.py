@@ -321,6 +321,12 @@ class Objective:
         """Gradient at x, shape (n,), a fresh array; costs a value too where none is known."""
         return self.value_and_gradient(x)[1]
 
+    def gradient_alone(self, x: Array) -> Array:
+        """Gradient at x without its value where one costs nothing of the other; not remembered then."""
+        if self.kind == "callable" and self._known(x) is None:
+            return self._gradient(x, np.nan)
+        return self.value_and_gradient(x)[1]
+
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Value and gradient at x, the gradient a fresh array."""
         known = self._known(x)
@@ -394,15 +400,9 @@ class Objective:
             h = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x))) / size
             g = self.gradient(x)
             best = self.last
-            product = (self._gradient_only(x + h * p) - g) / h
+            product = (self.gradient_alone(x + h * p) - g) / h
             self.last = best
         return np.asarray(product, dtype=float).reshape(self.n)
-
-    def _gradient_only(self, x: Array) -> Array:
-        """Gradient at a point beside the path; not remembered."""
-        if self.kind == "callable":
-            return self._gradient(x, np.nan)
-        return self.value_and_gradient(x)[1]
 
     def use_values_only(self) -> None:
         """Serve a method that takes no gradient from here; of a fused function the value is used."""
