@@ -225,7 +225,8 @@ def paired_table(
     for rule in names:
         if rule == base:
             continue
-        differences = []
+        # A network's streams and convex methods hang together, so networks are what is resampled.
+        networks: dict[str, list[float]] = defaultdict(list)
         for mode, stream in streams:
             for record in records:
                 if record["task"]["mode"] != mode or record["task"]["family"] != "digits":
@@ -235,14 +236,14 @@ def paired_table(
                     own, other = (
                         regret(record, method, record["swaps"][stream][r], low) for r in (rule, base)
                     )
-                    differences.append(own - other)
-        good = [d for d in differences if math.isfinite(d)]
+                    if math.isfinite(own - other):
+                        networks[_objective(record)].append(own - other)
         rows.append(
             (
                 rule,
-                _number(bootstrap(good)),
-                _percent(wilson(sum(d < -0.1 for d in good), len(good))),
-                _percent(wilson(sum(d > 0.1 for d in good), len(good))),
+                _number(bootstrap([float(np.mean(d)) for d in networks.values()])),
+                _percent(bootstrap([float(np.mean(np.array(d) < -0.1)) for d in networks.values()])),
+                _percent(bootstrap([float(np.mean(np.array(d) > 0.1)) for d in networks.values()])),
             )
         )
     rows.sort(key=lambda row: float(row[1].split()[0]))
@@ -501,7 +502,7 @@ def write(records: Records, docs: Path) -> None:
                 blocks.append(f"**{STREAM_NAMES[mode, stream]}**\n\n{table}")
                 overall[f"{STREAM_NAMES[mode, stream]}; {method}"] = means
         parts[f"worth-{method.lower()}"] = "\n\n".join(blocks) or "(no results)"
-    pictures = docs / "img"
+    pictures = docs / "images"
     pictures.mkdir(parents=True, exist_ok=True)
     if digits:
         curvature_picture(digits, pictures / "detectors_curvature.png")
