@@ -1,10 +1,11 @@
-"""Conjugate gradients with as much memory as is allowed: Numba kernels in ask/tell form, and a class.
+"""Conjugate gradients with a limited memory: Numba kernels in ask/tell form, and a class around them.
 
-Three directions share one line search, one failure ladder and one state:
+- ``memory = 0``: nonlinear conjugate gradients by the Hager-Zhang formula with its truncation;
+- ``memory > 0``: the limited-memory BFGS recursion over the last ``memory`` pairs (s, y). On a quadratic with
+  exact line searches its directions are those of conjugate gradients whatever the memory; everywhere else
+  every pair remembered makes up for an inexact search.
 
-- ``memory = 0``: nonlinear conjugate gradients, the Hager-Zhang formula with its truncation;
-- ``0 < memory < n``: the limited-memory BFGS recursion over the last ``memory`` pairs (s, y);
-- ``memory >= n``: nothing needs to be forgotten, so the pairs live on as the dense inverse-Hessian matrix.
+Both share one line search, one failure ladder and one state.
 
 A diagonal change of variables ``x = d * z`` enters as the metric ``D = diag(d**2)``: every direction starts
 from ``-D g`` instead of ``-g``, which is what the same method does in z, without ever forming z.
@@ -76,11 +77,9 @@ class CGState(NamedTuple):
     vectors : ndarray, shape (7, n)
         Iterate, gradient, direction, trial, gradient at the trial, squared change of variables, scratch.
     pairs : ndarray, shape (2, memory, n)
-        Steps s and gradient differences y, a ring; empty where the matrix is kept.
+        Steps s and gradient differences y, a ring.
     ring : ndarray of float64, shape (2, memory)
         1 / (s.y), and scratch of the two-loop recursion.
-    h : ndarray of float64, shape (n, n) or (0, 0)
-        Inverse-Hessian matrix.
     real, counts : ndarray of float64 and int64
         Scalars and counters by the names above; the line search's own come first.
     """
@@ -88,7 +87,6 @@ class CGState(NamedTuple):
     vectors: np.ndarray
     pairs: np.ndarray
     ring: np.ndarray
-    h: np.ndarray
     real: np.ndarray
     counts: np.ndarray
 
@@ -96,17 +94,14 @@ class CGState(NamedTuple):
 def cg_init(
     n: int, memory: int, dtype: Any = np.float64, c1: float = 1e-4, c2: float = 0.9, upper: float = math.inf
 ) -> CGState:
-    """Allocate the state for ``n`` variables and ``memory`` pairs; ``memory >= n`` keeps the dense matrix.
+    """Allocate the state for ``n`` variables and ``memory`` pairs.
 
     ``c1``, ``c2`` and ``upper`` are the constants of the line search, see `line_search.line_init`.
     """
-    dense = 0 < n <= memory
-    m = 0 if dense else memory
     state = CGState(
         np.zeros((7, n), dtype=dtype),
-        np.zeros((2, m, n), dtype=dtype),
-        np.zeros((2, m)),
-        np.zeros((n, n) if dense else (0, 0)),
+        np.zeros((2, memory, n), dtype=dtype),
+        np.zeros((2, memory)),
         np.zeros(PLAIN_C1 + 1),
         np.zeros(SKIPPED + 1, dtype=np.int64),
     )
@@ -309,11 +304,7 @@ def cg_next(state):
     counts[MODE] = SEARCHING
     step = 1.0
     if counts[PAIRS] > 0:
-        if state.h.shape[0] > 0:
-            for i in range(p.size):
-                p[i] = -dot(state.h[i], g)
-        else:
-            _two_loop(state)
+        _two_loop(state)
         slope = dot(p, g)
     elif real[BETA] != 0.0:
         for i in range(p.size):
@@ -342,58 +333,27 @@ def _after_no_decrease(state):
 
 
 @jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _remember(state, s, y, sy, yy):
-    """Teach the memory the pair (s, y) with ``sy = s.y > 0`` and ``yy = y.D y``; s and y are rows XT, WORK.
-
-    The first H is ``s.y / y.D y`` times D. That is about the smallest inverse curvature, so a matrix that is
-    never forgotten would take many steps to learn the flat directions; where a pair shows H to be too small
-    as a whole (``y.H y < s.y``), H is enlarged before the update. It is never shrunk.
-    """
-    n = s.size
-    h = state.h
-    if h.shape[0] > 0:
-        hy = state.vectors[P]  # the direction has been used up
-        metric = state.vectors[METRIC]
-        if state.counts[PAIRS] == 0:
-            for i in range(n):
-                for j in range(n):
-                    h[i, j] = 0.0
-                h[i, i] = metric[i] * sy / yy
-        for i in range(n):
-            hy[i] = dot(h[i], y)
-        yhy = dot(hy, y)
-        grow = 1.0
-        if 0.0 < yhy < sy:
-            grow = sy / yhy
-        a = (1.0 + grow * yhy / sy) / sy
-        b = grow / sy
-        for i in range(n):
-            si = np.float64(s[i])
-            hi = np.float64(hy[i])
-            for j in range(n):
-                sj = np.float64(s[j])
-                h[i, j] = grow * h[i, j] + a * si * sj - b * (hi * sj + si * np.float64(hy[j]))
-        state.counts[PAIRS] += 1
-        return
-    m = state.ring.shape[1]
-    j = state.counts[HEAD]
-    _copy(s, state.pairs[0, j])
-    _copy(y, state.pairs[1, j])
-    state.ring[0, j] = 1.0 / sy
-    state.real[GAMMA] = sy / yy
-    state.counts[HEAD] = (j + 1) % m
-    state.counts[PAIRS] = min(state.counts[PAIRS] + 1, m)
-
-
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _learn(state):
-    """Take the pair in rows XT (s) and WORK (y) into the memory if its curvature is positive."""
+    """Take the pair in rows XT (s) and WORK (y) into the memory if its curvature is positive.
+
+    The recursion starts from a multiple of D that the newest pair sets. Where the memory reaches back further
+    than there are variables, that start only matters in directions not seen yet, mostly flat ones: the longer
+    of the two usual scales, ``s.s / s.y``, lets them move. Where pairs are forgotten it matters in every
+    direction, and the shorter one, ``s.y / y.y``, keeps the unit step acceptable.
+    """
     s, y, metric = state.vectors[XT], state.vectors[WORK], state.vectors[METRIC]
     sy = dot(s, y)
-    y_length = _dual_length(y, metric)
     s_length = _length(s, metric)
+    y_length = _dual_length(y, metric)
     if sy > state.real[EPS] * s_length * y_length and 0.0 < y_length < math.inf and s_length < math.inf:
-        _remember(state, s, y, sy, y_length * y_length)
+        m = state.ring.shape[1]
+        j = state.counts[HEAD]
+        _copy(s, state.pairs[0, j])
+        _copy(y, state.pairs[1, j])
+        state.ring[0, j] = 1.0 / sy
+        state.real[GAMMA] = s_length / sy * s_length if m >= s.size else sy / y_length / y_length
+        state.counts[HEAD] = (j + 1) % m
+        state.counts[PAIRS] = min(state.counts[PAIRS] + 1, m)
         return True
     state.counts[SKIPPED] += 1
     return False
@@ -434,7 +394,7 @@ def _accept(state, a, f):
     length = _length(v[XT], v[METRIC])
     if 0.0 < length < math.inf:
         real[STEP_NORM] = length
-    if state.h.shape[0] > 0 or state.ring.shape[1] > 0:
+    if state.ring.shape[1] > 0:
         _learn(state)
     else:
         _hager_zhang(state)
@@ -488,7 +448,7 @@ def cg_add_pair(state, s, y):
 
     Between `cg_start` or ITERATION and `cg_next` only: it uses the rows of the trial.
     """
-    if state.h.shape[0] == 0 and state.ring.shape[1] == 0:
+    if state.ring.shape[1] == 0:
         return False
     _copy(s, state.vectors[XT])
     _copy(y, state.vectors[WORK])
