@@ -475,6 +475,13 @@ class MemoryCG:
         What to do where `start` is given no ``diagonal``: 'auto' takes the sizes of x for the scales of the
         variables if the gradient there supports it (`cg_typical`), None takes all scales as equal.
 
+    Notes
+    -----
+    The first trial goes along ``-D g`` by the shorter of max|x| (in the scaled variables) and twice the
+    distance at which the linear model has removed all of f; with x = 0 and f = 0 there is no scale, and the
+    largest entry moves by 1. Scaling f, or x about the origin, therefore scales the whole run; shifting f or
+    x does not leave the first step alone. A trial along ``-D g`` must bring a tenth of the decrease promised.
+
     Attributes
     ----------
     need : int
