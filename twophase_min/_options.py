@@ -18,10 +18,9 @@ SCIPY_CONVEX_METHODS = ("CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "tru
 OWN_CONVEX_METHOD = "memory-cg"
 """The package's own limited-memory conjugate gradients (`phases.cg`)."""
 
-NUMBERS = tuple(
-    "maxiter maxfun maxtime f_target gtol gtol_rel norm c1 c2 learning_rate beta1 beta2 epsilon swap_factor "
-    "swap_patience swap_smoothing max_swaps".split()
-)
+_LIMITS = ("maxiter", "maxfun", "maxtime", "f_target", "gtol", "gtol_rel", "norm", "c1", "c2", "max_swaps")
+_RATES = ("learning_rate", "beta1", "beta2", "epsilon", "swap_factor", "swap_patience", "swap_smoothing")
+NUMBERS = (*_LIMITS, *_RATES)
 """Fields that hold a real number; the ranges are checked one by one."""
 
 
@@ -134,9 +133,10 @@ class TwoPhaseOptions:
 
     def __post_init__(self) -> None:
         """Check every range; state the remedy."""
-        for name in NUMBERS:
-            number = getattr(self, name)
-            self._check(name, number is None or isinstance(number, Real), "a number")
+        for field in fields(self):
+            number = getattr(self, field.name)
+            if field.name in NUMBERS and not (number is None and field.default is None):
+                self._check(field.name, isinstance(number, Real) and not math.isnan(number), "a number")
         self._check("gtol", self.gtol >= 0, "a number >= 0")
         self._check("gtol_rel", 0 <= self.gtol_rel < 1, "a number in [0, 1)")
         if not 0 < self.c1 < (0.9 if self.c2 is None else self.c2) < 1:
@@ -147,10 +147,7 @@ class TwoPhaseOptions:
             self._check(name, 0 <= getattr(self, name) < 1, "a number in [0, 1)")
         for name in ("learning_rate", "epsilon", "maxtime"):
             value = getattr(self, name)
-            self._check(name, value is None or (value > 0 and not math.isnan(value)), "None or a number > 0")
-        for name in ("maxiter", "maxfun", "f_target"):
-            value = getattr(self, name)
-            self._check(name, value is None or not math.isnan(value), "None or a number")
+            self._check(name, value is None or value > 0, "None or a number > 0")
         self._check("swap_factor", 0 < self.swap_factor <= 1, "a number in (0, 1]")
         self._check("swap_patience", self.swap_patience >= 1, "an integer >= 1")
         self._check("max_swaps", self.max_swaps >= 0, "an integer >= 0")
