@@ -99,10 +99,11 @@ class History:
         return history
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file (no pickle)."""
+        """Write NumPy's ``.npz`` format (no pickle) to exactly this path."""
         arrays = self.to_dict()
         arrays["swaps"] = np.array(json.dumps(arrays["swaps"]))
-        np.savez(path, **arrays)
+        with open(path, "wb") as file:  # given a name, savez would add its own suffix to it
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:

@@ -1,0 +1,205 @@
+"""Adam by itself: exactly Kingma & Ba, the probe for its first step, and its state."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import rosen, rosen_der
+
+from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
+from twophase_min.phases.adam import ARMIJO, Adam
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def advance(adam, fun, jac):
+    """One iteration by ask and tell; answers the last code."""
+    if adam.need == ITERATION:
+        adam.next()
+    while True:
+        x = adam.ask()
+        f = fun(x) if adam.need in (NEED_F, NEED_FG) else adam.f_known
+        adam.f_known = f
+        code = adam.tell(f, jac(x) if adam.need in (NEED_G, NEED_FG) else None)
+        if code in (ITERATION, FAILED):
+            return code
+
+
+def textbook(x, jac, steps, lr, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """Kingma & Ba, algorithm 1, as printed."""
+    m, v, path = np.zeros_like(x), np.zeros_like(x), []
+    for t in range(1, steps + 1):
+        g = jac(x)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        x = x - lr * m_hat / (np.sqrt(v_hat) + epsilon)
+        path.append(x)
+    return np.array(path)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    seed=seeds,
+    n=st.integers(2, 6),
+    lr=st.sampled_from([1e-4, 1e-2, 0.3]),
+    beta1=st.sampled_from([0.0, 0.5, 0.9]),
+    beta2=st.sampled_from([0.0, 0.9, 0.999]),
+)
+def test_a_given_rate_is_kingma_and_ba_exactly(seed, n, lr, beta1, beta2):
+    """Property: the iterates are those of the printed algorithm, to rounding, for any rates."""
+    x0 = np.random.default_rng(seed).normal(size=n)
+    adam = Adam(lr, beta1, beta2)
+    adam.start(x0, rosen(x0), rosen_der(x0))
+    path = []
+    for _ in range(20):
+        assert advance(adam, rosen, rosen_der) == ITERATION
+        path.append(adam.x.copy())
+        assert adam.f == rosen(adam.x)
+        np.testing.assert_array_equal(adam.g, rosen_der(adam.x))
+    np.testing.assert_allclose(path, textbook(x0, rosen_der, 20, lr, beta1, beta2), rtol=1e-8, atol=1e-10)
+    assert adam.t == 20
+    assert adam.learning_rate == lr
+
+
+def test_the_moments_start_at_zero():
+    """Not at g: then the first step would be ten times too long (a bug of a known package)."""
+    x0 = np.array([-1.2, 1.0])
+    adam = Adam(0.1)
+    adam.start(x0, rosen(x0), rosen_der(x0))
+    np.testing.assert_array_equal(adam.m, 0.0)
+    np.testing.assert_array_equal(adam.v, 0.0)
+    assert adam.t == 0
+    advance(adam, rosen, rosen_der)
+    np.testing.assert_allclose(np.abs(adam.x - x0), 0.1, rtol=1e-6)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(seed=seeds, n=st.integers(1, 6), exponent=st.integers(-8, 8), height=st.integers(-20, 20))
+def test_the_probe_is_a_sufficient_decrease(seed, n, exponent, height):
+    """Property: at any scale of x and f the first iterate lies along -sign(g) and falls enough."""
+    rng = np.random.default_rng(seed)
+    unit, scale = 10.0**exponent, 10.0**height
+    weights, center = rng.uniform(0.5, 20.0, n), unit * rng.normal(size=n)
+    x0 = unit * rng.normal(size=n)
+
+    def fun(x):
+        return scale * float(np.sum(weights * ((x - center) / unit) ** 2))
+
+    def jac(x):
+        return scale * 2 * weights * (x - center) / unit**2
+
+    adam = Adam()
+    adam.start(x0, fun(x0), jac(x0))
+    assert advance(adam, fun, jac) == ITERATION
+    step = adam.x - x0
+    length = np.abs(step[0])
+    np.testing.assert_allclose(step, -length * np.sign(jac(x0)), rtol=1e-4)
+    assert adam.f <= fun(x0) - 0.999 * ARMIJO * length * np.sum(np.abs(jac(x0)))
+    assert adam.t == 1
+    np.testing.assert_allclose(adam.m, (1 - adam.beta1) * jac(x0))
+    np.testing.assert_allclose(adam.v, (1 - adam.beta2) * jac(x0) ** 2)
+    assert 0 < adam.learning_rate < np.inf
+    for _ in range(30):
+        assert advance(adam, fun, jac) == ITERATION
+    assert adam.f < fun(x0)
+
+
+@pytest.mark.parametrize("x0", [[0.0, 0.0], [1e-3, 0.0], [1e12, -1e12]])
+@pytest.mark.parametrize("f0", [0.0, 1.0, -1e6])
+def test_the_probe_starts_anywhere(x0, f0):
+    def fun(x):
+        return f0 + float(np.sum(np.hypot(1.0, x - 3.0) - 1))
+
+    def jac(x):
+        return (x - 3.0) / np.hypot(1.0, x - 3.0)
+
+    x0 = np.array(x0)
+    adam = Adam()
+    adam.start(x0, fun(x0), jac(x0))
+    assert advance(adam, fun, jac) == ITERATION
+    assert adam.f < fun(x0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("rate", [None, 1.0])
+def test_a_trial_that_is_not_finite_is_pulled_back(bad, rate):
+    def fun(x):
+        return bad if x[0] < 0.9 else float(x[0] ** 2)
+
+    adam = Adam(rate)
+    x0 = np.array([1.0])
+    adam.start(x0, 1.0, np.array([2.0]))
+    for _ in range(5):
+        assert advance(adam, fun, lambda x: 2 * x) == ITERATION
+        assert np.isfinite(adam.f)
+        assert adam.x[0] >= 0.9
+
+
+@pytest.mark.parametrize("rate", [None, 0.1])
+def test_adam_gives_up_with_a_reason(rate):
+    adam = Adam(rate)
+    adam.start(np.ones(2), 1.0, np.ones(2))
+    assert advance(adam, lambda x: np.nan, lambda x: np.ones(2)) == FAILED
+    assert adam.reason
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_dtype_stays(dtype):
+    adam = Adam(0.01)
+    x0 = np.array([-1.2, 1.0], dtype=dtype)
+    adam.start(x0, rosen(x0), rosen_der(x0).astype(dtype))
+    for _ in range(5):
+        advance(adam, rosen, lambda x: rosen_der(x).astype(dtype))
+        for array in (adam.x, adam.m, adam.v, adam.ask()):
+            assert array.dtype == dtype
+    reference = textbook(np.array([-1.2, 1.0]), rosen_der, 5, 0.01)[-1]
+    np.testing.assert_allclose(adam.x, reference, rtol=1e-4 if dtype == np.float32 else 1e-10)
+
+
+def test_the_curvature_of_the_last_step():
+    lam = 3.0
+    adam = Adam()
+    x0 = np.array([1.0, -2.0])
+    adam.start(x0, 0.5 * lam * float(x0 @ x0), lam * x0)
+    assert np.isnan(adam.curvature)
+    for _ in range(4):
+        advance(adam, lambda x: 0.5 * lam * float(x @ x), lambda x: lam * x)
+        assert adam.curvature == pytest.approx(lam)
+
+
+def test_what_is_handed_in_is_copied():
+    x0, g0 = np.array([-1.2, 1.0]), rosen_der(np.array([-1.2, 1.0]))
+    adam = Adam(0.01)
+    adam.start(x0, rosen(x0), g0)
+    x0[:] = g0[:] = 99.0
+    advance(adam, rosen, rosen_der)
+    np.testing.assert_allclose(adam.x, textbook(np.array([-1.2, 1.0]), rosen_der, 1, 0.01)[0])
+
+
+@pytest.mark.parametrize("rate", [None, 0.01])
+@pytest.mark.parametrize("after", [0, 1, 7])
+def test_the_state_goes_on_bit_for_bit(rate, after):
+    x0 = np.array([-1.2, 1.0, 0.5])
+    adam = Adam(rate)
+    adam.start(x0, rosen(x0), rosen_der(x0))
+    for _ in range(after):
+        advance(adam, rosen, rosen_der)
+    state = adam.get_state()
+    kept = {name: np.array(value) for name, value in state.items()}
+    other = Adam(rate)
+    other.set_state(state)
+    for _ in range(10):
+        advance(adam, rosen, rosen_der)
+        advance(other, rosen, rosen_der)
+        np.testing.assert_array_equal(adam.x, other.x)
+    assert adam.learning_rate == other.learning_rate
+    for name, value in kept.items():  # the state that was taken is a copy
+        np.testing.assert_array_equal(state[name], value)
+
+
+def test_scales_are_bias_corrected():
+    adam = Adam(0.01)
+    adam.start(np.array([1.0, 2.0]), 0.0, np.array([3.0, -4.0]))
+    advance(adam, lambda x: 0.0, lambda x: np.array([3.0, -4.0]))
+    np.testing.assert_allclose(adam.scales(), [3.0, 4.0])

@@ -1,0 +1,134 @@
+"""Callbacks in SciPy's two forms, what they may do to what they are handed, and the progress bar."""
+
+import builtins
+import functools
+
+import numpy as np
+import pytest
+from scipy.optimize import OptimizeResult, rosen, rosen_der
+
+from twophase_min import minimize
+from twophase_min._callback import Progress, wrap_callback
+
+START = np.array([-1.2, 1.0, 0.5])
+
+
+def intermediate():
+    return OptimizeResult(x=np.array([1.0, 2.0]), fun=3.0)
+
+
+def test_no_callback_is_none():
+    assert wrap_callback(None) is None
+
+
+def test_the_form_is_chosen_by_the_parameters_name():
+    by_x, by_result = [], []
+
+    def plain(xk):
+        by_x.append(xk)
+
+    def modern(*, intermediate_result):
+        by_result.append(intermediate_result)
+
+    def both(intermediate_result, other=None):  # SciPy's rule: exactly that one parameter
+        by_x.append(intermediate_result)
+
+    class Callable:
+        def __call__(self, intermediate_result):
+            by_result.append(intermediate_result)
+
+    for callback in (plain, modern, both, Callable(), functools.partial(plain), by_x.append, lambda *x: None):
+        assert wrap_callback(callback)(intermediate()) is False
+    assert len(by_x) == 4
+    assert all(isinstance(x, np.ndarray) for x in by_x)
+    assert [r.fun for r in by_result] == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("answer", [True, np.True_])
+def test_true_stops(answer):
+    assert wrap_callback(lambda x: answer)(intermediate()) is True
+
+
+@pytest.mark.parametrize("answer", [None, False, 0, 1, "stop", np.array([1.0]), np.array([True, True])])
+def test_anything_else_goes_on(answer):
+    assert wrap_callback(lambda x: answer)(intermediate()) is False
+
+
+def test_stop_iteration_stops_and_other_exceptions_pass():
+    def stop(x):
+        raise StopIteration
+
+    def fail(x):
+        raise KeyError("mine")
+
+    assert wrap_callback(stop)(intermediate()) is True
+    with pytest.raises(KeyError, match="mine"):
+        wrap_callback(fail)(intermediate())
+
+
+def test_a_callback_must_be_callable():
+    with pytest.raises(TypeError, match="callable"):
+        wrap_callback(3)
+
+
+@pytest.mark.parametrize("convex_method", ["CG", "L-BFGS-B", "memory-cg"])
+def test_arrays_handed_out_are_copies(convex_method):
+    """What a callback does to its arrays, or keeps of them, has no effect on the run."""
+    kept = []
+
+    def vandal(intermediate_result):
+        kept.append((intermediate_result.x, intermediate_result.x.copy()))
+        intermediate_result.jac[:] = np.nan
+        if len(kept) % 2:
+            intermediate_result.x[:] = 1e9
+        intermediate_result.fun = -1.0
+
+    options = {"convex_method": convex_method}
+    spoilt = minimize(rosen, START, jac=rosen_der, callback=vandal, options=options)
+    clean = minimize(rosen, START, jac=rosen_der, options=options)
+    np.testing.assert_array_equal(spoilt.x, clean.x)
+    assert (spoilt.fun, spoilt.nit, spoilt.nfev) == (clean.fun, clean.nit, clean.nfev)
+    for i, (array, copy) in enumerate(kept):
+        np.testing.assert_array_equal(array, np.full(3, 1e9) if i % 2 == 0 else copy)
+
+
+def test_the_intermediate_result_tells_the_truth():
+    seen = []
+
+    def callback(intermediate_result):
+        seen.append(intermediate_result)
+
+    result = minimize(rosen, START, jac=rosen_der, callback=callback)
+    assert [r.nit for r in seen] == list(range(1, result.nit + 1))
+    for r in seen:
+        assert r.fun == rosen(r.x)
+        np.testing.assert_array_equal(r.jac, rosen_der(r.x))
+        assert r.grad_norm == np.max(np.abs(r.jac))
+        assert r.nfev <= result.nfev
+        assert r.njev <= result.njev
+        assert r.step >= 0
+    np.testing.assert_array_equal([r.phase for r in seen], result.history.phase[1:])
+
+
+def test_a_bar_without_tqdm_names_the_extra(monkeypatch):
+    original = builtins.__import__
+
+    def missing(name, *rest, **keywords):
+        if name.startswith("tqdm"):
+            raise ImportError(name)
+        return original(name, *rest, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(ImportError, match=r"twophase_min\[progress\]"):
+        minimize(rosen, START, jac=rosen_der, options={"progress": True})
+
+
+def test_the_bar_counts_and_announces(capfd):
+    bar = Progress(3)
+    for i in range(3):
+        bar.update("adam", 1.0 / (i + 1), 0.5)
+    bar.announce("a swap")
+    bar.close()
+    out, err = capfd.readouterr()
+    assert "3/3" in err
+    assert "a swap" in out + err
