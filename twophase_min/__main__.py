@@ -46,7 +46,7 @@ class AdamSetting:
         return f"{batches}, rate {self.rate:g}{' with cosine decay' if self.cosine else ''}"
 
 
-BEST_ADAM = {"cross_entropy": AdamSetting(0.003, 32, True), "mse": AdamSetting(0.01, 32, False)}
+BEST_ADAM = {"cross_entropy": AdamSetting(0.003, 32, True), "mse": AdamSetting(0.03, 32, True)}
 """What ``--tune`` found best for Adam alone, by median train loss, with the default network and budget."""
 
 
