@@ -21,7 +21,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min import _resume
 from twophase_min._callback import Progress
 from twophase_min._diagnosis import diagnose, last_step
-from twophase_min._guard import SHORTEST, Guard, Rate
+from twophase_min._guard import SHORTEST, WHILE, Guard, Rate
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import Run
@@ -29,16 +29,14 @@ from twophase_min._status import Status, Stop
 from twophase_min.detector import make_detector
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases import scipy as scipy_phase
-from twophase_min.phases.precondition import Scaling
+from twophase_min.phases.precondition import Scaling, typical_sizes
 
 Array = NDArray[np.floating]
 
 CYCLE = 10
 """Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
-RETURN = 0.5
+RETURN = 0.4
 """Evaluations that Adam gets after a stalled convex phase, as a share of those so far."""
-FRUITLESS = 4
-"""Convex phases in a row, from points of Adam's own path, that may end without a new best value."""
 RECOVERY = 5
 """Iterations that Adam gets at least after a convex phase has failed."""
 FIRST_PATIENCE = 3.0
@@ -76,10 +74,14 @@ class Driver(Run):
         Best value when the last convex leg failed; NaN if it did not.
     patience : float
         Evaluations of an Adam leg after which the guard tries the convex phase without being told.
+    sizes : ndarray or None
+        Typical sizes of the variables, where x0 and its gradient show them (`typical_sizes`).
     apart : bool
         Whether Adam follows its own path, away from the best point that a convex phase has found.
-    lowest, fruitless : float, int
-        Best value when the last convex leg ended, and how many have ended since without a new one.
+    parked, parked_pairs : float, list
+        Best value and pairs of the convex phase that stalled, while Adam's own path is tried; else None.
+    stall_span : float
+        Evaluations over which a convex phase must not stall.
     """
 
     def __init__(
@@ -91,8 +93,11 @@ class Driver(Run):
     ):
         super().__init__(objective, x0, options, callback)
         fixed = isinstance(options.swap, (int, np.integer)) and not isinstance(options.swap, bool)
+        rule = options.swap
+        if rule == "auto":
+            rule = "norm-peak" if objective.finite_sum is None else "norm-against-loss"
         self.detector = make_detector(
-            options.swap + 1 if fixed else options.swap,  # after so many iterations: x0 is a reading too
+            options.swap + 1 if fixed else rule,  # after so many iterations: x0 is a reading too
             factor=options.swap_factor,
             patience=options.swap_patience,
             smoothing=options.swap_smoothing,
@@ -104,7 +109,11 @@ class Driver(Run):
         self.failed_at = float("nan")
         self.patience = FIRST_PATIENCE
         self.apart = False
-        self.lowest, self.fruitless = np.inf, 0
+        self.sizes: Array | None = None
+        self.parked: float | None = None
+        self.parked_pairs: list[tuple[Array, Array]] = []
+        self.stall_span = WHILE
+        self.inexact = ""  # what resuming could not restore
         self.epoch_start: dict[str, Any] | None = None
         self.own: Any = None  # MemoryCG, while it is at work
         self.adam: Any = None
@@ -142,7 +151,7 @@ class Driver(Run):
     def result(self, status: Status, detail: str) -> OptimizeResult:
         """Build what the caller gets, with the state to resume from."""
         state = _resume.pack(self)  # before a gradient is asked for that the run itself did not need
-        result = super().result(status, detail)
+        result = super().result(status, f"{detail} {self.inexact}".strip())
         result.state = state
         return result
 
@@ -158,7 +167,7 @@ class Driver(Run):
     def _begin(self) -> None:
         if self.options.resume is not None:
             _resume.unpack(self, self.options.resume)
-            if self.point.g is not None and self.norm(self.point.g) <= self.gtol:
+            if self.point.g is not None and self.converged():
                 self.final = self.point
                 raise Stop(Status.CONVERGED, "The resumed state already satisfies it.")
             if self.nit >= self.maxiter:
@@ -167,14 +176,17 @@ class Driver(Run):
         f, g = self.objective.start(self.x0)
         self.begin(f, g)
         self.detector.update(f, float(np.linalg.norm(g)))
+        if self.options.precondition == "auto":
+            self.sizes = typical_sizes(self.x0, g)
         self.adam = self._new_adam(self.point)
         self.adam_rate = Rate(self.objective.cost, f)
 
     def _new_adam(self, point: Point) -> Any:
         from twophase_min.phases.adam import Adam
 
+        assert point.g is not None
         options = self.options
-        adam = Adam(options.learning_rate, options.beta1, options.beta2, options.epsilon)
+        adam = Adam(options.learning_rate, options.beta1, options.beta2, options.epsilon, self.sizes)
         adam.start(point.x, point.f, point.g)
         return adam
 
@@ -187,7 +199,7 @@ class Driver(Run):
             if self.leg == "adam":
                 self._to_convex(self._adam_leg())
             else:
-                self._to_adam(*self._convex_leg())
+                self._leave_convex(*self._convex_leg())
 
     # ---- Adam ---------------------------------------------------------------------------------------------
 
@@ -252,7 +264,7 @@ class Driver(Run):
         options, objective = self.options, self.objective
         self.phase = "adam"
         recovering = not np.isnan(self.failed_at)
-        automatic = options.learning_rate is None and options.guard and options.swap == "norm-peak"
+        automatic = options.learning_rate is None and options.guard and options.swap == "auto"
         while True:
             adam = self.adam
             if not self.unread:
@@ -292,7 +304,7 @@ class Driver(Run):
         self.guard = None
         if self.options.guard:
             start = self.adam.f if self.apart else best.f
-            self.guard = Guard(self.objective.cost, start, self.adam_rate.reference)
+            self.guard = Guard(self.objective.cost, start, self.adam_rate.reference, self.stall_span)
         self.leg, self.rung = "convex", 0
         self._swap(self._ladder()[0][0], reason)
 
@@ -352,7 +364,7 @@ class Driver(Run):
 
         options = self.options
         extra = dict(options.convex_options or {}) if options.convex_method == OWN_CONVEX_METHOD else {}
-        return MemoryCG(**{"c1": options.c1, "c2": options.c2, **extra})
+        return MemoryCG(**{"c1": options.c1, "c2": options.c2, "precondition": None, **extra})
 
     def _own_leg(self, preconditioned: bool) -> tuple[str, str]:
         """Our own conjugate gradients until they fail or the guard calls them back."""
@@ -452,11 +464,12 @@ class Driver(Run):
     def _diagonal(self) -> Array | None:
         """Change of variables from Adam's second moments, x = v^(-1/4) z; None where it is not asked for.
 
-        With 'auto' it takes an Adam that has made enough steps for its moments to mean something.
+        With 'auto' it takes an Adam that has made enough steps for its moments to mean something; until
+        then the typical sizes of the variables serve, where there are any.
         """
         wanted = {"adam": 1, "auto": MOMENTS}.get(self.options.precondition or "", np.inf)
         if self.adam.t < wanted:
-            return None
+            return self.sizes
         scales = self.adam.scales()
         largest = float(scales.max())
         return np.maximum(scales, 1e-6 * largest) ** -0.5 if largest > 0 and np.isfinite(largest) else None
@@ -487,27 +500,44 @@ class Driver(Run):
 
     # ---- the way back -------------------------------------------------------------------------------------
 
-    def _to_adam(self, kind: str, reason: str) -> None:
-        """Go back to Adam: to its own state, or, after a failure on its path, to the best point afresh."""
-        self._swap("adam", reason)
+    def _leave_convex(self, kind: str, reason: str) -> None:
+        """Where a convex leg that ended leads: on Adam's own path, to the best point with Adam, or back."""
         best = self.best()
-        if best.f < self.lowest:
-            self.lowest, self.fruitless = best.f, 0
-        else:
-            self.fruitless += 1
         if kind == "failed" and not self.apart:
-            self.adam = self._new_adam(best)
-            self.point = best
-            self.failed_at = best.f
-        elif self.fruitless > FRUITLESS:
-            self._give_up(reason)
+            self.adam, self.failed_at = self._new_adam(best), best.f
+            self._to_adam(best, reason)
+        elif self.apart and self.parked is not None and not best.f < self.parked:
+            self._back_to_parked(best, reason)
         else:
-            self.point = Point(self.adam.x.copy(), self.adam.f, self.adam.g)
+            self.parked = None
+            if kind == "stall":
+                self.parked = best.f
+                self.parked_pairs = list(self.pairs)
+                self.patience = RETURN * self.objective.cost
             self.apart = best.f < self.adam.f
             self.failed_at = float("nan")
-            if kind == "stall":
-                self.patience = max(2 * self.patience, RETURN * self.objective.cost)
+            self._to_adam(Point(self.adam.x.copy(), self.adam.f, self.adam.g), reason)
+
+    def _to_adam(self, point: Point, reason: str) -> None:
+        """Begin a leg of Adam, which stands at the given point."""
+        self._swap("adam", reason)
+        self.point = point
         self.detector.rearm()
         self.adam_rate = Rate(self.objective.cost, self.adam.f)
         self.leg, self.steps, self.epoch_start = "adam", 0, None
         self.phase = "adam"
+
+    def _back_to_parked(self, best: Point, reason: str) -> None:
+        """Take up the stalled convex phase again: another swap, later on Adam's path, led nowhere better.
+
+        A phase on a long plateau looks stalled too. It now gets twice as long until it is doubted again, so
+        that the excursions stay a bounded share of the run.
+        """
+        assert self.guard is not None
+        self.apart, self.parked = False, None
+        self.pairs.clear()
+        self.pairs.extend(self.parked_pairs)
+        self.stall_span *= 2
+        self._swap(self._ladder()[0][0], f"{reason}; back to the best point, f = {best.f:.6g}")
+        self.guard = Guard(self.objective.cost, best.f, 0.0, self.stall_span)
+        self.leg, self.rung = "convex", 0

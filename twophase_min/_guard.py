@@ -92,11 +92,13 @@ class Guard:
         Evaluations and best value at the handover.
     reference : float
         Adam's relative decrease per evaluation just before it.
+    span : float
+        Evaluations over which the phase must not stall.
     """
 
-    def __init__(self, cost: float, best: float, reference: float):
+    def __init__(self, cost: float, best: float, reference: float, span: float = WHILE):
         self.rate = Rate(cost, best)
-        self.recent = Rate(cost, best, WHILE, 0.2)
+        self.recent = Rate(cost, best, span, 0.2)
         self.reference = reference
         self.length = max(SHORTEST, SHARE * cost)
         self.passed = False
@@ -130,7 +132,7 @@ class Guard:
                 f"the convex phase gained {self.rate.value:.3g} of f an evaluation in its trial of "
                 f"{self.rate.spent:.0f}, Adam {self.reference:.3g} before it"
             )
-        if self.rate.spent >= WHILE and self.recent.value < STALLED:
+        if self.rate.spent >= self.recent.span and self.recent.value < STALLED:
             return "stall", (
                 f"the convex phase has stalled: {self.recent.value:.3g} of f an evaluation, "
                 f"{self.rate.spent:.0f} evaluations after the handover"

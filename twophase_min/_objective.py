@@ -166,12 +166,17 @@ class Objective:
         return {"f_samples": self._f_samples, "g_samples": self._g_samples, "nhev": self.nhev}
 
     def restore(self, state: dict[str, Any], kind: str, reason: str) -> None:
-        """Take over the counters and the gradient source of an earlier run, in place of `start`."""
+        """Take over the counters of an earlier run, and its gradient source where ``jac`` names none.
+
+        In place of `start`.
+        """
         self._f_samples, self._g_samples = int(state["f_samples"]), int(state["g_samples"])
         self.nhev = int(state["nhev"])
-        self.kind, self.reason = kind, reason
+        if kind not in ("autograd", "2-point"):  # the earlier run was handed a gradient, this one is not
+            kind, reason = "2-point", "finite differences, because resuming does not look for another source"
+        self.kind, self.reason = self._given() or (kind, reason)
         self.finite_elsewhere = True
-        if kind == "autograd":
+        if self.kind == "autograd":
             self._autograd = _gradient.autograd_value_and_gradient(self._traced)
 
     def close(self) -> None:
@@ -424,36 +429,38 @@ class Objective:
         ValueError
             For a ``jac`` of no known form, or wrong shapes.
         """
+        given = self._given()
+        if given is None:
+            return self._choose(x0)
+        self.kind, self.reason = given
+        if self.kind != "autograd":
+            return self.value_and_gradient(x0)
+        self._autograd = _gradient.autograd_value_and_gradient(self._traced)
+        try:
+            return self.value_and_gradient(x0)
+        except (Stop, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            self.error = None
+            cause = f"{type(error).__name__}: {error}"
+            raise TypeError(f"autograd cannot trace the objective ({cause}); {_gradient.REMEDY}.") from error
+
+    def _given(self) -> tuple[str, str] | None:
+        """Return the source of the gradient that ``jac`` names, and why; None where it leaves the choice."""
         jac = self._jac
         if callable(jac) and jac is not True:
-            self.kind = "callable"
-        elif jac is True:
-            self.kind = "fused"
-        elif jac is None and hasattr(self.fun, "value_and_gradient"):
-            self.kind, self.reason = "fused", "fun.value_and_gradient"
-        elif jac == "autograd":
-            self.kind = "autograd"
-            self._autograd = _gradient.autograd_value_and_gradient(self._traced)
-            try:
-                return self.value_and_gradient(x0)
-            except (Stop, KeyboardInterrupt):
-                raise
-            except Exception as error:
-                self.error = None
-                cause = f"{type(error).__name__}: {error}"
-                raise TypeError(
-                    f"autograd cannot trace the objective ({cause}); {_gradient.REMEDY}."
-                ) from error
-        elif jac in _gradient.FINITE_DIFFERENCES:
-            self.kind = str(jac)
-        elif jac is None or jac is False:
-            return self._choose(x0)
-        else:
-            raise ValueError(
-                f"jac is {jac!r}; it must be a callable, True, 'autograd', '2-point', '3-point', 'cs' "
-                "or None."
-            )
-        return self.value_and_gradient(x0)
+            return "callable", ""
+        if jac is True:
+            return "fused", ""
+        if jac is None and hasattr(self.fun, "value_and_gradient"):
+            return "fused", "fun.value_and_gradient"
+        if jac == "autograd" or jac in _gradient.FINITE_DIFFERENCES:
+            return str(jac), ""
+        if jac is None or jac is False:
+            return None
+        raise ValueError(
+            f"jac is {jac!r}; it must be a callable, True, 'autograd', '2-point', '3-point', 'cs' or None."
+        )
 
     def _traced(self, x: Any) -> Any:
         return self.fun(x, *self.args)

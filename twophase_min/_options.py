@@ -62,8 +62,10 @@ class TwoPhaseOptions:
     epsilon : float, optional
         Adam's guard against division by zero, > 0, unit f/x. Default 1e-8 with a given learning rate,
         else 1e-8 times the largest gradient entry at x0, which makes it free of units.
-    swap : str, int, callable or detector, default 'norm-peak'
-        When to hand over to the convex phase; see `twophase_min.detector`.
+    swap : str, int, callable or detector, default 'auto'
+        When to hand over to the convex phase; see `twophase_min.detector`. 'auto' is the paper's rule
+        'norm-peak', and for a finite sum, whose norms are noisy, the paper's advice for that case,
+        'norm-against-loss'.
     swap_factor : float, default 0.9
         The paper's factor, (0, 1]: swap when the norm falls to this fraction of its peak. Unit 1.
     swap_patience : int, default 1
@@ -115,7 +117,7 @@ class TwoPhaseOptions:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float | None = None
-    swap: Any = "norm-peak"
+    swap: Any = "auto"
     swap_factor: float = 0.9
     swap_patience: int = 1
     swap_smoothing: float = 0.0

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the layout; another one is refused."""
 
-_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "fruitless", "unread", "apart")
-_NUMBERS = ("failed_at", "lowest", "patience", "gtol", "norm_before")
+_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread", "apart")
+_NUMBERS = ("failed_at", "patience", "gtol", "norm_before", "parked", "stall_span")
 _TEXTS = ("leg", "phase")
 
 
@@ -49,8 +49,11 @@ def pack(driver: Driver) -> dict[str, Any]:
     for name, point in (("point", driver.point), ("best", objective.best), ("last", objective.last)):
         if point is not None:
             _put(state, name, point._asdict())
-    if driver.pairs:
-        state["pairs"] = np.array(driver.pairs)
+    for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
+        if pairs:
+            state[name] = np.array(pairs)
+    if driver.sizes is not None:
+        state["sizes"] = driver.sizes.copy()
     state["adam_rate"] = driver.adam_rate.to_array()
     if driver.guard is not None:
         state["guard"] = driver.guard.to_array()
@@ -68,18 +71,26 @@ def unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If the state is empty, of another version, or of another number of variables.
+        If the state is none, empty, incomplete, of another version, or of another number of variables.
     """
-    if "notes" not in saved:
+    if not hasattr(saved, "keys") or "notes" not in saved:
         raise ValueError(
             "option 'resume' needs the non-empty `state` of a result (or numpy.load of it saved)."
         )
+    try:
+        _unpack(driver, saved)
+    except KeyError as error:
+        raise ValueError(f"The state to resume is incomplete: it has no entry {error}.") from error
+
+
+def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     notes = json.loads(str(saved["notes"]))
     if notes["version"] != VERSION:
         raise ValueError(f"The state to resume has version {notes['version']}, this package reads {VERSION}.")
     objective = driver.objective
     point = _point(saved, "point")
-    assert point is not None
+    if point is None:
+        raise KeyError("point/x")
     if point.x.shape != driver.x0.shape:
         raise ValueError(f"The state to resume has {point.x.size} variables, x0 has {driver.x0.size}.")
     objective.restore(notes["counters"], notes["kind"], notes["reason"])
@@ -92,17 +103,26 @@ def unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         rule = driver.options.swap if callable(driver.options.swap) else None
         driver.detector = ConvexitySwapDetector.from_dict(notes["detector"], rule)
     driver.point = point
+    if "sizes" in saved:
+        driver.sizes = np.array(saved["sizes"])
     driver.adam = driver._new_adam(point)
     driver.adam.set_state(_get(saved, "adam"))
     driver.epoch_start = _get(saved, "epoch_start") or None
+    driver.rung = min(driver.rung, len(driver._ladder()) - 1)  # of another method, perhaps
+    if not notes["exact"]:
+        driver.inexact = (
+            f"Resuming was not exact: the state of {driver.phase} cannot be saved, it began anew at the best "
+            "point."
+        )
     own = _get(saved, "own")
     if own:
         driver.own = driver.new_own()
         driver.own.set_state(own)
     elif driver.leg == "convex":
         driver.unread = False
-    if "pairs" in saved:
-        driver.pairs.extend((s, y) for s, y in np.asarray(saved["pairs"]))
+    for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
+        if name in saved:
+            pairs.extend((s, y) for s, y in np.asarray(saved[name]))
     driver.adam_rate = Rate.from_array(saved["adam_rate"])
     if "guard" in saved:
         driver.guard = Guard.from_arrays(saved["guard"], saved["guard_rate"], saved["guard_recent"])

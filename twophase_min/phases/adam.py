@@ -43,6 +43,8 @@ class Adam:
         Decay rates.
     epsilon : float, optional
         In units of the gradient. Default 1e-8 with a given learning rate, else 1e-8 max abs(g0).
+    sizes : ndarray, shape (n,), optional
+        Typical sizes of the variables relative to each other: the probe steps along ``-sizes * sign(g)``.
 
     Attributes
     ----------
@@ -68,7 +70,9 @@ class Adam:
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float | None = None,
+        sizes: Array | None = None,
     ):
+        self.sizes: Array | float = 1.0 if sizes is None else sizes
         self.probing = self.adapting = learning_rate is None
         self.learning_rate = float("nan") if learning_rate is None else float(learning_rate)
         self.beta1, self.beta2 = float(beta1), float(beta2)
@@ -91,7 +95,7 @@ class Adam:
 
     def _begin(self) -> None:
         if self.probing:
-            self._slope = -float(np.sum(np.abs(self.g, dtype=float)))
+            self._slope = -float(np.sum(self.sizes * np.abs(self.g, dtype=float)))
             guess = 0.01 * self._scale_of_x()
             if self.f != 0 and self._slope < 0:
                 reach = abs(self.f) / -self._slope  # where the linear model has removed all of f
@@ -99,20 +103,21 @@ class Adam:
             self.learning_rate = guess if guess > 0 and np.isfinite(guess) else 1.0
             self.need = NEED_F
             self._propose()
-        else:  # no step yet: an epoch of mini-batches would begin with the moments advanced by its discarded g
+        else:  # no step yet: an epoch begins with its own gradients, this one must not enter the moments
             self._trial = self.x.copy()
             self.need = ITERATION
 
     def _scale_of_x(self) -> float:
-        """Median of the non-zero sizes in x: a sign step moves all variables alike, the small ones too."""
-        sizes = np.abs(self.x[self.x != 0], dtype=float)
+        """Median of the non-zero variables in their typical sizes: a sign step moves small ones too."""
+        sizes = np.abs(self.x / self.sizes, dtype=float)
+        sizes = sizes[sizes != 0]
         return float(np.median(sizes)) if sizes.size else 0.0
 
     def _propose(self) -> None:
         """Trial from the current iterate; the moments advance once per accepted or scaled-back step."""
         self._trial = self.x.copy()
         if self.probing:  # leave the moments alone until the step length is settled
-            self._trial -= (self.learning_rate * np.sign(self.g)).astype(self.x.dtype)
+            self._trial -= (self.learning_rate * self.sizes * np.sign(self.g)).astype(self.x.dtype)
         else:
             self.step(self._trial, self.g)
 
@@ -178,7 +183,7 @@ class Adam:
     def _settle(self, g: Array) -> None:
         """Book the accepted probe as Adam's first step and set the learning rate by the secant."""
         rate, slope = self.learning_rate, self._slope
-        after = -float(np.sum(np.sign(self.g) * g, dtype=float))
+        after = -float(np.sum(self.sizes * np.sign(self.g) * g, dtype=float))
         self.t = 1
         self.m[:] = (1 - self.beta1) * self.g
         self.v[:] = (1 - self.beta2) * self.g**2

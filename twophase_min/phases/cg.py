@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from twophase_min._jit import jit
+from twophase_min._jit import jit, register
 from twophase_min._kernels import all_finite, axpy, dot, norm2, trial_point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
@@ -666,6 +666,17 @@ def minimize_memory_cg(
         code = solver.tell(fun(x)) if code == NEED_F else solver.tell(math.nan, jac(x))
         spent += 1
     return solver.x, True, "gradient test"
+
+
+def _example(kind: Any, *arguments: Any) -> tuple[Any, ...]:
+    return (cg_init(1, 1, kind), *arguments)
+
+
+register(cg_start, lambda kind: _example(kind, np.zeros(1, kind), 0.0, np.zeros(1, kind), 0.0))
+register(cg_typical, _example)
+register(cg_next, _example)
+register(cg_tell, lambda kind: _example(kind, 0.0, np.zeros(1, kind)))
+register(cg_add_pair, lambda kind: _example(kind, np.zeros(1, kind), np.zeros(1, kind)))
 
 
 __all__ = [
