@@ -1,0 +1,180 @@
+"""What a run that cannot go on says about the objective and its gradient."""
+
+import numpy as np
+import pytest
+from scipy.optimize import rosen, rosen_der
+
+from twophase_min import Status, minimize
+from twophase_min._diagnosis import VALUES, diagnose
+from twophase_min._objective import Objective, Point
+
+START = np.array([-1.2, 1.0, -0.5])
+
+
+def look(fun, jac, x, kind=None, maxfun=None, gtol=1e-5, curvature=float("nan")):
+    """Diagnosis at a point, and how many values it cost."""
+    x = np.asarray(x, dtype=float)
+    objective = Objective(fun, kind or jac, (), x.size, np.dtype(float), maxfun=maxfun)
+    f, g = objective.start(x)
+    before = objective.nfev
+    text = diagnose(objective, Point(x, f, g), 0.5, curvature, gtol)
+    return text, objective.nfev - before
+
+
+def test_a_right_gradient_is_not_suspected():
+    text, cost = look(rosen, rosen_der, START)
+    assert "agrees" in text
+    assert "wrong" not in text
+    assert cost <= 3
+    assert f"slope along the gradient is {np.linalg.norm(rosen_der(START)):.3g}" in text
+    assert "last step was 0.5 long" in text
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e6, 1e12])
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_no_suspicion_at_any_scale_of_x_and_f(scale, unit):
+    text, _ = look(
+        lambda x: unit * rosen(x / scale), lambda x: unit * rosen_der(x / scale) / scale, scale * START
+    )
+    assert "agrees" in text
+    assert "wrong" not in text
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda g: -g, lambda g: 2 * g, lambda g: g * [1.0, -1.0, 1.0], lambda g: g + 50.0]
+)
+def test_a_wrong_gradient_is_suspected(spoil):
+    text, cost = look(rosen, lambda x: spoil(rosen_der(x)), START)
+    assert "gradient looks wrong" in text
+    assert "check_gradient" in text
+    assert cost <= VALUES
+
+
+def test_wrong_differences_get_another_remedy():
+    """Differences with a far too long step: the remedy is the step, not check_gradient."""
+    x = np.array([0.3])
+    objective = Objective(
+        lambda x: float(np.cos(50 * x[0])), "2-point", (), 1, np.dtype(float), abs_step=0.05
+    )
+    f, g = objective.start(x)
+    text = diagnose(objective, Point(x, f, g), 0.1, float("nan"), 1e-5)
+    assert "looks wrong" in text
+    assert "eps" in text
+
+
+def test_noise_that_differs_between_calls_is_measured():
+    rng = np.random.default_rng(0)
+    sigmas = []
+    for _ in range(20):
+        text, cost = look(lambda x: rosen(x) + 1e-3 * rng.normal(), rosen_der, START)
+        assert "f is noisy: two values at this point differ" in text
+        assert cost == 1
+        sigmas.append(float(text.split("Noise of f: about ")[1].split(".  ")[0].split(". ")[0]))
+    assert 3e-4 < np.median(sigmas) < 3e-3
+
+
+def test_noise_that_is_the_same_at_the_same_point_is_seen_too():
+    def fun(x):
+        return rosen(x) + 1e-2 * np.sin(1e9 * np.sum(x))
+
+    noises = []
+    for shift in np.linspace(0, 0.01, 21):
+        text, cost = look(fun, rosen_der, np.array([1.01, 1.02, 1.04 + shift]), curvature=100.0)
+        assert cost <= VALUES
+        if "f is noisy: its slope is" in text:
+            noises.append(float(text.split("Noise of f: about ")[1].split(". ")[0]))
+            assert "raise gtol" in text
+    assert len(noises) >= 18  # two pairs of noisy values can look like a slope once in a while
+    assert 3e-3 < np.median(noises) < 3e-2
+
+
+def test_a_kink_and_a_jump_are_told_apart():
+    text, _ = look(lambda x: float(np.abs(x) @ [1.0, 2.0]), lambda x: np.array([1.0, 2.0]), [0.0, 0.0])
+    assert "kink" in text
+    text, _ = look(lambda x: x[0] + (5.0 if x[0] < 1.0 else 0.0), lambda x: np.ones(1), [1.0])
+    assert "discontinuous: it jumps by 5 " in text
+    text, _ = look(lambda x: float(np.floor(x[0])), lambda x: np.ones(1), [1.5])
+    assert "constant" in text
+
+
+def test_the_edge_of_the_domain_is_named():
+    text, _ = look(lambda x: x[0] if x[0] >= 0.5 else np.nan, lambda x: np.ones(1), [0.5])
+    assert "not finite at a distance of" in text
+
+
+def test_a_slope_below_the_rounding_is_not_called_wrong():
+    text, _ = look(lambda x: 1e12 + x[0], lambda x: np.array([1.0]), [1e-3])
+    assert "wrong" not in text
+    assert "cannot resolve" in text
+
+
+@pytest.mark.parametrize("left", range(VALUES))
+def test_limits_forbid_the_look_and_the_text_says_so(left):
+    text, cost = look(rosen, lambda x: -rosen_der(x), START, maxfun=1 + left)
+    assert cost == 0
+    assert "maxfun" in text
+    assert "check_gradient" in text
+
+
+# ---- through minimize -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
+def test_a_wrong_gradient_is_named_by_the_result(convex_method):
+    calls = []
+
+    def fun(x):
+        calls.append(np.array(x))
+        return float(x @ x)
+
+    result = minimize(fun, START, jac=lambda x: -2 * x, options={"convex_method": convex_method})
+    assert result.status == Status.PRECISION_LOSS
+    assert not result.success
+    assert "gradient looks wrong" in result.message
+    assert result.nfev == len(calls)  # the look is counted
+    assert result.fun == min(float(x @ x) for x in calls)
+
+
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
+def test_a_noisy_function_is_named_by_the_result(convex_method):
+    rng = np.random.default_rng(1)
+    result = minimize(
+        lambda x: rosen(x) + 1e-3 * rng.normal(),
+        START,
+        jac=rosen_der,
+        options={"convex_method": convex_method},
+    )
+    assert result.status == Status.PRECISION_LOSS
+    assert "f is noisy" in result.message
+    assert "gtol" in result.message
+
+
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
+def test_a_discontinuity_at_the_end_is_named_by_the_result(convex_method):
+    """Downhill along x until a cliff at 1, where the gradient still points across it."""
+
+    def fun(x):
+        return x[0] + x[0] ** 2 + (50.0 if x[0] < 1.0 else 0.0)
+
+    result = minimize(fun, [3.0], jac=lambda x: 1 + 2 * x, options={"convex_method": convex_method})
+    assert not result.success
+    assert result.status == Status.PRECISION_LOSS
+    assert result.x[0] == pytest.approx(1.0, abs=1e-6)
+    assert "discontinuous" in result.message
+
+
+def test_maxfun_holds_during_the_look():
+    whole = minimize(lambda x: float(x @ x), START, jac=lambda x: -2 * x)
+    for maxfun in range(int(whole.nfev) - VALUES - 2, int(whole.nfev) + 1):
+        result = minimize(lambda x: float(x @ x), START, jac=lambda x: -2 * x, options={"maxfun": maxfun})
+        assert result.nfev <= maxfun
+        assert not result.success
+
+
+def test_a_target_met_while_looking_is_a_success():
+    """The look goes a little uphill along a gradient of the wrong sign: below the target."""
+    target = float(START @ START) * (1 - 1e-7)
+    result = minimize(lambda x: float(x @ x), START, jac=lambda x: -2 * x, options={"f_target": target})
+    assert result.status == Status.TARGET
+    assert result.success
+    assert result.fun <= target
