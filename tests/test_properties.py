@@ -122,10 +122,11 @@ def test_the_whole_method_is_permutation_equivariant_to_rounding(seed, n, convex
     convex_method=st.sampled_from(["CG", "L-BFGS-B", "BFGS"]),
 )
 def test_the_convex_phases_are_translation_equivariant(seed, n, moved, convex_method):
-    """Property: with a given learning rate and swap, SciPy's methods too move with the origin, to rounding.
+    """Property: with a given learning rate and precondition=None, SciPy's methods move with the origin too.
 
     Their first step comes from Adam's last step and the curvature along it, not from the size of x. It does
-    not hold for 'memory-cg', which takes the scales of the variables from where it starts.
+    not hold for 'memory-cg' nor with preconditioning, which take the scales of the variables from their
+    sizes: those have another meaning about another origin.
     """
     make = separable(seed, n)
     options = {
@@ -133,6 +134,7 @@ def test_the_convex_phases_are_translation_equivariant(seed, n, moved, convex_me
         "swap": 2,
         "convex_method": convex_method,
         "guard": False,
+        "precondition": None,
         "maxiter": 6,
         "gtol": 0.0,
     }
