@@ -41,10 +41,7 @@ def wrap_callback(callback: Callable[..., Any] | None) -> Callable[[OptimizeResu
 
     def call(intermediate: OptimizeResult) -> bool:
         try:
-            if by_result:
-                answer = callback(intermediate_result=intermediate)
-            else:
-                answer = callback(intermediate.x)
+            answer = callback(intermediate_result=intermediate) if by_result else callback(intermediate.x)
         except StopIteration:
             return True
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
