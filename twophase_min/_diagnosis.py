@@ -196,10 +196,12 @@ def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str) ->
             f"f has a kink here: its slope is {near.left:.3g} on one side and {near.right:.3g} on the other.",
             rough,
         )
-    for close, wide in ((near.ahead - near.f, far.ahead - far.f), (near.behind - near.f, far.behind - far.f)):
-        expected = slope * near.h
-        if abs(close) > 10 * expected and _alike(close - np.sign(close) * expected, wide, 0.5, 0.0):
-            return Finding(f"f is discontinuous: it jumps by {close:.3g} within {near.h:.1g}.", rough)
+    expected = slope * near.h
+    sides = [(near.ahead - near.f, far.ahead - far.f), (near.behind - near.f, far.behind - far.f)]
+    for (jump, wide), (other, _) in (sides, sides[::-1]):
+        # a cliff on one side, at any distance as high; noise is on both
+        if abs(jump) > 10 * expected and abs(other) < 3 * expected and _alike(jump, wide, 0.5, expected):
+            return Finding(f"f is discontinuous: it jumps by {jump:.3g} within {near.h:.1g}.", rough)
     if smooth:
         return wrong
     noise = abs(near.ahead - 2 * near.f + near.behind) / 6**0.5
