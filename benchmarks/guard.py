@@ -257,23 +257,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--rates", default=",".join(map(str, RATES)), help="fixed learning rates, may be empty"
     )
-    parser.add_argument("--l2", type=float, default=0.0, help="weight decay of the loss")
+    parser.add_argument("--l2", default="0,1e-4", help="comma-separated weight decays of the loss")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--cutest", type=Path, help="results of benchmarks/cutest.py to judge as well")
-    parser.add_argument("--judge", action="store_true", help="print what --out holds; run nothing")
+    parser.add_argument("--judge", action="store_true", help="print what is saved; run nothing")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "guard.json")
     args = parser.parse_args(argv)
 
-    saved: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
+    kept = args.out.with_name(args.out.stem + "_runs.json")
+    saved: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     rates = tuple(float(rate) for rate in args.rates.split(",") if rate)
     datasets = [] if args.judge else [name for name in args.datasets.split(",") if name not in ("", "none")]
     if "fashion" in datasets and not FASHION.is_dir():
         print(f"no {FASHION}: without Fashion-MNIST", file=sys.stderr)
         datasets.remove("fashion")
     tasks = [
-        (dataset, loss, int(seed), method, rates, args.budget, args.l2)
+        (dataset, loss, int(seed), method, rates, args.budget, float(l2))
         for dataset in datasets
         for loss in args.losses.split(",")
+        for l2 in args.l2.split(",")
         for seed in args.seeds.split(",")
         for method in methods(rates)
     ]
@@ -281,31 +283,34 @@ def main(argv: list[str] | None = None) -> int:
     with ProcessPoolExecutor(args.jobs) as pool:
         pending = {pool.submit(train, *task): task for task in tasks}
         for done, future in enumerate(as_completed(pending), 1):
-            dataset, loss, seed, method, *_ = pending[future]
-            cell = results.setdefault(f"{dataset} {loss}", {}).setdefault(str(seed), {})
+            dataset, loss, seed, method, _, _, l2 = pending[future]
+            title = f"{dataset}, {loss}" + (f", weight decay {l2:g}" if l2 else "")
+            cell = results.setdefault(title, {}).setdefault(str(seed), {})
             cell[method] = future.result()
             if done % 10 == 0 or done == len(tasks):
                 print(f"  {done}/{len(tasks)} runs", file=sys.stderr)
     for title, runs in results.items():
         ordered = {seed: {name: runs[seed][name] for name in methods(rates)} for seed in sorted(runs)}
-        saved[title] = {
-            "budget": args.budget,
-            "l2": args.l2,
-            "runs": ordered,
-            **judge_networks(ordered, args.budget),
-        }
+        saved[title] = {"budget": args.budget, "runs": ordered}
+    summary: dict[str, Any] = {}
     for title, entry in saved.items():
-        if title != "cutest" and (args.judge or title in results):
+        if title != "cutest":
             judged = judge_networks(entry["runs"], entry["budget"])
-            print_networks(title, entry["runs"], judged, entry["budget"])
+            summary[title] = {"budget": entry["budget"], "seeds": list(entry["runs"]), **judged}
+            if args.judge or title in results:
+                print_networks(title, entry["runs"], judged, entry["budget"])
     if args.cutest:
         saved["cutest"] = judge_cutest(json.loads(args.cutest.read_text()))
     if args.cutest or (args.judge and "cutest" in saved):
         print_cutest(saved["cutest"])
-    if not args.judge or args.cutest:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(saved, indent=1) + "\n")
-        print(f"\nwritten: {args.out}")
+    if "cutest" in saved:
+        summary["cutest"] = {
+            name: {p: b for p, b in late.items() if b} for name, late in saved["cutest"].items()
+        }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(summary, indent=1) + "\n")
+    kept.write_text(json.dumps(saved) + "\n")
+    print(f"\nwritten: {args.out} (the summary), {kept} (every run)")
     return 0
 
 

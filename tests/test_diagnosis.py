@@ -86,7 +86,7 @@ def test_noise_that_is_the_same_at_the_same_point_is_seen_too():
             remedies.append("raise gtol" in text)
     assert any(remedies)
     assert len(noises) >= 18  # two pairs of noisy values can look like a slope once in a while
-    assert 3e-3 < np.median(noises) < 3e-2
+    assert 1e-3 < np.median(noises) < 3e-2  # the amplitude is 0.007
 
 
 def test_a_kink_and_a_jump_are_told_apart():
