@@ -33,7 +33,7 @@ from twophase_min.phases.precondition import Scaling, typical_sizes
 
 Array = NDArray[np.floating]
 
-CYCLE = 10
+CYCLE = 5
 """Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
 RETURN = 0.4
 """Evaluations that Adam gets after a stalled convex phase, as a share of those so far."""

@@ -100,6 +100,7 @@ class Adam:
             if self.f != 0 and self._slope < 0:
                 reach = abs(self.f) / -self._slope  # where the linear model has removed all of f
                 guess = min(guess, reach) if guess > 0 else 0.01 * reach
+                guess = max(guess, 1e-8 * reach)  # or rounding hides the decrease
             self.learning_rate = guess if guess > 0 and np.isfinite(guess) else 1.0
             self.need = NEED_F
             self._propose()
@@ -150,8 +151,14 @@ class Adam:
             self._settle(g)
         elif self.adapting:
             self._adapt(float(_kernels.dot(s, old)), float(_kernels.dot(s, g)))
+        if s_s > 0 or not np.array_equal(self._trial, before):
+            self._rejections = 0
+        else:  # momentum may stand still once; for ever, it would be an endless loop without evaluations
+            self._rejections += 1
+            if self._rejections > MAX_REJECTIONS:
+                self.reason = "the steps vanish against x"
+                return FAILED
         self.x, self.f, self.g = self._trial, float(f), g
-        self._rejections = 0
         self.need = ITERATION
         return ITERATION
 
