@@ -125,7 +125,7 @@ def _examine(objective: Objective, best: Point, slope: float, step: float, round
     size = float(np.abs(u) @ np.abs(best.x))  # the part of x that a step along u changes
     if not size > 0:
         size = step if np.isfinite(step) and step > 0 else 1.0
-    h = rounding ** (1 / 3) * size
+    h = max(rounding ** (1 / 3) * size, float(np.finfo(float).tiny))
 
     def pair(h: float) -> Pair:
         ahead, behind = (objective.value(best.x + sign * h * u) for sign in (1.0, -1.0))

@@ -141,7 +141,7 @@ def _detector(driver: Driver) -> dict[str, Any] | None:
 def _put(state: dict[str, Any], prefix: str, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if value is not None:
-            state[f"{prefix}/{name}"] = np.array(value)
+            state[f"{prefix}/{name}"] = np.asarray(value)
 
 
 def _get(saved: Mapping[str, Any], prefix: str) -> dict[str, Any]:
