@@ -388,7 +388,9 @@ EXTREMES = {
     "steep": (lambda x: 1e200 * float(x @ x), lambda x: 2e200 * x, [1e-3, 1.0]),
     "tiny": (lambda x: 1e-200 * float(x @ x), lambda x: 2e-200 * x, [1e-3, 1.0]),
     "wavy": (
-        lambda x: float(np.sum(x**2 + 10 * np.sin(20 * x))), lambda x: 2 * x + 200 * np.cos(20 * x), [3.0, -2.0],
+        lambda x: float(np.sum(x**2 + 10 * np.sin(20 * x))),
+        lambda x: 2 * x + 200 * np.cos(20 * x),
+        [3.0, -2.0],
     ),
 }  # fmt: skip
 

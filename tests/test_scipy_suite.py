@@ -45,9 +45,9 @@ LOCAL = [
 ]
 """What a substitute for SciPy's CG and default method can be held against.
 
-Left out, with reasons. test_initial_step_scaling asserts SciPy's own first step, a length of 1 whatever the units of
-x; ours comes from the problem, which is the point of the probe. test_cg asserts the exact number of calls that
-SciPy's CG needs; its assertion on the solution is `test_the_solution_of_test_cg` below.
+Left out, with reasons. test_initial_step_scaling asserts SciPy's own first step, a length of 1 whatever the
+units of x; ours comes from the problem, which is the point of the probe. test_cg asserts the exact number of
+calls that SciPy's CG needs; its assertion on the solution is `test_the_solution_of_test_cg` below.
 """
 
 GLOBAL = [("", "test_all_minimizers", ""), ("", "test_all_nograd_minimizers", "")]
