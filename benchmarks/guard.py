@@ -11,9 +11,10 @@ budget with
 
     two-phase(budget) <= better of (Adam alone, convex alone) after (1 - b) budget,
 
-0 when the two-phase run ends at or below both. ``--cutest FILE`` computes the same from what
+0 when the two-phase run ends at or below both. Values within 1e-6 of the loss at the start are taken as equal:
+below that, runs that have all converged differ by where exactly they stopped. ``--cutest FILE`` computes the same from what
 ``benchmarks/cutest.py`` has saved, with runs of ``adam``, ``scipy-cg``, ``memory-cg``, ``twophase`` and
-``twophase+memory-cg``; there, values within 1e-6 of the decrease from the start are taken as equal.
+``twophase+memory-cg``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ LOSSES = ("cross_entropy", "mse")
 LIMIT = 0.2
 """The most that the two-phase method may be behind."""
 TIE = 1e-6
-"""CUTEst: values closer than this share of the decrease from the start are equal."""
+"""Values closer than this share of the value (CUTEst: of the decrease) at the start are equal."""
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 CHECKPOINTS = (0.1, 0.25, 0.5)
 """Shares of the budget at which the same runs are judged too, as if it had been smaller."""
@@ -168,20 +169,21 @@ def judge_networks(runs: dict[str, Any], budget: int) -> dict[str, Any]:
     out: dict[str, Any] = {"final": {}, "behind": {}, "behind earlier": {}, "behind tuned": {}, "side": {}}
     for name in names:
         out["final"][name] = [run[name]["f"][-1] for run in runs.values()]
+    ties = [TIE * run["adam"]["f"][0] for run in runs.values()]
     for name, pair in PAIRS.items():
         rates = [n for n in names if n.startswith("adam")]  # the best of them in hindsight
         late = [
             [
-                behind(_curve(run[name]), [_curve(run[other]) for other in pair], share * budget)
-                for run in runs.values()
+                behind(_curve(run[name]), [_curve(run[other]) for other in pair], share * budget, tie)
+                for run, tie in zip(runs.values(), ties, strict=True)
             ]
             for share in (*CHECKPOINTS, 1.0)
         ]
         out["behind"][name] = late.pop()
         out["behind earlier"][name] = dict(zip(map(str, CHECKPOINTS), late, strict=True))
         out["behind tuned"][name] = [
-            behind(_curve(run[name]), [_curve(run[other]) for other in (*rates, pair[1])], budget)
-            for run in runs.values()
+            behind(_curve(run[name]), [_curve(run[other]) for other in (*rates, pair[1])], budget, tie)
+            for run, tie in zip(runs.values(), ties, strict=True)
         ]
         out["side"][name] = [
             int(np.sign(run[name]["f"][-1] - min(run[other]["f"][-1] for other in pair)))

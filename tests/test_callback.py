@@ -132,3 +132,14 @@ def test_the_bar_counts_and_announces(capfd):
     out, err = capfd.readouterr()
     assert "3/3" in err
     assert "a swap" in out + err
+
+
+def test_the_bar_fills_by_calls_where_they_are_the_limit(capsys):
+    pytest.importorskip("tqdm")
+    bar = Progress(None, 40)
+    bar.update("adam", 1.0, 2.0, 10)
+    bar.update("CG", 0.5, 1.0, 30.5)
+    assert bar._bar.total == 40
+    assert bar._bar.n == 30.5
+    bar.close()
+    assert "CG" in capsys.readouterr().err

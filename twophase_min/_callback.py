@@ -50,12 +50,14 @@ def wrap_callback(callback: Callable[..., Any] | None) -> Callable[[OptimizeResu
 
 
 class Progress:
-    """A progress bar over iterations, by tqdm.
+    """A progress bar by tqdm: over iterations, or over calls of the objective where those are the limit.
 
     Parameters
     ----------
-    total : int or None
-        Iterations that the bar reaches at its end; None shows a counter.
+    maxiter : float or None
+        Iterations at which the bar is full.
+    maxfun : float or None
+        Calls of the objective at which it is full, where ``maxiter`` is None. None for both shows a counter.
 
     Raises
     ------
@@ -63,19 +65,26 @@ class Progress:
         If tqdm is missing; the message names the extra.
     """
 
-    def __init__(self, total: int | None):
+    def __init__(self, maxiter: float | None, maxfun: float | None = None):
         try:
             from tqdm import tqdm
         except ImportError as error:
             raise ImportError(
                 "options={'progress': True} needs tqdm: pip install 'twophase_min[progress]'."
             ) from error
-        self._bar = tqdm(total=total, unit="it", dynamic_ncols=True)
+        self._by_calls = maxiter is None and maxfun is not None
+        total = maxfun if self._by_calls else maxiter
+        finite = total is not None and np.isfinite(total)
+        self._bar = tqdm(
+            total=int(total) if finite else None,  # type: ignore[arg-type]
+            unit="f" if self._by_calls else "it",
+            dynamic_ncols=True,
+        )
 
-    def update(self, phase: str, fun: float, grad_norm: float) -> None:
-        """Advance by one iteration."""
+    def update(self, phase: str, fun: float, grad_norm: float, calls: float = 0) -> None:
+        """Advance by one iteration, or to so many calls of the objective."""
         self._bar.set_postfix_str(f"{phase}  f={fun:.6g}  |g|={grad_norm:.3g}", refresh=False)
-        self._bar.update()
+        self._bar.update(calls - self._bar.n if self._by_calls else 1)
 
     def announce(self, text: str) -> None:
         """Write a line above the bar."""

@@ -127,7 +127,7 @@ class Driver(Run):
         detail = ""
         try:
             if self.options.progress:
-                self.bar = Progress(None if self.options.maxiter is None else int(self.maxiter))
+                self.bar = Progress(self.options.maxiter, self.options.maxfun)
             try:
                 self._begin()
                 self._alternate()

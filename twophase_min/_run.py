@@ -145,7 +145,7 @@ class Run:
         self._record(float(np.linalg.norm(g)), step)
         size = self.norm(g)
         if self.bar is not None:
-            self.bar.update(self.phase, f, size)
+            self.bar.update(self.phase, f, size, self.objective.nfev)
         if self.callback is not None and self.callback(
             OptimizeResult(
                 x=np.array(x),
