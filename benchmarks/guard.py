@@ -11,10 +11,10 @@ budget with
 
     two-phase(budget) <= better of (Adam alone, convex alone) after (1 - b) budget,
 
-0 when the two-phase run ends at or below both. Values within 1e-6 of the loss at the start are taken as equal:
-below that, runs that have all converged differ by where exactly they stopped. ``--cutest FILE`` computes the same from what
-``benchmarks/cutest.py`` has saved, with runs of ``adam``, ``scipy-cg``, ``memory-cg``, ``twophase`` and
-``twophase+memory-cg``.
+0 when the two-phase run ends at or below both. Values within 1e-6 of the loss at the start are taken as
+equal: below that, runs that have all converged differ by where exactly they stopped. ``--cutest FILE``
+computes the same from what ``benchmarks/cutest.py`` has saved, with runs of ``adam``, ``scipy-cg``,
+``memory-cg``, ``twophase`` and ``twophase+memory-cg``.
 """
 
 from __future__ import annotations

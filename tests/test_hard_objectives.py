@@ -415,7 +415,7 @@ def test_success_is_never_false_on_the_collection(convex_method, guard):
     claims = 0
     for name, factory in problems.ALL.items():
         problem = factory(n=1000) if name == "sparse_chain" else factory()
-        for gtol, maxfun in ((1e-5, 2000), (1e-10, 400), (1e-5, 20)):
+        for gtol, maxfun in ((1e-5, 600), (1e-10, 300), (1e-5, 20)):
             result = minimize(
                 problem.fun, problem.x0, jac=problem.grad,
                 options={"convex_method": convex_method, "guard": guard, "gtol": gtol, "maxfun": maxfun},
