@@ -179,7 +179,7 @@ class Driver(Run):
         if self.options.precondition == "auto":
             self.sizes = typical_sizes(self.x0, g)
         self.adam = self._new_adam(self.point)
-        self.adam_rate = Rate(self.objective.cost, f)
+        self.adam_rate = Rate(self.objective.work, f)
 
     def _new_adam(self, point: Point) -> Any:
         from twophase_min.phases.adam import Adam
@@ -276,7 +276,7 @@ class Driver(Run):
             best = objective.best
             assert best is not None
             self.apart = self.apart and best.f < adam.f
-            self.adam_rate.note(objective.cost, adam.f if self.apart else best.f)
+            self.adam_rate.note(objective.work, adam.f if self.apart else best.f)
             norm = float(np.linalg.norm(adam.g))
             decision = self.detector.update(adam.f, norm, curvature=adam.curvature)
             if self.swaps >= options.max_swaps or (recovering and self.steps < RECOVERY):
@@ -304,7 +304,7 @@ class Driver(Run):
         self.guard = None
         if self.options.guard:
             start = self.adam.f if self.apart else best.f
-            self.guard = Guard(self.objective.cost, start, self.adam_rate.reference, self.stall_span)
+            self.guard = Guard(self.objective.work, start, self.adam_rate.reference, self.stall_span)
         self.leg, self.rung = "convex", 0
         self._swap(self._ladder()[0][0], reason)
 
@@ -356,7 +356,7 @@ class Driver(Run):
     def _verdict(self, f: float) -> tuple[str, str]:
         """Show the newest iterate to the guard."""
         self.unread = False
-        return self.guard.verdict(self.objective.cost, f) if self.guard is not None else ("", "")
+        return self.guard.verdict(self.objective.work, f) if self.guard is not None else ("", "")
 
     def new_own(self) -> Any:
         """Our own conjugate gradients, with the caller's options where they were asked for by name."""
@@ -513,7 +513,7 @@ class Driver(Run):
             if kind == "stall":
                 self.parked = best.f
                 self.parked_pairs = list(self.pairs)
-                self.patience = RETURN * self.objective.cost
+                self.patience = RETURN * self.objective.work
             self.apart = best.f < self.adam.f
             self.failed_at = float("nan")
             self._to_adam(Point(self.adam.x.copy(), self.adam.f, self.adam.g), reason)
@@ -523,7 +523,7 @@ class Driver(Run):
         self._swap("adam", reason)
         self.point = point
         self.detector.rearm()
-        self.adam_rate = Rate(self.objective.cost, self.adam.f)
+        self.adam_rate = Rate(self.objective.work, self.adam.f)
         self.leg, self.steps, self.epoch_start = "adam", 0, None
         self.phase = "adam"
 
@@ -539,5 +539,5 @@ class Driver(Run):
         self.pairs.extend(self.parked_pairs)
         self.stall_span *= 2
         self._swap(self._ladder()[0][0], f"{reason}; back to the best point, f = {best.f:.6g}")
-        self.guard = Guard(self.objective.cost, best.f, 0.0, self.stall_span)
+        self.guard = Guard(self.objective.work, best.f, 0.0, self.stall_span)
         self.leg, self.rung = "convex", 0

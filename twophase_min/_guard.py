@@ -21,8 +21,8 @@ SHORTEST = 24.0
 """Evaluations that a trial gets at least: a line search needs a few of them to show anything."""
 WHILE = 100.0
 """Evaluations at least, over which a convex phase that has passed its trial must not stall."""
-STALLED = 1e-4
-"""Relative decrease per evaluation below which a phase has stalled: 1 % in a hundred evaluations."""
+STALLED = 1e-6
+"""Relative decrease per evaluation below which a phase has stalled; poor stationary points show 1e-8."""
 
 
 class Rate:

@@ -147,6 +147,13 @@ class Objective:
         return (self._f_samples + self._g_samples) / self._unit
 
     @property
+    def work(self) -> float:
+        """As `cost`, but a gradient by finite differences counts one: the pace of the method, not the bill."""
+        if self.kind not in _gradient.FINITE_DIFFERENCES:
+            return self.cost
+        return self.cost - self.njev * _gradient.difference_calls(self.n, self.kind)
+
+    @property
     def fused(self) -> bool:
         """Whether one call gives value and gradient, so that a value alone saves nothing."""
         return self.kind in ("fused", "autograd")
