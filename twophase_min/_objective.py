@@ -148,7 +148,7 @@ class Objective:
 
     @property
     def work(self) -> float:
-        """As `cost`, but a gradient by finite differences counts one: the pace of the method, not the bill."""
+        """As `cost`, but a gradient by differences counts one: the pace of the method, not the bill."""
         if self.kind not in _gradient.FINITE_DIFFERENCES:
             return self.cost
         return self.cost - self.njev * _gradient.difference_calls(self.n, self.kind)
