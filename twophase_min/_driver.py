@@ -27,7 +27,7 @@ from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import Run
 from twophase_min._status import Status, Stop
 from twophase_min.detector import make_detector
-from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
+from twophase_min.phases import FAILED, ITERATION, NEED_F
 from twophase_min.phases import scipy as scipy_phase
 from twophase_min.phases.precondition import Scaling, typical_sizes
 
@@ -211,12 +211,8 @@ class Driver(Run):
             if need == FAILED:
                 return FAILED
             x = phase.ask()
-            if need == NEED_F:
-                f = objective.value(x)
-                known = objective.last
-                code = phase.tell(f, known.g if objective.fused and known is not None else None)
-            elif need == NEED_G:
-                code = phase.tell(*objective.value_and_gradient(x))
+            if need == NEED_F and not objective.fused:
+                code = phase.tell(objective.value(x), None)
             else:
                 code = phase.tell(*objective.value_and_gradient(x))
             if code in (ITERATION, FAILED):
