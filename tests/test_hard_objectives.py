@@ -3,7 +3,6 @@
 Success is never false: wherever it is claimed, the gradient test holds at the returned x.
 """
 
-import time
 import tracemalloc
 
 import numpy as np
@@ -325,23 +324,22 @@ def test_an_over_long_first_step_is_shortened(convex_method):
 @pytest.mark.slow
 @BOTH
 def test_a_million_variables(convex_method):
-    """A few iterations in bounded time and memory: a few vectors, and the pairs that memory-cg is allowed."""
+    """A few iterations within a few evaluations and vectors: of memory-cg's pairs only those in use take room."""
     problem = problems.sparse_chain(1_000_000)
     vector = 8e6
-    allowed = {"CG": 60 * vector, "memory-cg": 60 * vector + 3 * 2**29}[convex_method]
+    allowed = {"CG": 60 * vector, "memory-cg": 80 * vector + 2**29}[convex_method]
     tracemalloc.start()
-    began = time.process_time()
     result = minimize(
         problem.fun, problem.x0, jac=problem.grad, options={"convex_method": convex_method, "maxiter": 6}
     )
-    seconds = time.process_time() - began
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert result.nit == 6
     assert result.fun < 1e-2 * problem.fun(problem.x0)
     assert result.nfev <= 20
     assert peak <= allowed
-    assert seconds < 120  # a hundredth of it per evaluation would be slow; no time is wasted n by n
+    state = sum(value.nbytes for value in result.state.values())
+    assert state <= 40 * vector
 
 
 @pytest.mark.slow

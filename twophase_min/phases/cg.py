@@ -633,12 +633,20 @@ class MemoryCG:
         }
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Everything that the rest of the run depends on, as copies."""
-        return {name: value.copy() for name, value in self.state._asdict().items()}
+        """Everything that the rest of the run depends on, as copies; of the pairs only those in use."""
+        used = self.state.pairs.shape[1]
+        if self.state.counts[PAIRS] <= self.state.counts[HEAD]:  # the ring has not come round
+            used = int(self.state.counts[HEAD])
+        state = {name: value.copy() for name, value in self.state._asdict().items() if name != "pairs"}
+        return state | {"pairs": self.state.pairs[:, :used].copy()}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from `get_state`, bit for bit."""
-        self.state = CGState(**{name: np.array(state[name]) for name in CGState._fields})
+        saved = {name: np.array(state[name]) for name in CGState._fields if name != "pairs"}
+        memory, (_, used, n) = saved["ring"].shape[1], state["pairs"].shape
+        pairs = np.zeros((2, memory, n), dtype=saved["vectors"].dtype)
+        pairs[:, :used] = state["pairs"]
+        self.state = CGState(**saved, pairs=pairs)
 
 
 def minimize_memory_cg(
