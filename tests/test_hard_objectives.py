@@ -324,7 +324,7 @@ def test_an_over_long_first_step_is_shortened(convex_method):
 @pytest.mark.slow
 @BOTH
 def test_a_million_variables(convex_method):
-    """A few iterations within a few evaluations and vectors: of memory-cg's pairs only those in use take room."""
+    """A few iterations cost a few evaluations and vectors; of the pairs only those in use are saved."""
     problem = problems.sparse_chain(1_000_000)
     vector = 8e6
     allowed = {"CG": 60 * vector, "memory-cg": 80 * vector + 2**29}[convex_method]
@@ -339,7 +339,7 @@ def test_a_million_variables(convex_method):
     assert result.nfev <= 20
     assert peak <= allowed
     state = sum(value.nbytes for value in result.state.values())
-    assert state <= 40 * vector
+    assert state <= 50 * vector  # two dozen of them are pairs, which both sides of the run keep
 
 
 @pytest.mark.slow
