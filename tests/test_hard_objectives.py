@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min import Status, minimize, problems
+from twophase_min._jit import DISABLED
 
 START = np.array([-1.2, 1.0, -0.5])
 BOTH = pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
@@ -320,14 +321,18 @@ def test_an_over_long_first_step_is_shortened(convex_method):
 
 # ---- huge ------------------------------------------------------------------------------------------------
 
+HUGE = 20_000 if DISABLED else 1_000_000
+"""Kernels in plain Python take a thousand times as long an entry: every line of them runs at this size too."""
+LARGE = 2_000 if DISABLED else 100_000
+
 
 @pytest.mark.slow
 @BOTH
-def test_a_million_variables(convex_method):
+def test_a_huge_number_of_variables(convex_method):
     """A few iterations cost a few evaluations and vectors; of the pairs only those in use are saved."""
-    problem = problems.sparse_chain(1_000_000)
-    vector = 8e6
-    allowed = {"CG": 60 * vector, "memory-cg": 80 * vector + 2**29}[convex_method]
+    problem = problems.sparse_chain(HUGE)
+    vector = 8.0 * HUGE
+    allowed = {"CG": 60 * vector, "memory-cg": 80 * vector + min(2**29, 2 * 50 * vector)}[convex_method]
     tracemalloc.start()
     result = minimize(
         problem.fun, problem.x0, jac=problem.grad, options={"convex_method": convex_method, "maxiter": 6}
@@ -344,8 +349,8 @@ def test_a_million_variables(convex_method):
 
 @pytest.mark.slow
 @BOTH
-def test_a_hundred_thousand_variables_converge(convex_method):
-    problem = problems.sparse_chain(100_000)
+def test_a_large_number_of_variables_converges(convex_method):
+    problem = problems.sparse_chain(LARGE)
     result = minimize(problem.fun, problem.x0, jac=problem.grad, options={"convex_method": convex_method})
     assert result.success, result.message
     np.testing.assert_allclose(result.x, 1.0, atol=1e-3)
