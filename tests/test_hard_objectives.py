@@ -342,9 +342,9 @@ def test_a_huge_number_of_variables(convex_method):
     assert result.nit == 6
     assert result.fun < 1e-2 * problem.fun(problem.x0)
     assert result.nfev <= 20
-    assert peak <= allowed
+    assert peak <= allowed + 2**21  # and what Python itself needs
     state = sum(value.nbytes for value in result.state.values())
-    assert state <= 80 * vector  # two dozen of them are pairs, twenty the last evaluations
+    assert state <= 50 * vector  # two dozen of them are pairs, which both sides of the run keep
 
 
 @pytest.mark.slow
