@@ -342,7 +342,7 @@ def test_another_version_is_refused():
         minimize(rosen, START, jac=rosen_der, options={**OWN, "resume": state})
 
 
-@pytest.mark.parametrize("missing", ["adam/x", "history/fun", "point/x", "adam_rate"])
+@pytest.mark.parametrize("missing", ["adam/vectors", "history/fun", "point/x", "adam_rate"])
 def test_a_state_with_a_hole_names_it(missing):
     state = a_state()
     del state[missing]

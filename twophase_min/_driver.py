@@ -244,7 +244,7 @@ class Driver(Run):
                 self.batch += 1
             f, g = objective.value_and_gradient(adam.x)
             if np.isfinite(f) and np.all(np.isfinite(g)):
-                adam.arrive(f, g, self.epoch_start["x"], self.epoch_start["g"])
+                adam.arrive(f, g, self.epoch_start)
                 self.epoch += 1
                 self.epoch_start = None
                 self.unread = True
