@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from twophase_min._jit import warmup
     from twophase_min._method import shgo_method, twophase
     from twophase_min._minimize import minimize
+    from twophase_min._multistart import multistart
     from twophase_min._options import TwoPhaseOptions
     from twophase_min._status import Status
     from twophase_min.detector import ConvexitySwapDetector, detect_swap
@@ -28,6 +29,7 @@ _HOMES = {
     "ConvexitySwapDetector": "detector",
     "detect_swap": "detector",
     "FiniteSum": "finite_sum",
+    "multistart": "_multistart",
     "check_gradient": "_gradient",
     "GradientCheck": "_gradient",
     "warmup": "_jit",
@@ -47,6 +49,7 @@ __all__ = [
     "check_gradient",
     "detect_swap",
     "minimize",
+    "multistart",
     "shgo_method",
     "twophase",
     "warmup",

@@ -1,0 +1,234 @@
+"""Many problems over processes, threads or any map: chunks go out, rows come back as they finish.
+
+A worker process that dies (a crash in foreign code, no memory) takes nobody along: the chunks that were out
+are done again problem by problem, so that the one which kills its process is found, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST = 256
+"""Problems in one chunk at most."""
+ROUNDS = 16
+"""Chunks per worker, so that an uneven load evens out."""
+MAP_CALLS = 1000
+"""Calls that a foreign map is given at most; each may pickle the objective anew."""
+DEATHS = 3
+"""Worker processes that may die before the first result comes."""
+
+
+class Chunk(NamedTuple):
+    """Neighbouring problems: the index of the first, their starts (k, n), their rows of data."""
+
+    first: int
+    x0s: NDArray[np.floating]
+    rows: tuple[NDArray[Any], ...]
+
+    def split(self) -> list[Chunk]:
+        """One chunk per problem."""
+        return [
+            Chunk(self.first + k, self.x0s[k : k + 1], tuple(row[k : k + 1] for row in self.rows))
+            for k in range(len(self.x0s))
+        ]
+
+
+class Row(NamedTuple):
+    """What one problem came to."""
+
+    problem: int
+    x: NDArray[np.floating]
+    fun: float
+    jac: NDArray[np.floating]
+    nit: int
+    nfev: float
+    njev: float
+    status: int
+    success: bool
+    message: str
+
+
+Task = Callable[[Chunk], list[Row]]
+Failure = Callable[[Chunk, str], list[Row]]
+
+
+def chunks_of(x0s: NDArray[np.floating], rows: tuple[NDArray[Any], ...], size: int) -> Iterator[Chunk]:
+    """Cut the problems into chunks of so many."""
+    for k in range(0, len(x0s), size):
+        yield Chunk(k, x0s[k : k + size], tuple(row[k : k + size] for row in rows))
+
+
+def count_of(workers: Any) -> int:
+    """Workers that an int asks for: -1 is every core that this process may use.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other numbers below 1, and for what is neither an int nor callable.
+    """
+    if workers is None:
+        return 1
+    if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)):
+        raise TypeError(f"workers must be an int or a map-like callable, got {type(workers).__name__}.")
+    if workers == -1:
+        try:
+            return len(os.sched_getaffinity(0))
+        except AttributeError:  # not every system tells which cores this process may use
+            return os.cpu_count() or 1
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; it must be at least 1, or -1 for every core.")
+    return int(workers)
+
+
+def why_not_pickled(task: Any) -> str:
+    """Return why a task cannot be sent to another process; empty if it can."""
+    try:
+        pickle.dumps(task)
+    except Exception as error:  # pickle raises whatever the object raises
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def serial(task: Task, x0s: NDArray[np.floating], rows: tuple[NDArray[Any], ...]) -> Iterator[list[Row]]:
+    """One problem after the other, here."""
+    for chunk in chunks_of(x0s, rows, 1):
+        yield task(chunk)
+
+
+def mapped(
+    task: Task, x0s: NDArray[np.floating], rows: tuple[NDArray[Any], ...], mapper: Callable[..., Any]
+) -> Iterator[list[Row]]:
+    """Run through a map-like callable, in whatever order it answers.
+
+    Raises
+    ------
+    TypeError
+        If it does not hand back what the calls return.
+    """
+    size = -(-len(x0s) // MAP_CALLS)
+    answers = mapper(task, chunks_of(x0s, rows, size))
+    if not isinstance(answers, Iterable):
+        raise TypeError(f"workers(task, chunks) must return the results, got {type(answers).__name__}.")
+    for answer in answers:
+        if not isinstance(answer, list) or not all(isinstance(row, Row) for row in answer):
+            raise TypeError(
+                f"workers(task, chunks) must return what task returned, got {type(answer).__name__}; gather "
+                "futures first."
+            )
+        yield answer
+
+
+def threads(
+    task: Task, x0s: NDArray[np.floating], rows: tuple[NDArray[Any], ...], count: int, failed: Failure
+) -> Iterator[list[Row]]:
+    """Run in threads of this process, in order of completion."""
+    chunks = chunks_of(x0s, rows, _size(len(x0s), count))
+    yield from _until_broken(ThreadPoolExecutor(count), task, chunks, 2 * count, failed, [])
+
+
+def processes(
+    task: Task, x0s: NDArray[np.floating], rows: tuple[NDArray[Any], ...], count: int, failed: Failure
+) -> Iterator[list[Row]]:
+    """Run in processes, in order of completion.
+
+    Raises
+    ------
+    RuntimeError
+        If processes die one after the other without a single result.
+    """
+    chunks = chunks_of(x0s, rows, _size(len(x0s), count))
+    answered: list[int] = []
+    deaths = 0
+
+    def run(chunks: Iterator[Chunk], count: int, window: int) -> Generator[list[Row], None, list[Chunk]]:
+        pool = ProcessPoolExecutor(count, initializer=_begin, initargs=(task,))
+        return _until_broken(pool, _serve, chunks, window, failed, answered)
+
+    while lost := (yield from run(chunks, count, 2 * count)):
+        # One problem out at a time: what is lost now is what killed its process.
+        singles = iter([one for chunk in lost for one in chunk.split()])
+        while culprit := (yield from run(singles, 1, 1)):
+            deaths += 1
+            if deaths >= DEATHS and not answered:
+                raise RuntimeError(
+                    f"{deaths} worker processes died one after the other without a result. A script that "
+                    "starts processes needs `if __name__ == '__main__':`, and fun must be importable there; "
+                    "workers=1 shows what happens."
+                )
+            yield failed(culprit[0], "its worker process died")
+
+
+def _size(problems: int, count: int) -> int:
+    return max(1, min(LARGEST, problems // (ROUNDS * count)))
+
+
+def _until_broken(
+    executor: Executor,
+    task: Task,
+    chunks: Iterator[Chunk],
+    window: int,
+    failed: Failure,
+    answered: list[int],
+) -> Generator[list[Row], None, list[Chunk]]:
+    """Keep ``window`` chunks out at a time; return those that were out when the pool broke.
+
+    ``answered`` collects the chunks that came back.
+    """
+    out: dict[Any, Chunk] = {}
+    lost: list[Chunk] = []
+    clean = False
+    try:
+        while not lost:
+            while len(out) < window and (chunk := next(chunks, None)) is not None:
+                try:
+                    out[executor.submit(task, chunk)] = chunk
+                except BrokenProcessPool:
+                    lost.append(chunk)
+                    break
+            if not out:
+                break
+            for future in wait(out, return_when=FIRST_COMPLETED).done:
+                chunk = out.pop(future)
+                error = future.exception()
+                if error is None:
+                    answered.append(chunk.first)
+                    yield future.result()
+                elif isinstance(error, BrokenProcessPool):
+                    lost.append(chunk)
+                else:
+                    yield failed(chunk, f"{type(error).__name__}: {error}")
+        lost += out.values()
+        clean = True
+        return sorted(lost, key=lambda chunk: chunk.first)
+    finally:
+        if not clean:  # Ctrl-C: what is running now would be waited for
+            for process in list((getattr(executor, "_processes", None) or {}).values()):
+                process.terminate()
+        executor.shutdown(wait=clean, cancel_futures=True)
+
+
+_task: Task | None = None
+
+
+def _begin(task: Task) -> None:
+    """Prepare a process: the task comes once, Ctrl-C is the parent's to handle, kernels get one thread."""
+    global _task
+    from twophase_min import _threads
+
+    _task = task
+    _threads._pool = _threads.Pool(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _serve(chunk: Chunk) -> list[Row]:
+    assert _task is not None
+    return _task(chunk)
