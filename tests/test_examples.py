@@ -16,8 +16,8 @@ PRINTED = {
     "mlp_digits": ("adam -> ", "held-out accuracy 0.9"),
     "property_test": ("25 random quadratics minimised",),
 }
-OTHERS = {"detector_csv", "detector_pytorch", "detector_sklearn"}
-"""Examples of the detector; tested with it."""
+OTHERS = {"detector_csv", "detector_pytorch", "detector_sklearn", "decay_stack"}
+"""Examples of the detector and of multistart; tested with them."""
 
 
 def test_no_example_is_forgotten():

@@ -3,10 +3,14 @@
 import contextlib
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ import twophase_min
 from twophase_min import Status, _workers, multistart
 from twophase_min._multistart import problem_seed, start_points
 
+ROOT = Path(__file__).parents[1]
 BOX = [(-2.0, 2.0)] * 3
 FIELDS = ("x", "fun", "jac", "success", "status", "nit", "nfev", "njev", "messages")
 
@@ -420,3 +425,41 @@ def test_other_methods_serve_and_keep_to_bounds():
     assert free.success.all()
     np.testing.assert_allclose(free.x, 1.0, atol=1e-3)
     assert np.isnan(free.jac).all()
+
+
+# ---- what the page and the example promise
+
+
+def run(arguments, cwd):
+    env = dict(os.environ, PYTHONPATH=str(ROOT), MPLBACKEND="Agg")
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_code_of_the_page_runs(tmp_path):
+    page = (ROOT / "docs" / "multistart.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.S | re.M)
+    assert len(blocks) == 2
+    assert "20 of 20 problems solved." in run(["-c", "\n".join(blocks)], tmp_path)
+
+
+def test_links_of_the_page_lead_somewhere():
+    page = (ROOT / "docs" / "multistart.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:examples|benchmarks|docs|tests)/[\w/]+\.\w+)`", page):
+        assert (ROOT / name).exists(), name
+    assert "(multistart.md)" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_example_fits_a_decay_to_every_pixel(tmp_path):
+    """On simulated photons of a few hundred pixels; lifetimes come out where they were put, 1 to 2.3 ns."""
+    out = run([str(ROOT / "examples" / "decay_stack.py"), "--simulate", "--pixels", "200"], tmp_path)
+    assert "simulated stack of 360 x 360 pixels" in out
+    assert "200 of 200 problems solved." in out
+    assert float(re.search(r"relative error (\S+)", out)[1]) < 1e-6
+    assert 1.2 < float(re.search(r"median (\S+) ns", out)[1]) < 1.9
+    assert (tmp_path / "decay_stack.png").stat().st_size > 10_000
