@@ -458,7 +458,7 @@ def test_links_of_the_page_lead_somewhere():
 def test_example_fits_a_decay_to_every_pixel(tmp_path):
     """On simulated photons of a few hundred pixels; lifetimes come out where they were put, 1 to 2.3 ns."""
     out = run([str(ROOT / "examples" / "decay_stack.py"), "--simulate", "--pixels", "200"], tmp_path)
-    assert "simulated stack of 360 x 360 pixels" in out
+    assert "simulated stack of 400 x 400 pixels" in out
     assert "200 of 200 problems solved." in out
     assert float(re.search(r"relative error (\S+)", out)[1]) < 1e-6
     assert 1.2 < float(re.search(r"median (\S+) ns", out)[1]) < 1.9
