@@ -173,19 +173,60 @@ print(json.dumps([b - a for a, b in zip(t, t[1:])]))
 """
 
 
-def section_first_call(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Import and first calls in fresh processes, with an empty and with a filled cache directory."""
-    steps = ["import twophase_min", "import numba", "Adam's kernels", "rest of minimize", "second minimize"]
-    result: dict[str, list[list[float]]] = {"cold": [], "warm": []}
-    for _ in range(max(3, arguments.rounds // 5)):
+FIRST_COMPILED = """
+import time, json, sys
+import numpy, scipy.optimize
+t = [time.perf_counter()]
+import twophase_min
+t.append(time.perf_counter())
+from objective import value, gradient  # imports numba
+x = numpy.ones(10) * 1.2
+t.append(time.perf_counter())
+value(x), gradient(x)
+t.append(time.perf_counter())
+options = {"engine": "numba", "convex_method": "memory-cg"}
+assert twophase_min.minimize(value, x, jac=gradient, options=options).success
+t.append(time.perf_counter())
+assert twophase_min.minimize(value, x, jac=gradient, options=options).success
+t.append(time.perf_counter())
+print(json.dumps([b - a for a, b in zip(t, t[1:])]))
+"""
+
+OBJECTIVE = """
+import numpy
+from numba import njit
+
+@njit(cache={cache})
+def value(x):
+    total = 0.0
+    for i in range(x.size - 1):
+        total += 100.0 * (x[i + 1] - x[i] * x[i]) ** 2 + (1.0 - x[i]) ** 2
+    return total
+
+@njit(cache={cache})
+def gradient(x):
+    g = numpy.zeros(x.size)
+    for i in range(x.size - 1):
+        r = x[i + 1] - x[i] * x[i]
+        g[i] += -400.0 * x[i] * r - 2.0 * (1.0 - x[i])
+        g[i + 1] += 200.0 * r
+    return g
+"""
+
+
+def fresh(script: str, states: list[str], rounds: int, objective: str = "") -> dict[str, list[list[float]]]:
+    """Run a script in fresh processes: the first state has nothing on disk, the others what it left."""
+    result: dict[str, list[list[float]]] = {state: [] for state in states}
+    for _ in range(rounds):
         with tempfile.TemporaryDirectory() as directory:
             # A copy without __pycache__: nothing that an earlier run left behind helps the cold start.
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / "twophase_min", Path(directory) / "twophase_min", ignore=ignore)
+            (Path(directory) / "objective.py").write_text(objective)
             places = {"PYTHONPATH": directory, "NUMBA_CACHE_DIR": str(Path(directory) / "cache")}
             for state in result:
                 out = subprocess.run(
-                    [sys.executable, "-c", FIRST],
+                    [sys.executable, "-c", script],
                     env={**os.environ, **places},
                     cwd=directory,
                     capture_output=True,
@@ -193,17 +234,40 @@ def section_first_call(arguments: argparse.Namespace) -> dict[str, Any]:
                     check=True,
                 ).stdout
                 result[state].append(json.loads(out.splitlines()[-1]))
-    rows = []
-    for state, runs in result.items():
-        columns = list(zip(*runs, strict=True))
-        first = [sum(run[1:4]) for run in runs]
-        rows.append(
-            [state, *(f"{statistics.median(c):.3f}" for c in columns), f"{statistics.median(first):.3f}"]
-        )
-    head = steps[: len(rows[0]) - 2]
-    print("\nSeconds in a fresh process with NumPy and SciPy loaded, median:\n")
-    print(table(["cache", *head, "first call in all"], rows))
     return result
+
+
+def section_first_call(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Import and first calls in fresh processes, with an empty and with a filled cache directory."""
+    rounds = max(3, arguments.rounds // 5)
+    states = ["cold", "warm"]
+    python = fresh(FIRST, states, rounds)
+    cached = fresh(FIRST_COMPILED, states, rounds, OBJECTIVE.format(cache=True))
+    uncached = fresh(FIRST_COMPILED, states, rounds, OBJECTIVE.format(cache=False))
+
+    def rows(runs: dict[str, list[list[float]]], parts: slice, note: str = "") -> list[list[str]]:
+        return [
+            [
+                state + note,
+                *(f"{statistics.median(column):.3f}" for column in zip(*seconds, strict=True)),
+                f"{statistics.median(sum(run[parts]) for run in seconds):.3f}",
+            ]
+            for state, seconds in runs.items()
+        ]
+
+    head = ["cache", "import twophase_min", "import numba", "Adam's kernels", "rest of minimize"]
+    print("\nPython objective; seconds in a fresh process with NumPy and SciPy loaded, median:\n")
+    print(table([*head, "second minimize", "first call in all"], rows(python, slice(1, 4))))
+    head = ["cache", "import twophase_min", "import numba", "the objective's own code", "first minimize"]
+    print(
+        "\nCompiled objective; the last column is without the import of numba and the objective's own code:\n"
+    )
+    both = [
+        *rows(cached, slice(3, 4), ", @njit(cache=True)"),
+        *rows(uncached, slice(3, 4), ", @njit"),
+    ]
+    print(table([*head, "second minimize", "first call in all"], both))
+    return {"python": python, "compiled, cached": cached, "compiled": uncached}
 
 
 SECTIONS = {
