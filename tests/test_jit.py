@@ -287,7 +287,7 @@ def test_symbols_that_numba_registers_late_are_found(sandbox):
     text = """
         from twophase_min._jit import jit
 
-        @jit
+        @jit(_nrt=True)
         def outer(x):
             table = {"a": x, "b": 2.0 * x}
             return table["b"] + len(str(12))

@@ -95,7 +95,8 @@ def test_a_callable_convex_method_is_kept():
         ("c2", [None, 0.2, 0.99], [1.0, 1e-5, np.nan]),
         ("precondition", [None, "auto"], ["magic", 3]),
         ("on_error", ["raise", "return"], ["ignore", None]),
-        ("convex_method", ["CG", "memory-cg"], ["Powell", None, 3]),
+        ("convex_method", ["CG", "memory-cg", None], ["Powell", 3]),
+        ("engine", ["auto", "numba", "python"], ["cuda", None, 1]),
     ],
 )
 def test_ranges(name, good, bad):

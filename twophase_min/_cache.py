@@ -87,6 +87,8 @@ def _describe_value(value: Any, names: set[str], seen: set[int], strict: bool) -
         yield from _describe_function(value, seen)
     elif hasattr(value, "_defn"):  # a Numba intrinsic
         yield from _describe_function(value._defn, seen)
+    elif isinstance(value, numba.types.Type):
+        yield f"type {value!r}"
     elif callable(value) and getattr(value, "__module__", None):
         yield f"callable {value.__module__}.{getattr(value, '__qualname__', type(value).__qualname__)}"
     elif strict:
@@ -107,10 +109,11 @@ def _describe_function(function: Any, seen: set[int]) -> Iterator[str]:
     for default in plain.__defaults__ or ():
         yield from _describe_value(default, set(), seen, strict=True)
     names = _all_names(plain.__code__)
+    foreign = not plain.__module__.startswith(__package__)  # a user's: what is not understood is not cached
     for name in sorted(names):
         if name in plain.__globals__:
             yield f"name {name}"
-            yield from _describe_value(plain.__globals__[name], names, seen, strict=False)
+            yield from _describe_value(plain.__globals__[name], names, seen, strict=foreign)
     for cell in plain.__closure__ or ():
         try:
             content = cell.cell_contents

@@ -244,3 +244,14 @@ def scan(options, floats, counts, ring, losses, norms):
         if update(options, floats, counts, ring, losses[i], norms[i]):
             return i
     return -1
+
+
+@jit
+def rearm(options, floats, counts):
+    """Forget all evidence after a roll-back, as `ConvexitySwapDetector.rearm` does; the steps go on."""
+    for i in (_SINCE, _FINITE, _STREAK, PEAK_STEP, _SCORE, _FILLED, _NEXT):
+        counts[i] = 0
+    for i in (PEAK, _MEAN_NORM, _MEAN_LOSS, _RULE_PEAK):
+        floats[i] = 0.0
+    floats[PEAK_LOSS] = np.nan
+    floats[_WEIGHT] = 0.0 if options[_SMOOTHING] != 0.0 else 1.0

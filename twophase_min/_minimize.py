@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min import _delegate
 from twophase_min._callback import wrap_callback
+from twophase_min._dispatcher import is_compiled
 from twophase_min._driver import Driver
 from twophase_min._objective import Objective
-from twophase_min._options import TwoPhaseOptions
+from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._start import start_vector
 from twophase_min.phases.scipy import CURVED
 
@@ -120,6 +122,9 @@ def _twophase(
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
     record = TwoPhaseOptions.from_mapping(options, tol)
+    compiled = is_compiled(fun) and (jac is True or is_compiled(jac))
+    if record.convex_method is None:
+        record = replace(record, convex_method=OWN_CONVEX_METHOD if compiled else "CG")
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     start = start_vector(x0, keep_float32=own_gradient)
     args = args if isinstance(args, tuple) else (args,)
@@ -135,6 +140,10 @@ def _twophase(
                     RuntimeWarning,
                     stacklevel=3,
                 )
+    if compiled or record.engine == "numba":
+        result = _compiled_run(fun, jac, args, start, record, callback)
+        if result is not None:
+            return result
     objective = Objective(
         fun,
         jac,
@@ -152,3 +161,24 @@ def _twophase(
     if record.convex_method in CURVED:
         objective.use_hessian(hess, hessp)
     return Driver(objective, start, record, wrap_callback(callback)).run()
+
+
+def _compiled_run(
+    fun: Any, jac: Any, args: tuple[Any, ...], start: Array, record: TwoPhaseOptions, callback: Any
+) -> OptimizeResult | None:
+    """Run on the compiled engine; None where the driver has to do it."""
+    if record.engine == "python":
+        return None
+    from twophase_min import engine
+
+    reason = engine.why_not(fun, jac, record, callback, start.dtype)
+    if not reason:
+        try:
+            compiled = engine.compile_objective(fun, jac, engine.describe_arguments(args))
+        except TypeError as error:
+            reason = str(error)
+        else:
+            return engine.minimize(fun, jac, args, start, record, compiled)
+    if record.engine == "numba":
+        raise ValueError(f"engine='numba' cannot serve this run: {reason}. Or use engine='python'.")
+    return None

@@ -72,8 +72,9 @@ class TwoPhaseOptions:
         Consecutive observations that must agree, >= 1.
     swap_smoothing : float, default 0
         Exponential smoothing of the observed norm, [0, 1). Unit 1.
-    convex_method : str or callable, default 'CG'
-        A SciPy method of `SCIPY_CONVEX_METHODS`, 'memory-cg', or a callable with SciPy's protocol.
+    convex_method : str or callable, optional
+        A SciPy method of `SCIPY_CONVEX_METHODS`, 'memory-cg', or a callable with SciPy's protocol. Default
+        'CG'; for an objective compiled by Numba 'memory-cg', which compiles along with it.
     convex_options : mapping, optional
         Options handed to the convex method over the defaults.
     precondition : {'auto', 'adam', None}, default 'auto'
@@ -82,6 +83,10 @@ class TwoPhaseOptions:
         Whether the convex phase must earn its place against Adam.
     max_swaps : int, default 20
         Handovers to the convex phase at most, >= 0.
+    engine : {'auto', 'numba', 'python'}, default 'auto'
+        Where the loop runs. 'numba' compiles it whole, for ``fun`` and ``jac`` that are `numba.njit`
+        functions; it raises if that cannot be. 'auto' does so where it can and else uses Python, which visits
+        the same points.
     resume : mapping, optional
         ``state`` of an earlier result, to go on from.
     seed : int, default 0
@@ -121,11 +126,12 @@ class TwoPhaseOptions:
     swap_factor: float = 0.9
     swap_patience: int = 1
     swap_smoothing: float = 0.0
-    convex_method: str | Callable[..., Any] = "CG"
+    convex_method: str | Callable[..., Any] | None = None
     convex_options: Mapping[str, Any] | None = None
     precondition: str | None = "auto"
     guard: bool = True
     max_swaps: int = 20
+    engine: str = "auto"
     resume: Any = None
     seed: int = 0
     on_error: str = "raise"
@@ -154,9 +160,11 @@ class TwoPhaseOptions:
         self._check("swap_patience", self.swap_patience >= 1, "an integer >= 1")
         self._check("max_swaps", self.max_swaps >= 0, "an integer >= 0")
         self._check("precondition", self.precondition in (None, "adam", "auto"), "None, 'adam' or 'auto'")
+        engines = ("auto", "numba", "python")
+        self._check("engine", self.engine in engines, "'auto', 'numba' or 'python'")
         self._check("on_error", self.on_error in ("raise", "return"), "'raise' or 'return'")
         known = (*SCIPY_CONVEX_METHODS, OWN_CONVEX_METHOD)
-        if not callable(self.convex_method):
+        if self.convex_method is not None and not callable(self.convex_method):
             match = {name.lower(): name for name in known}.get(str(self.convex_method).lower())
             self._check("convex_method", match is not None, f"a callable or one of {', '.join(known)}")
             object.__setattr__(self, "convex_method", match)

@@ -211,6 +211,10 @@ class NormPeakRule(Rule):
             return (False, _ABOVE, norm, self.factor, peak)
         return (True, _BELOW, norm, self.factor, self.peak)
 
+    def say(self, norm: float, peak: float) -> str:
+        """Sentence of a swap at a norm below the peak."""
+        return _sentence((True, _BELOW, norm, self.factor, peak))
+
     def rearm(self) -> None:
         """Forget the peak."""
         self.peak = 0.0

@@ -1,0 +1,10 @@
+"""Whether a function is compiled by Numba, without importing Numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether this is a dispatcher that `numba.njit` made."""
+    return hasattr(function, "py_func") and hasattr(function, "nopython_signatures")

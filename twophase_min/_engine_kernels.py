@@ -1,0 +1,823 @@
+"""The kernels of the compiled loop: the state machine of `_driver` over arrays; `engine` is its Python side.
+
+It runs both phases, detector and guard over the same ask/tell kernels as the driver (`phases.adam`,
+`phases.cg`), with our own conjugate gradients as the convex phase, and calls the objective by its address
+(`_compiled`). For the same options it visits the same points as the driver, up to rounding. `solve` is
+re-entrant between iterations; the whole run lives in the arrays of `EngineState`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from twophase_min import _detector_jit
+from twophase_min._compiled import DONE, GRADIENT, VALUE, call
+from twophase_min._detector_jit import DetectorState
+from twophase_min._driver import FIRST_PATIENCE, MOMENTS, RECOVERY, RETURN, WORKING_PRECISION
+from twophase_min._guard import SHARE, SHORTEST, STALLED, WHILE
+from twophase_min._jit import jit
+from twophase_min._kernels import all_finite, norm2, norm_inf
+from twophase_min._run import PAIRS
+from twophase_min._status import Status
+from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
+from twophase_min.phases import adam as adam_phase
+from twophase_min.phases import cg as cg_phase
+from twophase_min.phases.adam import AdamState, adam_next, adam_scales, adam_start, adam_tell
+from twophase_min.phases.cg import CGState, cg_add_pair, cg_next, cg_start, cg_tell, cg_typical
+
+GO, PAUSED = -1, -2
+"""No stop; and a stop for the caller to look around, after which `solve` is called again."""
+
+MARKS = 128
+"""Room for the marks of a rate; thinned out, at most some fifty are in use."""
+
+CROWDED = 1 / 32
+"""Marks closer than this share of the recent past are thinned out."""
+
+# rows of Core.vectors
+POINT_X, POINT_G, BEST_X, BEST_G, LAST_X, LAST_G, BAD_X, HANDED, GRAD, DIAGONAL, SIZES = range(11)
+# places in Core.real; the objective leaves its value in the first
+VALUE_F, POINT_F, BEST_F, LAST_F, BAD_F, NORM_BEFORE = range(6)
+FAILED_AT, PATIENCE, PARKED_F, STALL_SPAN, REFERENCE, LENGTH, GTOL = range(6, 13)
+# limits and settings, the same over a run
+MAXITER, MAXFUN, TARGET, GTOL_ABS, GTOL_REL, MAX_SWAPS, NOISE, GIVEN_RATE, GIVEN_EPSILON = range(13, 22)
+# three rates: Adam's, the convex phase's, and its recent past
+SPAN, PART, BEGAN = 22, 25, 28
+ADAM_RATE, RATE, RECENT = 0, 1, 2
+N_REAL = 31
+# places in Core.counts
+NIT, NFEV, NJEV, LEG, STEPS, SWAPS, APART, PASSED, BEGUN, OWN_BEGUN = range(10)
+BEST_KNOWN, BEST_HAS_G, LAST_KNOWN, LAST_HAS_G, BAD_KNOWN, ELSEWHERE, FINAL, WHY = range(10, 18)
+PAIR_COUNT, PAIR_HEAD, PARKED_COUNT, PARKED_HEAD, ROWS, EVENTS, SIZED = range(18, 25)
+# first mark and number of marks of the three rates
+FIRST, MANY = 25, 28
+# settings
+FUSED, TWO_NORM, AUTOMATIC, GUARDED, PRECONDITION, TYPICAL, KEEP_PAIRS, RECORD = range(31, 39)
+N_COUNT = 39
+
+ADAM, CONVEX = 0, 1
+"""Legs."""
+AT_BEST, AT_POINT, AT_BAD = 0, 1, 2
+"""Which point a run returns."""
+PRE_NONE, PRE_ADAM, PRE_AUTO = 0, 1, 2
+
+# What caused a stop or a handover, in Core.counts[WHY] and column 5 of the events.
+(
+    NO_REASON, AT_START, DETECTED, ADAM_FAILED, CURVED, UNTOLD, CG_FAILED, ROLLED_BACK, STALLED_OUT, NO_SWAPS,
+    ONLY_X0, BACK, BAD_VALUE, BAD_GRADIENT,
+) = range(14)  # fmt: skip
+
+
+class Core(NamedTuple):
+    """What every kernel of the loop needs. Few arrays: each adds to the compile time of all of them.
+
+    Attributes
+    ----------
+    vectors : ndarray, shape (11, n)
+        Points and gradients by the names above.
+    marks : ndarray, shape (3, MARKS, 2)
+        Cost and value at the marks of the three rates; rings.
+    real, counts : ndarray of float64 and int64
+        Scalars, counters and settings by the names above.
+    stop : ndarray of int64, shape (1,)
+        Anybody may set it to 1 to have the run come back; shared by the states of many problems.
+    """
+
+    vectors: np.ndarray
+    marks: np.ndarray
+    real: np.ndarray
+    counts: np.ndarray
+    stop: np.ndarray
+
+
+class EngineState(NamedTuple):
+    """A whole run in arrays.
+
+    Attributes
+    ----------
+    core, adam, cg, detector
+        States of the loop and of the kernels it calls.
+    pairs : ndarray, shape (2, PAIRS, 2, n) or (2, 0, 2, n)
+        Steps and gradient differences of the last iterations, a ring; and those of a parked convex phase.
+    """
+
+    core: Core
+    adam: AdamState
+    cg: CGState
+    detector: DetectorState
+    pairs: np.ndarray
+
+
+# what Numba sees of `Status`
+_CONVERGED = int(Status.CONVERGED)
+_EXCEPTION = int(Status.EXCEPTION)
+_INTERRUPTED = int(Status.INTERRUPTED)
+_MAXFUN = int(Status.MAXFUN)
+_MAXITER = int(Status.MAXITER)
+_NONFINITE = int(Status.NONFINITE)
+_PRECISION_LOSS = int(Status.PRECISION_LOSS)
+_TARGET = int(Status.TARGET)
+_UNBOUNDED = int(Status.UNBOUNDED)
+_WORKING_PRECISION = int(Status.WORKING_PRECISION)
+
+_inner = jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+# ---- evaluations (`_objective`) ----------------------------------------------------------------------------
+
+
+@_inner
+def _copy(source, target):
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@_inner
+def _same(a, b):
+    for i in range(a.size):  # noqa: SIM110
+        if a[i] != b[i]:
+            return False
+    return True
+
+
+@_inner
+def _remember(core, x, f, has_g):
+    """Note an evaluation as the last, and as the best where it is; its gradient is in row GRAD."""
+    v, real, counts = core.vectors, core.real, core.counts
+    best = real[BEST_F]
+    better = counts[BEST_KNOWN] == 0 or f < best or (best != best and f == f)
+    if f == best and counts[BEST_HAS_G] == 0 and has_g and _same(v[BEST_X], x):
+        better = True
+    real[LAST_F] = f
+    counts[LAST_KNOWN] = 1
+    counts[LAST_HAS_G] = has_g
+    bad = not math.isfinite(f)
+    if bad:
+        real[BAD_F] = f
+        counts[BAD_KNOWN] = 1
+    elif counts[BEGUN]:
+        counts[ELSEWHERE] = 1
+    if better:
+        real[BEST_F] = f
+        counts[BEST_KNOWN] = 1
+        counts[BEST_HAS_G] = has_g
+    for i in range(x.size):
+        xi = x[i]
+        v[LAST_X, i] = xi
+        if better:
+            v[BEST_X, i] = xi
+        if bad:
+            v[BAD_X, i] = xi
+    if has_g:
+        for i in range(x.size):
+            gi = v[GRAD, i]
+            v[LAST_G, i] = gi
+            if better:
+                v[BEST_G, i] = gi
+
+
+@_inner
+def _evaluate(core, address, table, x, gradient):
+    """Leave the value at x in real[VALUE_F] and, if wanted, the gradient in row GRAD; GO or a stop.
+
+    The last and the best point are not evaluated twice. The user's function gets a copy of x.
+    """
+    v, real, counts = core.vectors, core.real, core.counts
+    at_last = counts[LAST_KNOWN] != 0 and _same(v[LAST_X], x)
+    at_best = not at_last and counts[BEST_KNOWN] != 0 and _same(v[BEST_X], x)
+    f = real[LAST_F] if at_last else real[BEST_F]
+    known = at_last or at_best
+    if at_last and counts[LAST_HAS_G] != 0:
+        gradient = False
+        _copy(v[LAST_G], v[GRAD])
+    elif at_best and counts[BEST_HAS_G] != 0:
+        gradient = False
+        _copy(v[BEST_G], v[GRAD])
+    fused = counts[FUSED] != 0
+    for turn in range(2):
+        if (turn == 0 and known) or (turn == 1 and not gradient):
+            continue
+        want = VALUE + GRADIENT if fused else (VALUE if turn == 0 else GRADIENT)
+        if want != GRADIENT:
+            if counts[NFEV] + 1 > real[MAXFUN]:
+                return _MAXFUN
+            counts[NFEV] += 1
+        if want != VALUE:
+            counts[NJEV] += 1
+        _copy(x, v[HANDED])
+        if call(address, v[HANDED], real, v[GRAD], table, want) != DONE:
+            _copy(x, v[HANDED])
+            return _EXCEPTION
+        if want != GRADIENT:
+            f = real[VALUE_F]
+        _remember(core, x, f, 1 if want != VALUE else 0)
+        if fused:
+            gradient = False
+        if turn == 0:
+            if f == -math.inf:
+                return _UNBOUNDED
+            if f <= real[TARGET]:
+                return _TARGET
+    real[VALUE_F] = f
+    return GO
+
+
+# ---- rates and the guard (`_guard`) ------------------------------------------------------------------------
+
+
+@_inner
+def _cost(core):
+    return float(core.counts[NFEV] + core.counts[NJEV])
+
+
+@_inner
+def _rate_begin(core, k, best, span, part):
+    cost = _cost(core)
+    core.real[SPAN + k] = span
+    core.real[PART + k] = part
+    core.real[BEGAN + k] = cost
+    core.marks[k, 0, 0] = cost
+    core.marks[k, 0, 1] = best
+    core.counts[FIRST + k] = 0
+    core.counts[MANY + k] = 1
+
+
+@_inner
+def _rate_note(core, k, best):
+    marks, real, counts = core.marks[k], core.real, core.counts
+    cost = _cost(core)
+    first, many = counts[FIRST + k], counts[MANY + k]
+    width = max(real[SPAN + k], real[PART + k] * (cost - real[BEGAN + k]))
+    if many > 2:
+        newest = marks[(first + many - 1) % MARKS, 0]
+        if newest - marks[(first + many - 2) % MARKS, 0] < CROWDED * width:
+            many -= 1
+    at = (first + many) % MARKS
+    marks[at, 0] = cost
+    marks[at, 1] = best
+    many += 1
+    while many > 2 and marks[(first + 1) % MARKS, 0] <= cost - width:
+        first = (first + 1) % MARKS
+        many -= 1
+    counts[FIRST + k] = first
+    counts[MANY + k] = many
+
+
+@_inner
+def _rate(core, k):
+    """Return evaluations since the phase began, and the recent relative decrease per evaluation."""
+    marks, first, many = core.marks[k], core.counts[FIRST + k], core.counts[MANY + k]
+    newest = (first + many - 1) % MARKS
+    cost0, best0 = marks[first, 0], marks[first, 1]
+    cost1, best1 = marks[newest, 0], marks[newest, 1]
+    size = max(abs(best0), abs(best1))
+    value = (best0 - best1) / size / (cost1 - cost0) if cost1 > cost0 and size > 0.0 else 0.0
+    return cost1 - core.real[BEGAN + k], value
+
+
+@_inner
+def _guard_begin(core, best, reference):
+    span = core.real[STALL_SPAN]
+    _rate_begin(core, RATE, best, SHORTEST, 0.3)
+    _rate_begin(core, RECENT, best, span, 0.2)
+    core.real[REFERENCE] = reference
+    core.real[LENGTH] = max(SHORTEST, SHARE * _cost(core))
+    core.counts[PASSED] = 0
+
+
+@_inner
+def _verdict(core, f):
+    """Show the newest iterate to the guard: NO_REASON, ROLLED_BACK or STALLED_OUT."""
+    counts = core.counts
+    if not counts[GUARDED]:
+        return NO_REASON
+    _rate_note(core, RATE, f)
+    _rate_note(core, RECENT, f)
+    spent, rate = _rate(core, RATE)
+    if not counts[PASSED]:
+        if spent < core.real[LENGTH]:
+            return NO_REASON
+        if rate >= core.real[REFERENCE]:
+            counts[PASSED] = 1
+            return NO_REASON
+        return ROLLED_BACK
+    if spent >= core.real[SPAN + RECENT] and _rate(core, RECENT)[1] < STALLED:
+        return STALLED_OUT
+    return NO_REASON
+
+
+# ---- iterates and handovers (`_run`) -----------------------------------------------------------------------
+
+
+@_inner
+def _full(core, rows, pause):
+    """Whether it is time to come up for air."""
+    counts = core.counts
+    if core.stop[0] != 0 or counts[NFEV] + counts[NJEV] >= pause:
+        return True
+    return counts[RECORD] != 0 and counts[ROWS] >= rows.shape[0]
+
+
+@_inner
+def _record(core, rows, norm, step):
+    counts = core.counts
+    if counts[RECORD]:
+        row = rows[counts[ROWS]]
+        row[0] = counts[NIT]
+        row[1] = counts[NFEV]
+        row[2] = counts[NJEV]
+        row[3] = counts[NFEV] + counts[NJEV]
+        row[4] = counts[LEG] if counts[BEGUN] else -1
+        row[5] = core.real[POINT_F]
+        row[6] = norm
+        row[7] = step
+        counts[ROWS] += 1
+
+
+@_inner
+def _at(core, x, f, g):
+    """Make this the current point."""
+    v = core.vectors
+    for i in range(x.size):
+        v[POINT_X, i] = x[i]
+        v[POINT_G, i] = g[i]
+    core.real[POINT_F] = f
+
+
+@_inner
+def _iteration(core, pairs, rows, x, f, g):
+    """Book a new iterate; GO or a stop."""
+    v, real, counts = core.vectors, core.real, core.counts
+    counts[NIT] += 1
+    square = 0.0
+    for i in range(x.size):
+        d = x[i] - v[POINT_X, i]
+        square += d * d
+    step = math.sqrt(square)
+    if counts[KEEP_PAIRS] and step > 0.0:
+        pair = pairs[0, counts[PAIR_HEAD]]
+        for i in range(x.size):
+            pair[0, i] = x[i] - v[POINT_X, i]
+            pair[1, i] = g[i] - v[POINT_G, i]
+        counts[PAIR_HEAD] = (counts[PAIR_HEAD] + 1) % PAIRS
+        counts[PAIR_COUNT] = min(counts[PAIR_COUNT] + 1, PAIRS)
+    real[NORM_BEFORE] = norm2(v[POINT_G])
+    _at(core, x, f, g)
+    norm = norm2(g)
+    _record(core, rows, norm, step)
+    if (norm if counts[TWO_NORM] else norm_inf(g)) <= real[GTOL]:
+        # the best point, up to what the test can see
+        if f <= real[BEST_F] + real[NOISE] * abs(real[BEST_F]):
+            counts[FINAL] = AT_POINT
+            return _CONVERGED
+        square = 0.0
+        for i in range(x.size):
+            d = x[i] - v[BEST_X, i]
+            square += d * d
+        if f <= real[BEST_F] + real[GTOL] * math.sqrt(square):
+            counts[FINAL] = AT_POINT
+            return _CONVERGED
+    if counts[NIT] >= real[MAXITER]:
+        return _MAXITER
+    return GO
+
+
+@_inner
+def _swap(core, peak, level, events, to, why, number):
+    """Note a handover in the columns that `engine` reads."""
+    counts, real = core.counts, core.real
+    if counts[RECORD]:
+        row = events[counts[EVENTS]]
+        row[0] = counts[NIT]
+        row[1] = counts[NFEV] + counts[NJEV]
+        row[2] = real[POINT_F]
+        row[3] = norm2(core.vectors[POINT_G])
+        row[4] = peak
+        row[5] = why
+        row[6] = to
+        row[7] = number
+        row[8] = _rate(core, RATE)[1]
+        row[9] = real[REFERENCE]
+        row[10] = _rate(core, RATE)[0]
+        row[11] = _rate(core, RECENT)[1]
+        row[12] = level
+    counts[EVENTS] += 1
+
+
+# ---- Adam --------------------------------------------------------------------------------------------------
+
+
+@_inner
+def _new_adam(core, adam, x, f, g):
+    """Adam from scratch at an evaluated point, with the settings of the run."""
+    adam.counts[adam_phase.PROBING] = adam.counts[adam_phase.ADAPTING]  # 1 where no rate was given
+    adam.real[adam_phase.RATE] = core.real[GIVEN_RATE]
+    adam.real[adam_phase.EPSILON] = core.real[GIVEN_EPSILON]
+    adam_start(adam, x, f, g)
+
+
+@_inner
+def _adam_leg(state, address, table, rows, events, pause):
+    """Adam until the detector sees the swap, a trial is due, Adam fails, or a stop; hands over."""
+    core, adam, d = state.core, state.adam, state.detector
+    v, counts, real = core.vectors, core.counts, core.real
+    x = adam.vectors[adam_phase.XT]
+    why = NO_REASON
+    number = 0.0
+    while why == NO_REASON:
+        if _full(core, rows, pause):
+            return PAUSED
+        if adam.counts[adam_phase.NEED] == ITERATION:
+            adam_next(adam)
+        code = adam.counts[adam_phase.NEED]
+        while code != ITERATION and code != FAILED:
+            stop = _evaluate(core, address, table, x, code != NEED_F or counts[FUSED] != 0)
+            if stop != GO:
+                return stop
+            code = adam_tell(adam, real[VALUE_F], v[GRAD])
+        if code == ITERATION:
+            stop = _iteration(
+                core,
+                state.pairs,
+                rows,
+                adam.vectors[adam_phase.X],
+                adam.real[adam_phase.F],
+                adam.vectors[adam_phase.G],
+            )
+            if stop != GO:
+                return stop
+        if code == FAILED:
+            why = ADAM_FAILED
+            number = float(adam.counts[adam_phase.REASON])
+            continue
+        counts[STEPS] += 1
+        f = adam.real[adam_phase.F]
+        if not real[BEST_F] < f:
+            counts[APART] = 0
+        _rate_note(core, ADAM_RATE, f if counts[APART] else real[BEST_F])
+        norm = norm2(adam.vectors[adam_phase.G])
+        decided = _detector_jit.update(d.options, d.floats, d.counts, d.ring, f, norm)
+        recovering = not math.isnan(real[FAILED_AT]) and counts[STEPS] < RECOVERY
+        if counts[SWAPS] >= real[MAX_SWAPS] or recovering:
+            continue
+        number = _rate(core, ADAM_RATE)[0]
+        if decided and not counts[APART]:
+            why = DETECTED
+        elif counts[AUTOMATIC]:
+            curved = adam.counts[adam_phase.T] == 1 and adam.real[adam_phase.CURVATURE] > 0.0
+            if curved and norm < real[NORM_BEFORE]:
+                why = CURVED
+            elif number >= real[PATIENCE]:
+                why = UNTOLD
+                real[PATIENCE] = max(2.0 * real[PATIENCE], 2.0 * SHORTEST)
+    return _to_convex(core, adam, d.floats, events, why, number)
+
+
+@_inner
+def _to_convex(core, adam, floats, events, why, number):
+    """Hand over to the convex phase at the best point, unless it has failed without a gain since."""
+    counts, real = core.counts, core.real
+    best, failed_at = real[BEST_F], real[FAILED_AT]
+    counts[WHY] = why
+    failed = not math.isnan(failed_at) and not best < failed_at - real[NOISE] * abs(failed_at)
+    if failed or counts[SWAPS] >= real[MAX_SWAPS]:
+        if not failed:
+            counts[WHY] = NO_SWAPS
+        if counts[BAD_KNOWN] and not counts[ELSEWHERE]:
+            counts[FINAL] = AT_BAD
+            counts[WHY] = ONLY_X0
+            return _NONFINITE
+        return _PRECISION_LOSS
+    counts[SWAPS] += 1
+    if counts[GUARDED]:
+        spent, rate = _rate(core, ADAM_RATE)
+        start = adam.real[adam_phase.F] if counts[APART] else best
+        _guard_begin(core, start, max(rate, 0.0) if spent >= SHORTEST else 0.0)
+    _swap(core, floats[_detector_jit.PEAK], floats[_detector_jit.LEVEL_NORM], events, CONVEX, why, number)
+    counts[LEG] = CONVEX
+    counts[OWN_BEGUN] = 0
+    return GO
+
+
+# ---- the convex phase --------------------------------------------------------------------------------------
+
+
+@_inner
+def _metric(core, adam, metric):
+    """Write the squared change of variables of the convex phase; whether there is one."""
+    counts, out = core.counts, core.vectors[DIAGONAL]
+    kind, t = counts[PRECONDITION], adam.counts[adam_phase.T]
+    for i in range(metric.size):
+        metric[i] = 1.0
+    if (kind == PRE_ADAM and t >= 1) or (kind == PRE_AUTO and t >= MOMENTS):
+        adam_scales(adam, out)
+        largest = norm_inf(out)
+        if not 0.0 < largest < math.inf:
+            return False
+        for i in range(metric.size):
+            d = 1.0 / math.sqrt(max(out[i], 1e-6 * largest))
+            metric[i] = d * d
+        return True
+    if kind != PRE_NONE and counts[SIZED] != 0:
+        for i in range(metric.size):
+            metric[i] = core.vectors[SIZES, i] * core.vectors[SIZES, i]
+        return True
+    return False
+
+
+@_inner
+def _own_begin(core, adam, cg, pairs):
+    """Start the conjugate gradients at the current point, with what is known of the curvature."""
+    v, real, counts = core.vectors, core.real, core.counts
+    scaled = _metric(core, adam, cg.vectors[cg_phase.METRIC])
+    first = 0.0
+    if adam.real[adam_phase.CURVATURE] > 0.0:
+        first = norm2(v[POINT_G]) / adam.real[adam_phase.CURVATURE]
+    elif adam.counts[adam_phase.T] > 0:
+        first = adam.real[adam_phase.RATE] * math.sqrt(float(v.shape[1]))
+    cg_start(cg, v[POINT_X], real[POINT_F], v[POINT_G], first)
+    if not scaled and counts[TYPICAL]:
+        cg_typical(cg)
+    if counts[KEEP_PAIRS]:
+        oldest = counts[PAIR_HEAD] - counts[PAIR_COUNT] + PAIRS
+        for k in range(counts[PAIR_COUNT]):
+            pair = pairs[0, (oldest + k) % PAIRS]
+            cg_add_pair(cg, pair[0], pair[1])
+    counts[OWN_BEGUN] = 1
+
+
+@_inner
+def _working_precision(core, cg):
+    """Whether the failed search was asked for a decrease below rounding at a flat point."""
+    real = core.real
+    f, x, g = cg.real[cg_phase.F], cg.vectors[cg_phase.X], cg.vectors[cg_phase.G]
+    if f > real[BEST_F] + real[NOISE] * abs(real[BEST_F]) or not cg.counts[cg_phase.PRECISION]:
+        return False
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(g[i] * x[i]))
+    if f == 0.0:
+        return largest == 0.0
+    return largest / abs(f) <= WORKING_PRECISION
+
+
+@_inner
+def _convex_leg(state, address, table, rows, events, pause):
+    """Conjugate gradients until they fail, the guard calls them back, or a stop; hands back."""
+    core, adam, cg = state.core, state.adam, state.cg
+    v, real, counts = core.vectors, core.real, core.counts
+    x = cg.vectors[cg_phase.XT]
+    why = NO_REASON
+    while why == NO_REASON:
+        if _full(core, rows, pause):
+            return PAUSED
+        if not counts[OWN_BEGUN]:
+            if not counts[APART]:
+                stop = _evaluate(core, address, table, v[BEST_X], True)
+                if stop != GO:
+                    return stop
+                _at(core, v[BEST_X], real[BEST_F], v[GRAD])
+            _own_begin(core, adam, cg, state.pairs)
+        code = cg.counts[cg_phase.CODE]
+        if code == ITERATION:
+            code = cg_next(cg)
+        while code != ITERATION and code != FAILED:
+            both = code == NEED_G or counts[FUSED] != 0
+            mode = cg.counts[cg_phase.MODE]
+            stop = _evaluate(core, address, table, x, both)
+            if stop != GO:
+                return stop
+            for turn in range(2):  # a gradient that came with its value is used if it is wanted next
+                if turn == 1:
+                    same = mode == cg_phase.SEARCHING and mode == cg.counts[cg_phase.MODE]
+                    if code != NEED_F or not (both and same and cg.counts[cg_phase.CODE] == NEED_G):
+                        continue
+                told = cg_tell(cg, real[VALUE_F], v[GRAD])
+            code = told
+        if code == ITERATION:
+            stop = _iteration(
+                core,
+                state.pairs,
+                rows,
+                cg.vectors[cg_phase.X],
+                cg.real[cg_phase.F],
+                cg.vectors[cg_phase.G],
+            )
+            if stop != GO:
+                return stop
+        if code == FAILED:
+            if _working_precision(core, cg):
+                _at(core, cg.vectors[cg_phase.X], cg.real[cg_phase.F], cg.vectors[cg_phase.G])
+                counts[FINAL] = AT_POINT
+                return _WORKING_PRECISION
+            why = CG_FAILED
+        else:
+            why = _verdict(core, cg.real[cg_phase.F])
+    return _leave_convex(state, address, table, events, why)
+
+
+# ---- the way back ------------------------------------------------------------------------------------------
+
+
+@_inner
+def _leave_convex(state, address, table, events, why):
+    """Where a convex leg that ended leads: to the best point with Adam, on Adam's own path, or back."""
+    core, adam, d = state.core, state.adam, state.detector
+    v, counts, real = core.vectors, core.counts, core.real
+    stop = _evaluate(core, address, table, v[BEST_X], True)
+    if stop != GO:
+        return stop
+    best = real[BEST_F]
+    number = float(state.cg.counts[cg_phase.REASON])
+    failed = why == CG_FAILED and not counts[APART]
+    back = (
+        not failed and counts[APART] != 0 and real[PARKED_F] == real[PARKED_F] and not best < real[PARKED_F]
+    )
+    stalled = not failed and not back and why == STALLED_OUT
+    if (back or stalled) and counts[KEEP_PAIRS]:
+        source, target = (1, 0) if back else (0, 1)
+        for k in range(PAIRS):
+            _copy(state.pairs[source, k, 0], state.pairs[target, k, 0])
+            _copy(state.pairs[source, k, 1], state.pairs[target, k, 1])
+    to = CONVEX if back else ADAM
+    if failed:
+        _new_adam(core, adam, v[BEST_X], best, v[GRAD])
+        real[FAILED_AT] = best
+    elif back:
+        # a phase on a long plateau looks stalled too: it gets twice as long until it is doubted again
+        counts[APART] = 0
+        real[PARKED_F] = math.nan
+        counts[PAIR_COUNT] = counts[PARKED_COUNT]
+        counts[PAIR_HEAD] = counts[PARKED_HEAD]
+        real[STALL_SPAN] *= 2.0
+        why = BACK
+        number = best
+    else:
+        real[PARKED_F] = math.nan
+        if stalled:
+            real[PARKED_F] = best
+            counts[PARKED_COUNT] = counts[PAIR_COUNT]
+            counts[PARKED_HEAD] = counts[PAIR_HEAD]
+            real[PATIENCE] = RETURN * _cost(core)
+        counts[APART] = 1 if best < adam.real[adam_phase.F] else 0
+        real[FAILED_AT] = math.nan
+    _swap(core, d.floats[_detector_jit.PEAK], d.floats[_detector_jit.LEVEL_NORM], events, to, why, number)
+    counts[LEG] = to
+    if back:
+        _guard_begin(core, best, 0.0)
+        counts[OWN_BEGUN] = 0
+        return GO
+    _at(core, adam.vectors[adam_phase.X], adam.real[adam_phase.F], adam.vectors[adam_phase.G])
+    _detector_jit.rearm(d.options, d.floats, d.counts)
+    _rate_begin(core, ADAM_RATE, adam.real[adam_phase.F], SHORTEST, 0.3)
+    counts[STEPS] = 0
+    return GO
+
+
+# ---- the whole run -----------------------------------------------------------------------------------------
+
+
+@_inner
+def _begin(state, address, table, rows):
+    """Evaluate the start, and set up Adam; GO or a stop."""
+    core, adam, cg, d = state.core, state.adam, state.cg, state.detector
+    v, real, counts = core.vectors, core.real, core.counts
+    code = _evaluate(core, address, table, v[POINT_X], True)
+    if code != GO:
+        return code
+    f, x, g = real[VALUE_F], v[POINT_X], v[POINT_G]
+    _at(core, x, f, v[GRAD])
+    if not math.isfinite(f) or not all_finite(g):
+        counts[WHY] = BAD_GRADIENT if math.isfinite(f) else BAD_VALUE
+        return _NONFINITE
+    norm = norm2(g)
+    size = norm if counts[TWO_NORM] else norm_inf(g)
+    real[GTOL] = max(real[GTOL_ABS], real[GTOL_REL] * size)
+    _record(core, rows, norm, 0.0)
+    if size <= real[GTOL]:
+        counts[FINAL] = AT_POINT
+        counts[WHY] = AT_START
+        return _CONVERGED
+    if real[MAXITER] <= 0:
+        return _MAXITER
+    _detector_jit.update(d.options, d.floats, d.counts, d.ring, f, norm)
+    metric, sizes = cg.vectors[cg_phase.METRIC], adam.vectors[adam_phase.SIZES]
+    for i in range(metric.size):
+        metric[i] = 1.0
+        sizes[i] = 1.0
+    if counts[PRECONDITION] == PRE_AUTO:
+        _copy(x, cg.vectors[cg_phase.X])
+        _copy(g, cg.vectors[cg_phase.G])
+        if cg_typical(cg):
+            counts[SIZED] = 1
+            for i in range(metric.size):
+                sizes[i] = math.sqrt(metric[i])
+                v[SIZES, i] = sizes[i]
+    _new_adam(core, adam, x, f, g)
+    _rate_begin(core, ADAM_RATE, f, SHORTEST, 0.3)
+    counts[LEG] = ADAM
+    counts[BEGUN] = 1
+    return GO
+
+
+@_inner
+def _reset(state, x0):
+    """Make the state ready for a run from x0; limits and settings stay."""
+    core, d = state.core, state.detector
+    real, counts = core.real, core.counts
+    for i in range(FUSED):
+        counts[i] = 0
+    _copy(x0, core.vectors[POINT_X])
+    real[FAILED_AT] = math.nan
+    real[PARKED_F] = math.nan
+    real[PATIENCE] = FIRST_PATIENCE
+    real[STALL_SPAN] = WHILE
+    _guard_begin(core, 0.0, 0.0)
+    _detector_jit.rearm(d.options, d.floats, d.counts)
+    d.counts[_detector_jit.STEP] = 0
+
+
+@_inner
+def _solve(state, address, table, rows, events, pause):
+    """Run until a stop, or PAUSED; see `solve`."""
+    counts = state.core.counts
+    code = GO
+    if not counts[BEGUN]:
+        code = _begin(state, address, table, rows)
+    while code == GO:
+        if counts[RECORD] and counts[EVENTS] >= events.shape[0]:
+            return PAUSED
+        if counts[LEG] == ADAM:
+            code = _adam_leg(state, address, table, rows, events, pause)
+        else:
+            code = _convex_leg(state, address, table, rows, events, pause)
+    return code
+
+
+@_inner
+def _final(core, x, g):
+    """Copy what the run returns into x and g (NaN where the gradient is not known); answers f."""
+    v, real, counts = core.vectors, core.real, core.counts
+    row, f, known = POINT_X, math.nan, counts[FINAL] == AT_POINT
+    if known:
+        f = real[POINT_F]
+    elif counts[FINAL] == AT_BAD:
+        row, f = BAD_X, real[BAD_F]
+    elif counts[BEST_KNOWN]:
+        row, f, known = BEST_X, real[BEST_F], counts[BEST_HAS_G] != 0
+    for i in range(x.size):
+        x[i] = v[row, i]
+        g[i] = v[row + 1, i] if known else math.nan
+    return f
+
+
+@jit
+def solve(state, address, table, x0s, x, jac, fun, numbers, rows, events, pause):
+    """Solve one problem per row of ``x0s``, one after the other.
+
+    A state that records its history takes a single row and is re-entrant: it comes back with PAUSED after a
+    number of evaluations, or when there is no space left, and goes on when it is called again.
+
+    Parameters
+    ----------
+    state : EngineState
+        From `engine.new_state`: scratch, and the settings.
+    address : int
+        Of the objective (`Compiled`).
+    table : ndarray of int64, shape (m, width)
+        Its further arguments.
+    x0s : ndarray, shape (m, n)
+        Starts.
+    x, jac : ndarray, shape (m, n)
+        What is returned as the best points, and the gradients there (NaN where not known); written.
+    fun : ndarray, shape (m,)
+        Values there; written.
+    numbers : ndarray of int64, shape (m, 6)
+        Status (or PAUSED), nit, nfev, njev, cause, and 1 where the row is finished; written.
+    rows : ndarray of float64, shape (capacity, 8)
+        The history: iteration, nfev, njev, cost, leg (-1 at x0), f, norm of the gradient, step.
+    events : ndarray of float64, shape (capacity, 13)
+        The handovers.
+    pause : float
+        Evaluations (values and gradients) after which to come back.
+    """
+    core = state.core
+    counts = core.counts
+    for i in range(x0s.shape[0]):
+        if core.stop[0] != 0:
+            return
+        if counts[BEGUN] == 0 or counts[RECORD] == 0:
+            _reset(state, x0s[i])
+        status = _solve(state, address, table[i], rows, events, pause)
+        if status == PAUSED and core.stop[0] != 0:
+            status = _INTERRUPTED
+        fun[i] = _final(core, x[i], jac[i])
+        numbers[i, 0] = status
+        numbers[i, 1] = counts[NIT]
+        numbers[i, 2] = counts[NFEV]
+        numbers[i, 3] = counts[NJEV]
+        numbers[i, 4] = counts[WHY]
+        numbers[i, 5] = 1

@@ -1,0 +1,437 @@
+"""The compiled engine: a whole run without Python between two evaluations, for compiled objectives.
+
+Its loop (`_engine_kernels`) is the state machine of `_driver` over the same ask/tell kernels; for the same
+options both visit the same points, up to rounding. The loop comes back between iterations, at first after a
+few evaluations and then some twenty times a second, so that time limits and Ctrl-C work.
+
+What needs Python stays with the driver: callbacks, progress bars, resuming, finite sums, float32, custom
+detector rules, SciPy's convex methods. `why_not` says which of them a run asks for.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult
+
+from twophase_min import _engine_kernels as k
+from twophase_min._compiled import (
+    Argument,
+    Compiled,
+    compile_objective,
+    describe_arguments,
+    row_arguments,
+    tables,
+)
+from twophase_min._detector_jit import can_pack, pack
+from twophase_min._diagnosis import diagnose, last_step
+from twophase_min._dispatcher import is_compiled
+from twophase_min._engine_kernels import Core, EngineState
+from twophase_min._objective import Objective, Point
+from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._run import PAIRS, Run
+from twophase_min._status import Status
+from twophase_min.detector import make_detector
+from twophase_min.phases import adam as adam_phase
+from twophase_min.phases.adam import adam_init
+from twophase_min.phases.cg import REASONS, MemoryCG
+
+Array = NDArray[np.floating]
+
+FIRST_BREATH = 8
+"""Evaluations after which the loop first comes back: Ctrl-C must work on slow objectives too."""
+BREATH = 0.05
+"""Seconds after which it should come back."""
+
+PHASES = {k.ADAM: "adam", k.CONVEX: OWN_CONVEX_METHOD, -1: "start"}
+
+
+def new_state(
+    n: int, options: TwoPhaseOptions, fused: bool, stop: NDArray[np.int64] | None = None
+) -> EngineState:
+    """Allocate a run of n variables and enter the settings.
+
+    Parameters
+    ----------
+    n : int
+        Number of variables.
+    options : TwoPhaseOptions
+        With nothing in them that `why_not` names.
+    fused : bool
+        Whether one call of the objective gives value and gradient.
+    stop : ndarray of int64, shape (1,), optional
+        The flag that ends the run early.
+    """
+    own = _own_solver(options)
+    own._allocate(n, np.float64)
+    memory = own.state.ring.shape[1]
+    keep = options.precondition is not None and memory > 0
+    real, counts = np.zeros(k.N_REAL), np.zeros(k.N_COUNT, dtype=np.int64)
+    real[k.MAXITER] = max(1000, 200 * n) if options.maxiter is None else options.maxiter
+    real[k.MAXFUN] = math.inf if options.maxfun is None else options.maxfun
+    real[k.TARGET] = -math.inf if options.f_target is None else options.f_target
+    real[k.GTOL_ABS], real[k.GTOL_REL], real[k.MAX_SWAPS] = options.gtol, options.gtol_rel, options.max_swaps
+    real[k.NOISE] = 10 * float(np.finfo(float).eps)
+    real[k.GIVEN_RATE] = math.nan if options.learning_rate is None else options.learning_rate
+    adam = adam_init(n, np.float64, options.learning_rate, options.beta1, options.beta2, options.epsilon)
+    real[k.GIVEN_EPSILON] = adam.real[adam_phase.EPSILON]
+    counts[k.FUSED] = fused
+    counts[k.TWO_NORM] = options.norm == 2
+    counts[k.AUTOMATIC] = options.learning_rate is None and options.guard and options.swap == "auto"
+    counts[k.GUARDED] = options.guard
+    counts[k.PRECONDITION] = {None: k.PRE_NONE, "adam": k.PRE_ADAM, "auto": k.PRE_AUTO}[options.precondition]
+    counts[k.TYPICAL] = own.precondition == "auto"
+    counts[k.KEEP_PAIRS] = keep
+    core = Core(
+        np.zeros((11, n)),
+        np.zeros((3, k.MARKS, 2)),
+        real,
+        counts,
+        np.zeros(1, dtype=np.int64) if stop is None else stop,
+    )
+    pairs = np.zeros((2, PAIRS if keep else 0, 2, n))
+    return EngineState(core, adam, own.state, pack(_detector(options)), pairs)
+
+
+def _own_solver(options: TwoPhaseOptions) -> MemoryCG:
+    """Our own conjugate gradients with the caller's options, as `Driver.new_own` makes them."""
+    extra = dict(options.convex_options or {})
+    return MemoryCG(**{"c1": options.c1, "c2": options.c2, "precondition": None, **extra})
+
+
+def _detector(options: TwoPhaseOptions) -> Any:
+    """Detector of a run, as the driver makes it."""
+    fixed = isinstance(options.swap, (int, np.integer)) and not isinstance(options.swap, bool)
+    rule = "norm-peak" if options.swap == "auto" else options.swap
+    detector = make_detector(
+        options.swap + 1 if fixed else rule,
+        factor=options.swap_factor,
+        patience=options.swap_patience,
+        smoothing=options.swap_smoothing,
+    )
+    detector.reset()
+    return detector
+
+
+def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: Any) -> str:
+    """Say why a run cannot be compiled; '' where it can, as far as is known before compiling."""
+    if not is_compiled(fun):
+        return "fun is not compiled: decorate it with numba.njit"
+    if jac is not True and not is_compiled(jac):
+        return "jac is not compiled: decorate it with numba.njit, or have fun return (f, g) and pass jac=True"
+    for name, given in (
+        ("callback", callback is not None),
+        ("progress", options.progress),
+        ("return_all", options.return_all),
+        ("resume", options.resume is not None),
+    ):
+        if given:
+            return f"{name!r} needs Python after every iteration"
+    if np.dtype(dtype) != np.float64:
+        return f"it works in float64, and x0 is {np.dtype(dtype)}: convert x0"
+    if options.convex_method != OWN_CONVEX_METHOD:
+        return f"convex_method {options.convex_method!r} is not compiled: use {OWN_CONVEX_METHOD!r}"
+    if options.norm not in (2, np.inf):
+        return f"it knows the norms 2 and inf, not {options.norm!r}"
+    if not can_pack(_detector(options)):
+        return f"the rule {options.swap!r} is not compiled: use 'norm-peak', 'norm-against-loss' or a number"
+    return ""
+
+
+def minimize(
+    fun: Any, jac: Any, args: tuple[Any, ...], x0: Array, options: TwoPhaseOptions, compiled: Compiled
+) -> OptimizeResult:
+    """Run the two-phase method on a compiled objective.
+
+    Parameters
+    ----------
+    fun, jac : Numba dispatcher
+        As in `minimize`; called from Python only to show an exception again and for a diagnosis.
+    args : tuple
+        Their further arguments.
+    x0 : ndarray of float64, shape (n,)
+        Start.
+    options : TwoPhaseOptions
+        Validated, and free of what `why_not` names.
+    compiled : Compiled
+        From `compile_objective`.
+
+    Returns
+    -------
+    OptimizeResult
+        As from the driver; the history has no times, and there is no state to resume from.
+    """
+    began = time.perf_counter()
+    n = x0.size
+    state = new_state(n, options, compiled.fused)
+    counts = state.core.counts
+    counts[k.RECORD] = 1
+    table, keep = tables(args)
+    x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 6), dtype=np.int64)
+    rows: Array = np.empty((64, 8))
+    events: Array = np.empty((8, 13))
+    deadline = math.inf if options.maxtime is None else began + options.maxtime
+    status, pause = k.PAUSED, float(FIRST_BREATH)
+    try:
+        while status == k.PAUSED:
+            k.solve(state, compiled.address, table, x0[None], x, g, f, numbers, rows, events, pause)
+            status = int(numbers[0, 0])
+            if status == k.PAUSED:
+                rows, events = _with_room(rows, counts[k.ROWS]), _with_room(events, counts[k.EVENTS])
+                now = time.perf_counter()
+                if now >= deadline:
+                    status = Status.MAXTIME
+                spent = counts[k.NFEV] + counts[k.NJEV]
+                seconds = max(min(BREATH, deadline - now), 0.0)
+                more = spent * seconds / max(now - began, 1e-9)
+                pause = spent + min(max(more, 1.0), 10.0 * spent)
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    del keep  # the memory that the table points into has served
+    run = _Compiled(fun, jac, args, x0, options, state, rows, events)
+    return run.outcome(Status(status), Point(x[0], float(f[0]), g[0]))
+
+
+def _with_room(array: Array, used: int) -> Array:
+    """Return the array, or one of twice the size with the same rows if it is full."""
+    if used < array.shape[0]:
+        return array
+    larger = np.empty((2 * array.shape[0], array.shape[1]))
+    larger[:used] = array[:used]
+    return larger
+
+
+class _Compiled(Run):
+    """What a compiled run has done, told in the words of `Run`."""
+
+    def __init__(
+        self, fun: Any, jac: Any, args: Any, x0: Array, options: TwoPhaseOptions, state: EngineState,
+        rows: Array, events: Array,
+    ):  # fmt: skip
+        objective = Objective(fun, jac, args, x0.size, x0.dtype, maxfun=options.maxfun)
+        super().__init__(objective, x0, options)
+        self.state = state
+        core = state.core
+        self.counts, self.real, v = core.counts, core.real, core.vectors
+        self.nit = int(self.counts[k.NIT])
+        objective.kind = "fused" if jac is True else "callable"
+        objective._f_samples, objective._g_samples = int(self.counts[k.NFEV]), int(self.counts[k.NJEV])
+        if self.counts[k.BEST_KNOWN]:
+            known = v[k.BEST_G].copy() if self.counts[k.BEST_HAS_G] else None
+            objective.best = Point(v[k.BEST_X].copy(), float(self.real[k.BEST_F]), known)
+        self._read_history(rows[: self.counts[k.ROWS]])
+        for event in events[: self.counts[k.EVENTS]].tolist():
+            self.history.swaps.append(self._read_swap(event))
+
+    def _read_history(self, rows: Array) -> None:
+        legs = rows[:, 4].astype(int).tolist()
+        rows[:, 4] = np.nan  # the time of an iteration: nobody looked at the clock
+        self.history._rows = list(map(tuple, rows.tolist()))
+        self.history._phases = [PHASES[leg] for leg in legs]
+        self.phase = "start"
+        if self.counts[k.BEGUN]:
+            self.phase = PHASES[int(self.counts[k.LEG])]
+
+    def _read_swap(self, event: list[float]) -> dict[str, Any]:
+        to = PHASES[int(event[6])]
+        return {
+            "iteration": int(event[0]),
+            "evaluations": event[1],
+            "loss": event[2],
+            "norm": event[3],
+            "peak": event[4],
+            "from": PHASES[k.ADAM] if to == OWN_CONVEX_METHOD and event[5] != k.BACK else OWN_CONVEX_METHOD,
+            "to": to,
+            "reason": self._reason(int(event[5]), event),
+        }
+
+    def _reason(self, why: int, event: list[float]) -> str:
+        """Cause of a handover in the driver's words."""
+        number = event[7]
+        if why == k.DETECTED:
+            return _detected(self.options, event)
+        if why == k.ADAM_FAILED:
+            return f"Adam found no step: {adam_phase.REASONS[int(number)]}."
+        if why == k.CURVED:
+            return "the curvature along the first step is positive and the gradient norm falls"
+        if why == k.UNTOLD:
+            return f"no swap seen in {number:.0f} evaluations: the guard tries the convex phase"
+        if why == k.CG_FAILED:
+            return REASONS[int(number)]
+        if why == k.ROLLED_BACK:
+            return (
+                f"the convex phase gained {event[8]:.3g} of f an evaluation in its trial of {event[10]:.0f}, "
+                f"Adam {event[9]:.3g} before it"
+            )
+        stalled = (
+            f"the convex phase has stalled: {event[11]:.3g} of f an evaluation, {event[10]:.0f} evaluations "
+            "after the handover"
+        )
+        return f"{stalled}; back to the best point, f = {number:.6g}" if why == k.BACK else stalled
+
+    def outcome(self, status: Status, point: Point) -> OptimizeResult:
+        """Build the result; an exception of the user's is raised as the driver raises it."""
+        why = int(self.counts[k.WHY])
+        detail = ""
+        if self.counts[k.FINAL] != k.AT_BEST:
+            known = None if point.g is None or np.isnan(point.g).any() else point.g
+            self.final = Point(point.x, point.f, known)
+        if status == Status.EXCEPTION:
+            detail = self._again()
+        elif status == Status.CONVERGED and why == k.AT_START:
+            detail = "The start already satisfies it."
+        elif status == Status.NONFINITE:
+            detail = "The objective is finite at x0 only; every other point tried is not."
+            if why != k.ONLY_X0:
+                what = "objective" if why == k.BAD_VALUE else "gradient"
+                detail = f"The {what} is not finite at x0; start from a point where it is defined."
+        elif status == Status.WORKING_PRECISION:
+            detail = f"The relative gradient is {self.relative_gradient(self._final_point()):.1e}."
+        elif status == Status.PRECISION_LOSS:
+            detail = self._diagnosis(why)
+        result = self.result(status, detail)
+        self.display(result)
+        return result
+
+    def _final_point(self) -> Point:
+        assert self.final is not None
+        return self.final
+
+    def _again(self) -> str:
+        """Let the user's function raise once more where it raised, in Python; answers what to say of it."""
+        x = self.state.core.vectors[k.HANDED].copy()
+        objective = self.objective
+        objective.maxfun = math.inf
+        f_samples, g_samples = objective._f_samples, objective._g_samples
+        best, objective.last = objective.best, None
+        try:
+            if objective.kind == "fused":
+                objective._pair(x)
+            else:
+                objective._value(x)
+                objective._gradient(x, math.nan)
+            error: Exception = RuntimeError("the compiled objective raised, but did not when called again")
+        except Exception as raised:
+            error = raised
+        objective._f_samples, objective._g_samples, objective.best = f_samples, g_samples, best
+        if self.options.on_error == "return":
+            return f"{type(error).__name__}: {error}"
+        if best is not None:
+            error.optimize_result = self.result(Status.EXCEPTION, str(error))  # type: ignore[attr-defined]
+        raise error
+
+    def _diagnosis(self, why: int) -> str:
+        """Say what is known where neither phase finds a decrease."""
+        best = self.best()
+        pairs = []
+        if self.counts[k.PAIR_COUNT]:
+            newest = self.state.pairs[0, (self.counts[k.PAIR_HEAD] - 1) % PAIRS]
+            pairs = [(newest[0], newest[1])]
+        curvature = float(self.state.adam.real[adam_phase.CURVATURE])
+        gtol = float(self.real[k.GTOL])
+        step, curvature = last_step(self.history, pairs, curvature)
+        text = diagnose(self.objective, best, step, curvature, gtol)
+        if why == k.ADAM_FAILED:
+            reason = int(self.state.adam.counts[adam_phase.REASON])
+            cause = f"Adam found no step: {adam_phase.REASONS[reason]}."
+        elif why == k.NO_SWAPS:
+            cause = "No handover is left (max_swaps)."
+        else:
+            cause = "neither phase decreases the objective"
+        return f"{text} What ended it: {cause}"
+
+
+def _detected(options: TwoPhaseOptions, event: list[float]) -> str:
+    """Cause of a swap that the detector saw."""
+    detector = _detector(options)
+    name = detector.rule.name
+    if name == "norm-peak":
+        return detector.rule.say(event[12], event[4])
+    return f"the rule {name!r} sees the swap at a gradient norm of {event[12]:.6g}"
+
+
+def solve_many(
+    compiled: Compiled,
+    x0s: Array,
+    args: tuple[Any, ...],
+    rows: tuple[Any, ...],
+    options: TwoPhaseOptions,
+    threads: int,
+    stop: NDArray[np.int64],
+    done: NDArray[np.int64],
+) -> dict[str, NDArray[Any]]:
+    """Solve many problems of one compiled objective, side by side in threads.
+
+    Parameters
+    ----------
+    compiled : Compiled
+        Its arguments are ``args`` followed by one entry of each of ``rows``.
+    x0s : ndarray of float64, shape (m, n)
+        Starts.
+    args : tuple
+        Further arguments shared by all problems.
+    rows : tuple of ndarray
+        Further arguments of which entry i belongs to problem i.
+    options : TwoPhaseOptions
+        As for `minimize`; ``maxtime`` is not looked at.
+    threads : int
+        Threads at most; each problem is solved by one.
+    stop : ndarray of int64, shape (1,)
+        Set it to 1 from another thread to end early.
+    done : ndarray of int64, shape (1,)
+        Problems finished so far, for a progress bar.
+
+    Returns
+    -------
+    dict
+        Arrays x, jac of shape (m, n) and fun, status, nit, nfev, njev of shape (m,). Problems that an early
+        stop left out have NaN, and status INTERRUPTED.
+    """
+    m, n = x0s.shape
+    x0s = np.ascontiguousarray(x0s, dtype=float)
+    table, keep = tables(args, rows, m)
+    x, g, f = np.full((m, n), np.nan), np.full((m, n), np.nan), np.full(m, np.nan)
+    numbers = np.zeros((m, 6), dtype=np.int64)
+    numbers[:, 0] = int(Status.INTERRUPTED)
+    size = max(1, min(256, -(-m // (4 * max(threads, 1)))))
+    none = np.empty((0, 0))
+
+    def work(chunk: int) -> None:
+        part = slice(chunk * size, (chunk + 1) * size)
+        state = new_state(n, options, compiled.fused, stop)
+        k.solve(
+            state, compiled.address, table[part], x0s[part], x[part], g[part], f[part], numbers[part],
+            none, none, math.inf,
+        )  # fmt: skip
+        done[0] = int(numbers[:, 5].sum())
+
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        chunks = [pool.submit(work, chunk) for chunk in range(-(-m // size))]
+        try:
+            wait(chunks)
+        except KeyboardInterrupt:  # what is done is returned; the caller reads the flag
+            stop[0] = 1
+    for chunk in chunks:
+        chunk.result()
+    del keep  # the memory that the tables point into has served
+    names = ("status", "nit", "nfev", "njev")
+    return {"x": x, "jac": g, "fun": f, **{name: numbers[:, i] for i, name in enumerate(names)}}
+
+
+__all__ = [
+    "Argument",
+    "Compiled",
+    "compile_objective",
+    "describe_arguments",
+    "is_compiled",
+    "minimize",
+    "new_state",
+    "row_arguments",
+    "solve_many",
+    "why_not",
+]
