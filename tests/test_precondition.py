@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize as scipy_minimize
 
 from twophase_min import minimize, problems
+from twophase_min.phases import precondition
 from twophase_min.phases.precondition import Scaling
 
 searched = settings(max_examples=40, deadline=None, derandomize=True)
@@ -27,6 +28,15 @@ def made(seed, n, m):
 
 def matrix(scaling, n):
     return np.column_stack([scaling.apply(e) for e in np.eye(n)])
+
+
+@pytest.fixture(autouse=True, scope="module", params=["matrix", "factors"])
+def form(request):
+    """Either way of keeping S: a matrix for few variables, factors for many."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(precondition, "DENSE", 64 if request.param == "matrix" else 0)
+    yield
+    patch.undo()
 
 
 @searched
@@ -74,7 +84,7 @@ def test_pairs_without_positive_curvature_are_skipped():
     s = np.array([1.0, 0.0])
     for y in (-s, 0 * s, np.array([0.0, 1.0]), np.full(2, np.nan)):
         scaling = Scaling(np.zeros(2), 1.0, [(s, y)])
-        assert not scaling.factors
+        assert scaling.used == 0
         np.testing.assert_array_equal(scaling.apply(s), s)
 
 

@@ -290,10 +290,10 @@ else:
         try:
             wrapper.compile(_SIGNATURE)
         except NumbaError as error:
-            cause = str(error).strip().splitlines()
-            raise TypeError(
-                f"the compiled objective does not fit the engine: {' '.join(cause[-6:])}"
-            ) from error
+            dull = ("Failed in", "File ", "During", "def ", "<source", "^")
+            lines = [line.strip() for line in str(error).splitlines()]
+            cause = " ".join([line for line in lines if line and not line.startswith(dull)][:3])
+            raise TypeError(f"the compiled objective does not fit the engine: {cause}") from error
         (result,) = wrapper.overloads.values()
         address = result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)
         return Compiled(address, jac is True, arguments, wrapper)

@@ -206,17 +206,15 @@ class Driver(Run):
     def _serve(self, phase: Any) -> int:
         """Evaluate what an ask/tell phase wants until it has an iterate or fails."""
         objective = self.objective
-        while True:
-            need = phase.need
-            if need == FAILED:
-                return FAILED
+        fused = objective.fused
+        need = phase.need
+        while need != ITERATION and need != FAILED:
             x = phase.ask()
-            if need == NEED_F and not objective.fused:
-                code = phase.tell(objective.value(x), None)
+            if need == NEED_F and not fused:
+                need = phase.tell(objective.value(x), None)
             else:
-                code = phase.tell(*objective.value_and_gradient(x))
-            if code in (ITERATION, FAILED):
-                return int(code)
+                need = phase.tell(*objective.value_and_gradient(x))
+        return int(need)
 
     def _adam_iteration(self) -> str:
         """One iteration (an epoch, for a finite sum); answers '' or why Adam cannot go on."""
@@ -487,9 +485,9 @@ class Driver(Run):
         if not (np.isfinite(h) and h > 0):
             return Scaling(origin)
         step = 1.0
-        if not scaling.factors:
-            length = self._first_length()
-            step = length / float(np.linalg.norm(scaling.apply(pulled))) if length else 1.0 / h
+        if not scaling.used:
+            length, reach = self._first_length(), float(np.linalg.norm(scaling.apply(pulled)))
+            step = length / reach if length and reach > 0 else 1.0 / h
         # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
         scaling.rescale(step * h / 1.01 if step * h * h >= 1.01**2 else step**0.5)
         return scaling

@@ -282,7 +282,7 @@ class Objective:
     def _known(self, x: Array) -> Point | None:
         x = np.asarray(x, dtype=self.dtype)
         for point in (self.last, self.best, *self._earlier):
-            if point is not None and np.array_equal(point.x, x):
+            if point is not None and (point.x == x).all():
                 return point
         return None
 
@@ -292,7 +292,7 @@ class Objective:
 
     def _remember(self, x: Array, f: float, g: Array | None) -> None:
         point = Point(self._copy(x), f, g)
-        if self._earlier.maxlen and self.last is not None and not np.array_equal(self.last.x, point.x):
+        if self._earlier.maxlen and self.last is not None and (self.last.x != point.x).any():
             self._earlier.appendleft(self.last)
         self.last = point
         if self._first is None:
@@ -300,7 +300,7 @@ class Objective:
         if not np.isfinite(f):
             self.nonfinite = point
         elif not self.finite_elsewhere:
-            self.finite_elsewhere = not np.array_equal(point.x, self._first.x)
+            self.finite_elsewhere = bool((point.x != self._first.x).any())
         best = self.best
         if (
             best is None

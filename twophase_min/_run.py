@@ -12,6 +12,7 @@ from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from twophase_min._callback import Progress
 from twophase_min._history import History
+from twophase_min._kernels import norm2, norm_inf
 from twophase_min._objective import Objective, Point
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import SUCCESSFUL, Status, Stop, describe
@@ -42,8 +43,8 @@ class Run:
         Current iterate, with its gradient.
     final : Point or None
         What to return, where that is not simply the best point seen.
-    norm_before : float
-        Euclidean norm of the gradient one iterate earlier.
+    norm_before, norm_here : float
+        Euclidean norm of the gradient one iterate earlier, and at the iterate ``norm_of``.
     nit : int
         Iterations over all phases.
     phase : str
@@ -70,7 +71,8 @@ class Run:
         self.keep_pairs = options.precondition is not None
         self.pairs: deque[tuple[Array, Array]] = deque(maxlen=PAIRS)
         self.point = Point(x0, np.nan, None)
-        self.norm_before = np.nan
+        self.norm_before = self.norm_here = np.nan
+        self.norm_of: Point | None = None
 
     # ---- points -------------------------------------------------------------------------------------------
 
@@ -84,7 +86,9 @@ class Run:
 
     def norm(self, g: Array) -> float:
         """Norm of the gradient that the convergence test reads."""
-        return float(np.linalg.norm(g, ord=self.options.norm))
+        if self.options.norm == np.inf:
+            return float(norm_inf(g))
+        return float(norm2(g) if self.options.norm == 2 else np.linalg.norm(g, ord=self.options.norm))
 
     def relative_gradient(self, point: Point) -> float:
         """max_i |g_i x_i| / |f|: the relative change of f by a relative change of a variable, free of units.
@@ -137,12 +141,13 @@ class Run:
         assert before.g is not None
         self.nit += 1
         s = x - before.x
-        step = float(np.linalg.norm(s))
+        step = float(norm2(s))
         if self.keep_pairs and step > 0:
             self.pairs.append((s.astype(float), (g - before.g).astype(float)))
-        self.norm_before = float(np.linalg.norm(before.g))
-        self.point = Point(np.array(x), f, g)
-        self._record(float(np.linalg.norm(g)), step)
+        self.norm_before = self.norm_here if self.norm_of is before else float(norm2(before.g))
+        self.point = self.norm_of = Point(np.array(x), f, g)
+        self.norm_here = float(norm2(g))
+        self._record(self.norm_here, step)
         size = self.norm(g)
         if self.bar is not None:
             self.bar.update(self.phase, f, size, self.objective.nfev)

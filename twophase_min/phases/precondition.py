@@ -14,12 +14,19 @@ limited memory is Buckley & LeNir's variable storage method (Math. Programming 2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._jit import jit, register
+
 Array = NDArray[np.floating]
+
+
+DENSE = 64
+"""Variables up to which S is kept as a matrix: one product then costs less than the loop over its factors."""
 
 
 def typical_sizes(x: Array, g: Array) -> Array | None:
@@ -55,6 +62,50 @@ def typical_sizes(x: Array, g: Array) -> Array | None:
     return np.exp(sizes)
 
 
+@jit
+def add_pair(S, B, s, y, work):
+    """Update S by a pair, and B = (S S')^-1 along with it; False, and nothing done, without curvature.
+
+    Parameters
+    ----------
+    S, B : ndarray of float64, shape (n, n)
+        Overwritten.
+    s, y : ndarray of float64, shape (n,)
+        Step and difference of gradients.
+    work : ndarray of float64, shape (2, n)
+        Scratch.
+    """
+    n = s.size
+    bs, w = work[0], work[1]
+    sy = 0.0
+    ss = 0.0
+    yy = 0.0
+    sbs = 0.0
+    for i in range(n):
+        row = 0.0
+        for j in range(n):
+            row += B[i, j] * s[j]
+        bs[i] = row
+        sy += s[i] * y[i]
+        ss += s[i] * s[i]
+        yy += y[i] * y[i]
+        sbs += s[i] * row
+    if not sy > 2.0**-52 * math.sqrt(yy) * math.sqrt(ss) or not 0.0 < sbs < math.inf:
+        return False
+    for i in range(n):
+        w[i] = bs[i] / math.sqrt(sy * sbs) - y[i] / sy
+        if not math.isfinite(w[i]):
+            return False
+    for j in range(n):
+        total = 0.0
+        for i in range(n):
+            total += w[i] * S[i, j]
+        for i in range(n):
+            S[i, j] += s[i] * total
+            B[i, j] += y[i] * y[j] / sy - bs[i] * bs[j] / sbs
+    return True
+
+
 class Scaling:
     """Change of variables x = origin + S z; z = 0 is the origin, exactly.
 
@@ -67,6 +118,11 @@ class Scaling:
     pairs : iterable of (s, y)
         Steps and gradient differences, oldest first, shapes (n,); those without
         positive curvature are skipped.
+
+    Attributes
+    ----------
+    used : int
+        Pairs that were not skipped.
     """
 
     def __init__(
@@ -75,8 +131,19 @@ class Scaling:
         self.origin = origin
         self.diagonal = diagonal
         self.factors: list[tuple[Array, Array, float]] = []
-        for s, y in pairs:
-            self._add(s, y)
+        self.dense: Array | None = None
+        self.used = 0
+        pairs = list(pairs)
+        if pairs and origin.size <= DENSE:
+            start = np.broadcast_to(np.asarray(diagonal, dtype=float), origin.shape)
+            self.dense, inverse = np.diag(start), np.diag(start**-2.0)
+            work = np.empty((2, origin.size))
+            for s, y in pairs:
+                self.used += add_pair(self.dense, inverse, s, y, work)
+        else:
+            for s, y in pairs:
+                self._add(s, y)
+            self.used = len(self.factors)
 
     def _add(self, s: Array, y: Array) -> None:
         s_y = float(s @ y)
@@ -92,6 +159,8 @@ class Scaling:
 
     def apply(self, z: Array) -> Array:
         """S z."""
+        if self.dense is not None:
+            return self.dense @ z
         t = self.diagonal * z
         for s, w, _ in self.factors:
             t = t + (w @ t) * s
@@ -103,6 +172,8 @@ class Scaling:
 
     def pull(self, g: Array) -> Array:
         """S' g: the gradient with respect to z."""
+        if self.dense is not None:
+            return g @ self.dense
         for s, w, _ in reversed(self.factors):
             g = g + (s @ g) * w
         return self.diagonal * g
@@ -123,3 +194,8 @@ class Scaling:
     def rescale(self, factor: float) -> None:
         """Multiply S by a positive number."""
         self.diagonal = self.diagonal * factor
+        if self.dense is not None:
+            self.dense *= factor
+
+
+register(add_pair, lambda kind: (*[np.zeros((1, 1))] * 2, *[np.zeros(1)] * 2, np.zeros((2, 1))))
