@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from scipy.optimize import Bounds, OptimizeResult, OptimizeWarning, rosen, rosen_der
 
 import twophase_min
@@ -425,6 +426,135 @@ def test_other_methods_serve_and_keep_to_bounds():
     assert free.success.all()
     np.testing.assert_allclose(free.x, 1.0, atol=1e-3)
     assert np.isnan(free.jac).all()
+
+
+# ---- compiled objectives: threads inside one call
+
+
+@njit
+def shifted(x, power, target, weights):
+    """A bowl; it raises for a target below -10, is NaN for one above 10, and slow for a power of 0."""
+    if target < -10.0 and x[0] < -0.9:
+        raise ValueError("no such target")
+    if target > 10.0:
+        return np.nan
+    total = 0.0
+    if power == 0.0:
+        for _ in range(30_000_000):
+            total = 0.5 * total + 1e-300
+        power = 2.0
+    for i in range(x.size):
+        total += weights[i] * abs(x[i] - target) ** power
+    return total
+
+
+@njit
+def shifted_gradient(x, power, target, weights):
+    if power == 0.0:
+        power = 2.0
+    return weights * power * np.abs(x - target) ** (power - 1.0) * np.sign(x - target)
+
+
+@njit
+def shifted_both(x, power, target, weights):
+    return shifted(x, power, target, weights), shifted_gradient(x, power, target, weights)
+
+
+TARGETS = np.linspace(-1, 1, 30)
+WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, (30, 3))
+
+
+@pytest.mark.parametrize("jac", [shifted_gradient, True], ids=["separate", "fused"])
+def test_compiled_rows_are_those_of_minimize_on_any_number_of_threads(jac):
+    fun = shifted_both if jac is True else shifted
+    found = multistart(fun, np.zeros(3), (2.0,), rows=(TARGETS, WEIGHTS), jac=jac, workers=2)
+    assert found.success.all()
+    assert found.how == "compiled, 2 threads"
+    assert np.issubdtype(found.nfev.dtype, np.integer)
+    np.testing.assert_allclose(found.x, np.repeat(TARGETS[:, None], 3, axis=1), atol=1e-4)
+    single = multistart(fun, np.zeros(3), (2.0,), rows=(TARGETS, WEIGHTS), jac=jac)
+    assert single.how == "compiled, 1 thread"
+    assert same(found, single)
+    alone = twophase_min.minimize(fun, np.zeros(3), (2.0, TARGETS[7], WEIGHTS[7]), jac=jac)
+    for name in ("x", "fun", "jac", "nit", "nfev", "njev", "status", "success"):
+        assert np.array_equal(found.row(7)[name], alone[name]), name
+
+
+def test_python_and_compiled_runs_agree():
+    starts = np.random.default_rng(1).normal(size=(30, 3))
+    problem = {"rows": (TARGETS, WEIGHTS), "jac": shifted_gradient}
+    compiled = multistart(shifted, starts, (2.0,), **problem)
+    python = multistart(
+        shifted, starts, (2.0,), **problem, options={"engine": "python", "convex_method": "memory-cg"}
+    )
+    assert python.how == "serial"
+    assert np.array_equal(compiled.nfev, python.nfev)
+    np.testing.assert_allclose(compiled.x, python.x, atol=1e-8)
+
+
+def test_compiled_failures_stay_alone_and_say_why():
+    targets = np.array([0.5, -20.0, 0.1, 20.0, 0.2, -11.0])
+    rows = (targets, np.ones((6, 2)))
+    found = multistart(shifted, np.zeros(2), (2.0,), rows=rows, jac=shifted_gradient, workers=2)
+    assert np.array_equal(found.success, np.abs(targets) < 10)
+    assert np.all(found.status[targets < -10] == Status.EXCEPTION)
+    assert found.status[3] == Status.NONFINITE
+    assert "ValueError: no such target" in found.messages[1]
+    assert found.best in (0, 2, 4)
+    assert found.message.startswith("3 of 6 problems solved. 2 ended by an exception")
+
+
+def test_what_the_engine_cannot_do_goes_the_other_way_or_is_refused():
+    problem = {"rows": (TARGETS, WEIGHTS), "jac": shifted_gradient}
+    found = multistart(shifted, np.zeros(3), (2.0,), **problem, options={"maxtime": 60})
+    assert found.how == "serial"
+    assert found.success.all()
+    with pytest.raises(ValueError, match="'maxtime'"):
+        multistart(shifted, np.zeros(3), (2.0,), **problem, options={"maxtime": 60, "engine": "numba"})
+    with pytest.raises(ValueError, match="not compiled: use 'memory-cg'"):
+        multistart(
+            shifted, np.zeros(3), (2.0,), **problem, options={"convex_method": "BFGS", "engine": "numba"}
+        )
+
+
+def test_ctrl_c_ends_compiled_threads():
+    """Within seconds, of problems that take half a minute; what was done is kept."""
+    powers = np.zeros(200)
+    powers[:3] = 2.0
+
+    def interrupt():
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        else:
+            signal.raise_signal(signal.SIGINT)
+
+    @njit
+    def fun(x, power):
+        return shifted(x, power, 0.5, np.ones(2))
+
+    @njit
+    def jac(x, power):
+        return shifted_gradient(x, power, 0.5, np.ones(2))
+
+    multistart(fun, np.zeros(2), rows=(powers[:1],), jac=jac)  # compiles
+    timer = threading.Timer(0.5, interrupt)
+    began = time.perf_counter()
+    timer.start()
+    try:
+        found = multistart(fun, np.zeros(2), rows=(powers,), jac=jac, workers=2)
+    finally:
+        timer.cancel()
+    assert time.perf_counter() - began < 15
+    assert found.interrupted
+    assert found.success[:3].all()
+    assert found.status[-1] == Status.INTERRUPTED
+    assert np.array_equal(found.x[-1], np.zeros(2))
+    assert "interrupted" in found.message
+
+
+def test_progress_over_compiled_problems(capfd):
+    multistart(shifted, np.zeros(3), (2.0,), rows=(TARGETS, WEIGHTS), jac=shifted_gradient, progress=True)
+    assert "30/30" in capfd.readouterr().err
 
 
 # ---- what the page and the example promise

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,16 @@ from scipy.optimize import OptimizeResult
 from twophase_min import _workers
 from twophase_min._callback import Progress
 from twophase_min._delegate import limits
+from twophase_min._dispatcher import is_compiled
 from twophase_min._minimize import METHOD, minimize
-from twophase_min._options import TwoPhaseOptions
-from twophase_min._status import Status, describe
+from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._status import SUCCESSFUL, Status, describe
 from twophase_min._workers import Chunk, Row
 
 Array = NDArray[np.floating]
+
+TOLD = 20
+"""Exceptions of a compiled objective whose text is asked for, by another run each."""
 
 
 class MultistartResult(OptimizeResult):
@@ -99,7 +104,8 @@ def multistart(
     options : mapping, optional
         As for `minimize`, for each problem alone: limits are per problem. 'resume' is not possible.
     workers : int or map-like callable, default 1
-        An int: so many processes, -1 for every core; threads, with a warning, where fun cannot be pickled. A
+        An int: so many threads for a compiled objective (fun and jac by ``numba.njit``), all inside one call;
+        else so many processes, and threads, with a warning, where fun cannot be pickled. -1 is every core. A
         callable: ``workers(task, chunks)`` returns or yields what ``task`` returned, in any order, like
         ``concurrent.futures.Executor.map``, ``multiprocessing.Pool.map`` and ``imap_unordered``.
     seed : int, default 0
@@ -140,12 +146,16 @@ def multistart(
         if record.resume is not None:
             raise ValueError("multistart cannot resume; hand the state of each run to minimize.")
         progress = progress or record.progress
+        record = replace(record, progress=False, return_all=False, workers=None)
         given = {field.name: getattr(record, field.name) for field in fields(record)}
-        given |= {"progress": False, "return_all": False, "workers": None}
         task = Task(fun, args, jac, METHOD, None, None, given, seed)
     else:
         task = Task(fun, args, jac, method, bounds, tol, dict(options or {}), None)
     table = _Table(starts)
+    if ours and not callable(workers) and is_compiled(fun) and (jac is True or is_compiled(jac)):
+        how = _by_engine(task, record, starts, rows, _workers.count_of(workers), table, progress)
+        if how:
+            return table.result(how)
     running, how = _spread(task, starts, rows, workers)
     bar = _Bar(len(starts)) if progress else None
     try:
@@ -276,6 +286,72 @@ def _failed(chunk: Chunk, why: str) -> list[Row]:
     return [_row(chunk.first + k, x0, OptimizeResult(), why) for k, x0 in enumerate(chunk.x0s)]
 
 
+def _by_engine(
+    task: Task,
+    record: TwoPhaseOptions,
+    starts: Array,
+    rows: tuple[NDArray[Any], ...],
+    threads: int,
+    table: _Table,
+    progress: bool,
+) -> str:
+    """Run a compiled objective in threads inside one call; answers how, '' where the engine cannot.
+
+    Raises
+    ------
+    ValueError
+        If it cannot and the caller asked for it.
+    """
+    if record.engine == "python":
+        return ""
+    from twophase_min import engine
+
+    if record.convex_method is None:
+        record = replace(record, convex_method=OWN_CONVEX_METHOD)
+    why = engine.why_not(task.fun, task.jac, record, None, starts.dtype)
+    if not why and record.maxtime is not None:
+        why = "'maxtime' is not looked at between many problems"
+    if not why:
+        try:
+            kinds = engine.describe_arguments(task.args) + engine.row_arguments(rows)
+            compiled = engine.compile_objective(task.fun, task.jac, kinds)
+        except TypeError as error:
+            why = str(error)
+    if why:
+        if record.engine == "numba":
+            raise ValueError(f"engine='numba' cannot serve these runs: {why}. Or use engine='python'.")
+        return ""
+    threads = min(threads, len(starts))
+    stop, done = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    bar = _Bar(len(starts)) if progress else None
+    over = threading.Event()
+
+    def watch(bar: _Bar) -> None:
+        while not over.wait(0.1):
+            bar.reach(int(done[0]))
+
+    watcher = threading.Thread(target=watch, args=(bar,), daemon=True)
+    if bar is not None:
+        watcher.start()
+    try:
+        # Ctrl-C sets the flag in there, and the threads end with the iteration that they are at
+        found = engine.solve_many(compiled, starts, task.args, rows, record, threads, stop, done)
+    finally:
+        over.set()
+        if bar is not None:
+            watcher.join()
+            bar.reach(int(done[0]))
+            bar.close()
+    table.interrupted = bool(stop[0])
+    table.fill(found)
+    # The text of an exception is Python's to tell: the same run, until it raises again.
+    for i in np.flatnonzero(table.status == Status.EXCEPTION)[:TOLD]:
+        again = task(Chunk(int(i), starts[i : i + 1], tuple(row[i : i + 1] for row in rows)))[0]
+        if again.status == Status.EXCEPTION:
+            table.messages[i] = again.message
+    return f"compiled, {threads} thread{'s' if threads > 1 else ''}"
+
+
 def _spread(task: Task, starts: Array, rows: tuple[NDArray[Any], ...], workers: Any) -> tuple[Any, str]:
     """Choose where the problems run: an iterator over finished rows, and its description."""
     if callable(workers):
@@ -317,9 +393,10 @@ class _Bar(Progress):
     def __init__(self, problems: int):
         super().__init__(problems)
 
-    def reach(self, count: int, lowest: float) -> None:
+    def reach(self, count: int, lowest: float = np.inf) -> None:
         """Advance to so many finished problems."""
-        self._bar.set_postfix_str(f"best f={lowest:.6g}", refresh=False)
+        if np.isfinite(lowest):
+            self._bar.set_postfix_str(f"best f={lowest:.6g}", refresh=False)
         self._bar.update(count - self._bar.n)
 
 
@@ -356,6 +433,19 @@ class _Table:
             self.lowest = row.fun
         if row.status == Status.INTERRUPTED:
             self.interrupted = True
+
+    def fill(self, found: dict[str, NDArray[Any]]) -> None:
+        """Take all rows at once, from the engine."""
+        self.status = found["status"].copy()
+        self.done = self.status != Status.INTERRUPTED
+        begun = np.isfinite(found["fun"]) | self.done
+        self.x[begun] = found["x"][begun]
+        self.fun, self.jac = found["fun"], found["jac"]
+        self.nit, self.nfev, self.njev = (found[name].copy() for name in ("nit", "nfev", "njev"))
+        codes = [code for code in Status if code in SUCCESSFUL]
+        self.success = np.isin(self.status, codes) & np.isfinite(self.fun)
+        for code in np.unique(self.status[self.done]):
+            self.messages[self.status == code] = describe(Status(code))
 
     def fail(self, why: str) -> None:
         """Give every problem that is not done a reason."""
