@@ -6,6 +6,7 @@ from scipy.optimize import rosen, rosen_der
 
 from twophase_min import FiniteSum, Status, minimize
 from twophase_min._diagnosis import VALUES
+from twophase_min._driver import Driver
 from twophase_min._history import COLUMNS
 from twophase_min.detector import ConvexitySwapDetector
 
@@ -35,11 +36,17 @@ def assert_equal_runs(resumed, whole, where):
 
 
 def stop_everywhere(fun, jac, x0, options, tmp_path, step=1, last=None):
-    """Hold every stopped and resumed run against the uninterrupted one; answer that one."""
+    """Hold every stopped and resumed run against the uninterrupted one; answer that one.
+
+    The limit stops the run unforeseen here, as Ctrl-C or a time limit would: a limit that the guard knows
+    has a say in excursions, which `test_an_excursion_that_maxfun_forbade_is_owned_up_to` is about.
+    """
     whole = minimize(fun, x0, jac=jac, options=options)
     stops = 0
     for maxfun in range(1, int(last if last is not None else whole.nfev), step):
-        first = minimize(fun, x0, jac=jac, options={**options, "maxfun": maxfun})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Driver, "_room", lambda self: True)
+            first = minimize(fun, x0, jac=jac, options={**options, "maxfun": maxfun})
         if first.status != Status.MAXFUN or not first.state:
             continue  # it ended within the limit, or before there was anything to keep
         stops += 1
@@ -121,15 +128,33 @@ def test_stalls_and_rollbacks_are_resumed_at_every_evaluation(trigger, tmp_path,
     from twophase_min import _driver, _guard
 
     monkeypatch.setattr(_guard, "SHORTEST", 4.0)
-    monkeypatch.setattr(_driver, "WHILE", 6.0)
-    monkeypatch.setattr(_guard, "STALLED", 1e6 if trigger == "stall" else 0.0)
+    monkeypatch.setattr(_driver, "WHILE", 3.0)
+    monkeypatch.setattr(_driver, "CREEPING", 2e6 if trigger == "stall" else 0.0)
+    monkeypatch.setattr(_driver, "STALLED", 1e6 if trigger == "stall" else 0.0)
     if trigger == "rollback":
         monkeypatch.setattr(_guard.Rate, "reference", property(lambda self: 1e6))
-    x0 = np.array([3.1, -2.2, 1.7])
+    x0 = np.array([5.0, -4.0, 3.3])
     options = {**OWN, "maxiter": 60, "gtol": 1e-12}
     whole = stop_everywhere(ripples, ripples_der, x0, options, tmp_path, last=120)
     word = {"stall": "stalled", "rollback": "trial"}[trigger]
     assert sum(word in swap["reason"] and swap["to"] == "adam" for swap in whole.swaps) >= 2
+
+
+def test_an_excursion_that_maxfun_forbade_is_owned_up_to(tmp_path, monkeypatch):
+    """A run resumed beyond the limit that its guard had reckoned with says that it is not the same run."""
+    from twophase_min import _driver
+
+    monkeypatch.setattr(_driver, "CREEPING", 1e6)
+    monkeypatch.setattr(_driver, "WHILE", 20.0)
+    first = minimize(rosen, START, jac=rosen_der, options={**OWN, "maxfun": 18})
+    assert first.status == Status.MAXFUN
+    assert not any(swap["to"] == "adam" for swap in first.swaps)
+    state = through_a_file(first.state, tmp_path)
+    second = minimize(rosen, START, jac=rosen_der, options={**OWN, "resume": state})
+    assert second.success
+    assert "not exact" in second.message
+    roomy = minimize(rosen, START, jac=rosen_der, options={**OWN, "maxfun": 40})
+    assert any(swap["to"] == "adam" for swap in roomy.swaps)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min import _resume
 from twophase_min._callback import Progress
 from twophase_min._diagnosis import diagnose, last_step
-from twophase_min._guard import SHORTEST, WHILE, Guard, Rate
+from twophase_min._guard import CREEPING, SHARE, SHORTEST, STALLED, WHILE, Guard, Rate
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import Run
@@ -35,7 +35,7 @@ Array = NDArray[np.floating]
 
 CYCLE = 5
 """Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
-RETURN = 0.4
+RETURN = 0.6
 """Evaluations that Adam gets after a stalled convex phase, as a share of those so far."""
 RECOVERY = 5
 """Iterations that Adam gets at least after a convex phase has failed."""
@@ -78,10 +78,17 @@ class Driver(Run):
         Typical sizes of the variables, where x0 and its gradient show them (`typical_sizes`).
     apart : bool
         Whether Adam follows its own path, away from the best point that a convex phase has found.
-    parked, parked_pairs : float, list
-        Best value and pairs of the convex phase that stalled, while Adam's own path is tried; else None.
-    stall_span : float
-        Evaluations over which a convex phase must not stall.
+    scales : ndarray or None
+        Change of variables of the convex leg (`_diagonal` at its handover).
+    parked, parked_pairs, parked_scales, parked_own : float, list, ndarray, dict
+        Best value, pairs, scales and, of our own method, the whole state of the convex phase that stalled,
+        while Adam's own path is tried; else None.
+    stall_span, stall_limit : float
+        Evaluations over which a convex phase must not stall, and what counts as that.
+    curbed : bool
+        Whether ``maxfun`` has kept the guard from an excursion.
+    spent : float
+        Cost when our own convex phase made its last iterate.
     """
 
     def __init__(
@@ -112,7 +119,12 @@ class Driver(Run):
         self.sizes: Array | None = None
         self.parked: float | None = None
         self.parked_pairs: list[tuple[Array, Array]] = []
-        self.stall_span = WHILE
+        self.scales: Array | None = None
+        self.parked_scales: Array | None = None
+        self.parked_own: dict[str, Any] | None = None
+        self.stall_span, self.stall_limit = WHILE, CREEPING
+        self.curbed = False
+        self.spent = -1.0
         self.inexact = ""  # what resuming could not restore
         self.epoch_start: dict[str, Any] | None = None
         self.own: Any = None  # MemoryCG, while it is at work
@@ -298,8 +310,17 @@ class Driver(Run):
         self.guard = None
         if self.options.guard:
             start = self.adam.f if self.apart else best.f
-            self.guard = Guard(self.objective.work, start, self.adam_rate.reference, self.stall_span)
+            target = self.parked if self.apart and self.parked is not None else np.inf
+            self.guard = Guard(
+                self.objective.work,
+                start,
+                self.adam_rate.reference,
+                self.stall_span,
+                self.stall_limit,
+                target,
+            )
         self.leg, self.rung = "convex", 0
+        self.scales = self._diagonal()
         self._swap(self._ladder()[0][0], reason)
 
     def _give_up(self, reason: str) -> None:
@@ -341,6 +362,8 @@ class Driver(Run):
                 kind, reason = self._own_leg(preconditioned)
             else:
                 kind, reason = self._scipy_leg(preconditioned)
+            if kind == "stall":  # it may be taken up again: see _leave_convex
+                return kind, reason
             self.own = None
             if kind != "failed" or self.rung + 1 == len(ladder):
                 return kind, reason
@@ -350,7 +373,17 @@ class Driver(Run):
     def _verdict(self, f: float) -> tuple[str, str]:
         """Show the newest iterate to the guard."""
         self.unread = False
-        return self.guard.verdict(self.objective.work, f) if self.guard is not None else ("", "")
+        if self.guard is None:
+            return "", ""
+        kind, reason = self.guard.verdict(self.objective.work, f)
+        if kind == "stall" and not self._room():
+            self.curbed = True
+            return "", ""
+        return kind, reason
+
+    def _room(self) -> bool:
+        """Whether ``maxfun`` leaves room for an excursion: one that is cut off only loses what is left."""
+        return self.objective.nfev * (1 + RETURN) * (1 + SHARE) <= self.objective.maxfun
 
     def new_own(self) -> Any:
         """Our own conjugate gradients, with the caller's options where they were asked for by name."""
@@ -373,7 +406,7 @@ class Driver(Run):
                 point.g,
                 first_step=self._first_length(),
                 pairs=pairs,
-                diagonal=self._diagonal() if preconditioned else None,
+                diagonal=self.scales if preconditioned else None,
             )
         own = self.own
         while True:
@@ -381,7 +414,10 @@ class Driver(Run):
                 if self._serve(own) == FAILED:
                     self._working_precision(own)
                     return "failed", own.reason
-                self.unread = True
+                if own.f >= self.point.f and self.objective.cost == self.spent:  # for ever, if it may
+                    self._working_precision(own)
+                    return "failed", "the search goes to and fro between points that are known already"
+                self.unread, self.spent = True, self.objective.cost
                 self.iteration(own.x, own.f, own.g)
             kind, reason = self._verdict(own.f)
             if kind:
@@ -474,7 +510,7 @@ class Driver(Run):
         assert point.g is not None
         origin, g = point.x.astype(float), point.g.astype(float)
         useful = [(s, y) for s, y in self.pairs if s @ y > 0] if preconditioned else []
-        diagonal = self._diagonal() if preconditioned else None
+        diagonal = self.scales if preconditioned else None
         scale: Array | float = 1.0 if diagonal is None else diagonal
         if useful:
             s, y = useful[-1]
@@ -497,6 +533,7 @@ class Driver(Run):
     def _leave_convex(self, kind: str, reason: str) -> None:
         """Where a convex leg that ended leads: on Adam's own path, to the best point with Adam, or back."""
         best = self.best()
+        own, self.own = self.own, None
         if kind == "failed" and not self.apart:
             self.adam, self.failed_at = self._new_adam(best), best.f
             self._to_adam(best, reason)
@@ -505,7 +542,8 @@ class Driver(Run):
         else:
             self.parked = None
             if kind == "stall":
-                self.parked = best.f
+                self.parked, self.parked_scales = best.f, self.scales
+                self.parked_own = own.get_state() if own is not None else None
                 self.parked_pairs = list(self.pairs)
                 self.patience = RETURN * self.objective.work
             self.apart = best.f < self.adam.f
@@ -524,14 +562,23 @@ class Driver(Run):
     def _back_to_parked(self, best: Point, reason: str) -> None:
         """Take up the stalled convex phase again: another swap, later on Adam's path, led nowhere better.
 
-        A phase on a long plateau looks stalled too. It now gets twice as long until it is doubted again, so
-        that the excursions stay a bounded share of the run.
+        It goes on as if it had not been left: what it had learnt is worth more than the excursion cost. A
+        phase on a long plateau looks stalled too: after the first excursion nothing but a true stall is
+        doubted, after every later one for twice as long, so that they stay a bounded share of the run.
         """
         assert self.guard is not None
         self.apart, self.parked = False, None
         self.pairs.clear()
         self.pairs.extend(self.parked_pairs)
-        self.stall_span *= 2
+        self.scales = self.parked_scales
+        if self.stall_limit == STALLED:
+            self.stall_span *= 2
+        self.stall_limit = STALLED
         self._swap(self._ladder()[0][0], f"{reason}; back to the best point, f = {best.f:.6g}")
-        self.guard = Guard(self.objective.work, best.f, 0.0, self.stall_span)
+        if self.parked_own is not None and self._ladder()[0][0] == OWN_CONVEX_METHOD:
+            self.own = self.new_own()
+            self.own.set_state(self.parked_own)
+            self.point = Point(self.own.x, self.own.f, self.own.g)
+        self.parked_own = None
+        self.guard = Guard(self.objective.work, best.f, 0.0, self.stall_span, self.stall_limit)
         self.leg, self.rung = "convex", 0

@@ -2,10 +2,12 @@
 
 A handover is a trial. Over its length the convex phase must decrease the objective at least as fast, per
 evaluation, as the first phase did just before it; if it does not, the run goes back to Adam's state. A convex
-phase that has passed is questioned again when it stalls: when the best value has hardly changed for a while
-and yet the gradient has not vanished. A phase caught in a poor region of the landscape looks like that, so
-Adam goes on from its own state and a later swap gets its chance. Rates are relative to the size of the
-objective, hence free of its units.
+phase that has passed is questioned again when it slows down: when the best value has hardly changed for a
+while and yet the gradient has not vanished. A phase caught in a poor region of the landscape looks like that,
+and so does one on its last digits. Only a comparison can tell: Adam goes on from its own state and a later
+swap gets its chance, which must in its trial come near the value that it is meant to beat. The first such
+excursion is made soon, for nothing is known of Adam's path yet; once one has been in vain, only a true stall
+is doubted. Rates are relative to the size of the objective, hence free of its units.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ SHORTEST = 24.0
 """Evaluations that a trial gets at least: a line search needs a few of them to show anything."""
 WHILE = 100.0
 """Evaluations at least, over which a convex phase that has passed its trial must not stall."""
+CREEPING = 1e-3
+"""Relative decrease per evaluation below which a phase is doubted for the first time: a tenth in a while."""
 STALLED = 1e-6
-"""Relative decrease per evaluation below which a phase has stalled; poor stationary points show 1e-8."""
+"""The same after an excursion in vain; poor stationary points show 1e-8."""
 
 
 class Rate:
@@ -94,12 +98,25 @@ class Guard:
         Adam's relative decrease per evaluation just before it.
     span : float
         Evaluations over which the phase must not stall.
+    limit : float
+        Relative decrease per evaluation below which it has stalled.
+    target : float
+        On an excursion, the value of the phase that waits: half as much again of the trial, at the rate that
+        the trial ends with, must lead below it. One that would need longer was not worth leaving it for.
     """
 
-    def __init__(self, cost: float, best: float, reference: float, span: float = WHILE):
+    def __init__(
+        self,
+        cost: float,
+        best: float,
+        reference: float,
+        span: float = WHILE,
+        limit: float = STALLED,
+        target: float = np.inf,
+    ):
         self.rate = Rate(cost, best)
         self.recent = Rate(cost, best, span, 0.2)
-        self.reference = reference
+        self.reference, self.limit, self.target = reference, limit, target
         self.length = max(SHORTEST, SHARE * cost)
         self.passed = False
 
@@ -125,14 +142,20 @@ class Guard:
         if not self.passed:
             if self.rate.spent < self.length:
                 return "", ""
-            self.passed = self.rate.value >= self.reference
+            ahead = f - 0.5 * self.length * self.rate.value * abs(f)
+            self.passed = self.rate.value >= self.reference and ahead < self.target
             if self.passed:
                 return "", ""
+            if self.rate.value >= self.reference:
+                return "rollback", (
+                    f"the convex phase reached {f:.6g} in its trial of {self.rate.spent:.0f} evaluations, "
+                    f"too far above the {self.target:.6g} of the one before"
+                )
             return "rollback", (
                 f"the convex phase gained {self.rate.value:.3g} of f an evaluation in its trial of "
                 f"{self.rate.spent:.0f}, Adam {self.reference:.3g} before it"
             )
-        if self.rate.spent >= self.recent.span and self.recent.value < STALLED:
+        if self.rate.spent >= self.recent.span and self.recent.value < self.limit:
             return "stall", (
                 f"the convex phase has stalled: {self.recent.value:.3g} of f an evaluation, "
                 f"{self.rate.spent:.0f} evaluations after the handover"
@@ -141,14 +164,15 @@ class Guard:
 
     def to_array(self) -> NDArray[np.float64]:
         """Return the state but that of the rates, for resuming."""
-        return np.array([self.reference, self.length, self.passed])
+        return np.array([self.reference, self.limit, self.target, self.length, self.passed])
 
     @classmethod
     def from_arrays(
         cls, saved: NDArray[np.float64], rate: NDArray[np.float64], recent: NDArray[np.float64]
     ) -> Guard:
         """Go on from `to_array` and those of the rates."""
-        guard = cls(0.0, 0.0, float(saved[0]))
-        guard.length, guard.passed = float(saved[1]), bool(saved[2])
+        reference, limit, target, length, passed = np.asarray(saved).tolist()
+        guard = cls(0.0, 0.0, reference, limit=limit, target=target)
+        guard.length, guard.passed = length, bool(passed)
         guard.rate, guard.recent = Rate.from_array(rate), Rate.from_array(recent)
         return guard

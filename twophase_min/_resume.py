@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the layout; another one is refused."""
 
-_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread", "apart")
-_NUMBERS = ("failed_at", "patience", "gtol", "norm_before", "parked", "stall_span")
+_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread", "apart", "curbed")
+_VECTORS = ("sizes", "scales", "parked_scales")
+_NUMBERS = ("failed_at", "patience", "gtol", "norm_before", "parked", "stall_span", "stall_limit", "spent")
 _TEXTS = ("leg", "phase")
 
 
@@ -52,8 +53,12 @@ def pack(driver: Driver) -> dict[str, Any]:
     for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
         if pairs:
             state[name] = np.array(pairs)
-    if driver.sizes is not None:
-        state["sizes"] = driver.sizes.copy()
+    if driver.parked_own is not None:
+        _put(state, "parked_own", driver.parked_own)
+    for name in _VECTORS:
+        vector = getattr(driver, name)
+        if vector is not None:
+            state[name] = vector.copy()
     state["adam_rate"] = driver.adam_rate.to_array()
     if driver.guard is not None:
         state["guard"] = driver.guard.to_array()
@@ -103,8 +108,10 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         rule = driver.options.swap if callable(driver.options.swap) else None
         driver.detector = ConvexitySwapDetector.from_dict(notes["detector"], rule)
     driver.point = point
-    if "sizes" in saved:
-        driver.sizes = np.array(saved["sizes"])
+    for name in _VECTORS:
+        if name in saved:
+            setattr(driver, name, np.array(saved[name]))
+    driver.parked_own = _get(saved, "parked_own") or None
     driver.adam = driver._new_adam(point)
     driver.adam.set_state(_get(saved, "adam"))
     driver.epoch_start = _get(saved, "epoch_start") or None
@@ -113,6 +120,12 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         driver.inexact = (
             f"Resuming was not exact: the state of {driver.phase} cannot be saved, it began anew at the best "
             "point."
+        )
+    if driver.curbed:
+        driver.curbed = False
+        driver.inexact = (
+            "Resuming was not exact: maxfun had left no room for an excursion that a longer run would have "
+            "made."
         )
     own = _get(saved, "own")
     if own:
