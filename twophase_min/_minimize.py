@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -121,10 +120,8 @@ def _twophase(
     """Validate, and run the driver."""
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
-    record = TwoPhaseOptions.from_mapping(options, tol)
     compiled = is_compiled(fun) and (jac is True or is_compiled(jac))
-    if record.convex_method is None:
-        record = replace(record, convex_method=OWN_CONVEX_METHOD if compiled else "CG")
+    record = TwoPhaseOptions.from_mapping(options, tol, OWN_CONVEX_METHOD if compiled else "CG")
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     start = start_vector(x0, keep_float32=own_gradient)
     args = args if isinstance(args, tuple) else (args,)

@@ -174,7 +174,9 @@ class TwoPhaseOptions:
             raise ValueError(f"option {name!r} is {getattr(self, name)!r}; it must be {wanted}.")
 
     @classmethod
-    def from_mapping(cls, options: Mapping[str, Any] | None, tol: float | None = None) -> TwoPhaseOptions:
+    def from_mapping(
+        cls, options: Mapping[str, Any] | None, tol: float | None = None, convex_method: str | None = None
+    ) -> TwoPhaseOptions:
         """Build from SciPy-style options without changing them.
 
         Parameters
@@ -184,6 +186,8 @@ class TwoPhaseOptions:
             ``maxfev`` is taken as another spelling of ``maxfun``, and ``tol`` as one of ``gtol``.
         tol : float, optional
             ``minimize``'s tol; sets gtol unless options name it (``options['tol']`` wins too).
+        convex_method : str, optional
+            The one to take where options name none.
 
         Warns
         -----
@@ -191,6 +195,8 @@ class TwoPhaseOptions:
             "Unknown solver options: ..." for names that are not fields.
         """
         given = dict(options or {})
+        if given.get("convex_method") is None and convex_method is not None:
+            given["convex_method"] = convex_method
         tol = given.pop("tol", tol)
         if tol is not None:
             given.setdefault("gtol", tol)

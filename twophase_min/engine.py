@@ -10,6 +10,7 @@ detector rules, SciPy's convex methods. `why_not` says which of them a run asks 
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -32,6 +33,7 @@ from twophase_min._detector_jit import can_pack, pack
 from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._dispatcher import is_compiled
 from twophase_min._engine_kernels import Core, EngineState
+from twophase_min._jit import prepare
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import PAIRS, Run
@@ -143,6 +145,14 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
     return ""
 
 
+@functools.cache
+def _entry() -> Any:
+    """Return the compiled loop without Numba's dispatch, which looks at every array of the state."""
+    one, flat = np.zeros((1, 1)), np.zeros(1)
+    state = new_state(1, TwoPhaseOptions(convex_method=OWN_CONVEX_METHOD), False)
+    return prepare(k.solve, state, 1, one.astype(int), one, one, one, flat, one.astype(int), one, one, 1.0)
+
+
 def minimize(
     fun: Any, jac: Any, args: tuple[Any, ...], x0: Array, options: TwoPhaseOptions, compiled: Compiled
 ) -> OptimizeResult:
@@ -177,9 +187,10 @@ def minimize(
     events: Array = np.empty((8, 13))
     deadline = math.inf if options.maxtime is None else began + options.maxtime
     status, pause = k.PAUSED, float(FIRST_BREATH)
+    solve = _entry()
     try:
         while status == k.PAUSED:
-            k.solve(state, compiled.address, table, x0[None], x, g, f, numbers, rows, events, pause)
+            solve(state, compiled.address, table, x0[None], x, g, f, numbers, rows, events, pause)
             status = int(numbers[0, 0])
             if status == k.PAUSED:
                 rows, events = _with_room(rows, counts[k.ROWS]), _with_room(events, counts[k.EVENTS])
@@ -400,11 +411,12 @@ def solve_many(
     numbers[:, 0] = int(Status.INTERRUPTED)
     size = max(1, min(256, -(-m // (4 * max(threads, 1)))))
     none = np.empty((0, 0))
+    solve = _entry()
 
     def work(chunk: int) -> None:
         part = slice(chunk * size, (chunk + 1) * size)
         state = new_state(n, options, compiled.fused, stop)
-        k.solve(
+        solve(
             state, compiled.address, table[part], x0s[part], x[part], g[part], f[part], numbers[part],
             none, none, math.inf,
         )  # fmt: skip

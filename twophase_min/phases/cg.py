@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twophase_min._jit import jit, register
-from twophase_min._kernels import all_finite, axpy, dot, norm2, trial_point
+from twophase_min._kernels import all_finite, axpy, axpy_dot, dot, norm2, trial_point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
     BEST_A,
@@ -241,18 +241,30 @@ def _two_loop(state):
     s, y = state.pairs[0], state.pairs[1]
     rho, alpha = state.ring[0], state.ring[1]
     m = rho.size
-    newest = state.counts[HEAD] - 1 + m
+    many = state.counts[PAIRS]
+    j = (state.counts[HEAD] - 1 + m) % m
     for i in range(p.size):
         p[i] = -g[i]
-    for back in range(state.counts[PAIRS]):
-        j = (newest - back) % m
-        alpha[j] = rho[j] * dot(s[j], p)
-        axpy(-alpha[j], y[j], p)
+    inner = dot(s[j], p)
+    for back in range(many):
+        alpha[j] = rho[j] * inner
+        if back + 1 == many:
+            axpy(-alpha[j], y[j], p)
+        else:  # in one pass over p with the next pair's inner product
+            older = j - 1 if j > 0 else m - 1
+            inner = axpy_dot(-alpha[j], y[j], p, s[older])
+            j = older
     for i in range(p.size):
         p[i] *= state.real[GAMMA] * metric[i]
-    for back in range(state.counts[PAIRS] - 1, -1, -1):
-        j = (newest - back) % m
-        axpy(alpha[j] - rho[j] * dot(y[j], p), s[j], p)
+    inner = dot(y[j], p)
+    for back in range(many):
+        factor = alpha[j] - rho[j] * inner
+        if back + 1 == many:
+            axpy(factor, s[j], p)
+        else:
+            newer = j + 1 if j + 1 < m else 0
+            inner = axpy_dot(factor, s[j], p, y[newer])
+            j = newer
 
 
 @jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
