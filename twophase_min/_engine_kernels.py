@@ -17,7 +17,7 @@ from twophase_min import _detector_jit
 from twophase_min._compiled import DONE, GRADIENT, VALUE, call
 from twophase_min._detector_jit import DetectorState
 from twophase_min._driver import FIRST_PATIENCE, MOMENTS, RECOVERY, RETURN, WORKING_PRECISION
-from twophase_min._guard import SHARE, SHORTEST, STALLED, WHILE
+from twophase_min._guard import CREEPING, CROWDED, SHARE, SHORTEST, STALLED, WHILE
 from twophase_min._jit import jit
 from twophase_min._kernels import all_finite, norm2, norm_inf
 from twophase_min._run import PAIRS
@@ -34,9 +34,6 @@ GO, PAUSED = -1, -2
 MARKS = 128
 """Room for the marks of a rate; thinned out, at most some fifty are in use."""
 
-CROWDED = 1 / 32
-"""Marks closer than this share of the recent past are thinned out."""
-
 # rows of Core.vectors
 POINT_X, POINT_G, BEST_X, BEST_G, LAST_X, LAST_G, BAD_X, HANDED, GRAD, DIAGONAL, SIZES = range(11)
 # places in Core.real; the objective leaves its value in the first
@@ -47,7 +44,8 @@ MAXITER, MAXFUN, TARGET, GTOL_ABS, GTOL_REL, MAX_SWAPS, NOISE, GIVEN_RATE, GIVEN
 # three rates: Adam's, the convex phase's, and its recent past
 SPAN, PART, BEGAN = 22, 25, 28
 ADAM_RATE, RATE, RECENT = 0, 1, 2
-N_REAL = 31
+STALL_LIMIT, GUARD_TARGET, SPENT = 31, 32, 33
+N_REAL = 34
 # places in Core.counts
 NIT, NFEV, NJEV, LEG, STEPS, SWAPS, APART, PASSED, BEGUN, OWN_BEGUN = range(10)
 BEST_KNOWN, BEST_HAS_G, LAST_KNOWN, LAST_HAS_G, BAD_KNOWN, ELSEWHERE, FINAL, WHY = range(10, 18)
@@ -67,8 +65,8 @@ PRE_NONE, PRE_ADAM, PRE_AUTO = 0, 1, 2
 # What caused a stop or a handover, in Core.counts[WHY] and column 5 of the events.
 (
     NO_REASON, AT_START, DETECTED, ADAM_FAILED, CURVED, UNTOLD, CG_FAILED, ROLLED_BACK, STALLED_OUT, NO_SWAPS,
-    ONLY_X0, BACK, BAD_VALUE, BAD_GRADIENT,
-) = range(14)  # fmt: skip
+    ONLY_X0, BACK, BAD_VALUE, BAD_GRADIENT, TO_AND_FRO, FELL_SHORT,
+) = range(16)  # fmt: skip
 
 
 class Core(NamedTuple):
@@ -100,13 +98,16 @@ class EngineState(NamedTuple):
     ----------
     core, adam, cg, detector
         States of the loop and of the kernels it calls.
+    parked : CGState
+        That of a convex phase that stalled, while Adam's own path is tried.
     pairs : ndarray, shape (2, PAIRS, 2, n) or (2, 0, 2, n)
-        Steps and gradient differences of the last iterations, a ring; and those of a parked convex phase.
+        Steps and gradient differences of the last iterations, a ring; and those of the parked phase.
     """
 
     core: Core
     adam: AdamState
     cg: CGState
+    parked: CGState
     detector: DetectorState
     pairs: np.ndarray
 
@@ -279,8 +280,9 @@ def _rate(core, k):
 
 
 @_inner
-def _guard_begin(core, best, reference):
+def _guard_begin(core, best, reference, target):
     span = core.real[STALL_SPAN]
+    core.real[GUARD_TARGET] = target
     _rate_begin(core, RATE, best, SHORTEST, 0.3)
     _rate_begin(core, RECENT, best, span, 0.2)
     core.real[REFERENCE] = reference
@@ -290,21 +292,25 @@ def _guard_begin(core, best, reference):
 
 @_inner
 def _verdict(core, f):
-    """Show the newest iterate to the guard: NO_REASON, ROLLED_BACK or STALLED_OUT."""
+    """Show the newest iterate to the guard: NO_REASON, ROLLED_BACK, FELL_SHORT or STALLED_OUT."""
     counts = core.counts
     if not counts[GUARDED]:
         return NO_REASON
     _rate_note(core, RATE, f)
     _rate_note(core, RECENT, f)
+    real = core.real
     spent, rate = _rate(core, RATE)
     if not counts[PASSED]:
-        if spent < core.real[LENGTH]:
+        if spent < real[LENGTH]:
             return NO_REASON
-        if rate >= core.real[REFERENCE]:
-            counts[PASSED] = 1
-            return NO_REASON
-        return ROLLED_BACK
-    if spent >= core.real[SPAN + RECENT] and _rate(core, RECENT)[1] < STALLED:
+        if rate < real[REFERENCE]:
+            return ROLLED_BACK
+        if not f - 0.5 * real[LENGTH] * rate * abs(f) < real[GUARD_TARGET]:
+            return FELL_SHORT
+        counts[PASSED] = 1
+        return NO_REASON
+    room = counts[NFEV] * (1 + RETURN) * (1 + SHARE) <= real[MAXFUN]
+    if room and spent >= real[SPAN + RECENT] and _rate(core, RECENT)[1] < real[STALL_LIMIT]:
         return STALLED_OUT
     return NO_REASON
 
@@ -404,6 +410,8 @@ def _swap(core, peak, level, events, to, why, number):
         row[10] = _rate(core, RATE)[0]
         row[11] = _rate(core, RECENT)[1]
         row[12] = level
+        row[13] = real[GUARD_TARGET]
+        row[15] = real[BEST_F]
     counts[EVENTS] += 1
 
 
@@ -495,7 +503,10 @@ def _to_convex(core, adam, floats, events, why, number):
     if counts[GUARDED]:
         spent, rate = _rate(core, ADAM_RATE)
         start = adam.real[adam_phase.F] if counts[APART] else best
-        _guard_begin(core, start, max(rate, 0.0) if spent >= SHORTEST else 0.0)
+        target = math.inf
+        if counts[APART] and real[PARKED_F] == real[PARKED_F]:
+            target = real[PARKED_F]
+        _guard_begin(core, start, max(rate, 0.0) if spent >= SHORTEST else 0.0, target)
     _swap(core, floats[_detector_jit.PEAK], floats[_detector_jit.LEVEL_NORM], events, CONVEX, why, number)
     counts[LEG] = CONVEX
     counts[OWN_BEGUN] = 0
@@ -597,29 +608,39 @@ def _convex_leg(state, address, table, rows, events, pause):
                         continue
                 told = cg_tell(cg, real[VALUE_F], v[GRAD])
             code = told
-        if code == ITERATION:
-            stop = _iteration(
-                core,
-                state.pairs,
-                rows,
-                cg.vectors[cg_phase.X],
-                cg.real[cg_phase.F],
-                cg.vectors[cg_phase.G],
-            )
-            if stop != GO:
-                return stop
+        f, x_here, g_here = cg.real[cg_phase.F], cg.vectors[cg_phase.X], cg.vectors[cg_phase.G]
         if code == FAILED:
+            why = CG_FAILED
+        elif f >= real[POINT_F] and _cost(core) == real[SPENT]:  # for ever, if it may
+            why = TO_AND_FRO
+        if why != NO_REASON:
             if _working_precision(core, cg):
-                _at(core, cg.vectors[cg_phase.X], cg.real[cg_phase.F], cg.vectors[cg_phase.G])
+                _at(core, x_here, f, g_here)
                 counts[FINAL] = AT_POINT
                 return _WORKING_PRECISION
-            why = CG_FAILED
         else:
-            why = _verdict(core, cg.real[cg_phase.F])
+            real[SPENT] = _cost(core)
+            stop = _iteration(core, state.pairs, rows, x_here, f, g_here)
+            if stop != GO:
+                return stop
+            why = _verdict(core, f)
     return _leave_convex(state, address, table, events, why)
 
 
 # ---- the way back ------------------------------------------------------------------------------------------
+
+
+@_inner
+def _copy_cg(source, target):
+    for row in range(source.vectors.shape[0]):
+        _copy(source.vectors[row], target.vectors[row])
+    for k in range(source.counts[cg_phase.PAIRS]):
+        place = (source.counts[cg_phase.HEAD] - 1 - k + source.ring.shape[1]) % source.ring.shape[1]
+        _copy(source.pairs[0, place], target.pairs[0, place])
+        _copy(source.pairs[1, place], target.pairs[1, place])
+        target.ring[0, place] = source.ring[0, place]
+    _copy(source.real, target.real)
+    _copy(source.counts, target.counts)
 
 
 @_inner
@@ -631,30 +652,35 @@ def _leave_convex(state, address, table, events, why):
     if stop != GO:
         return stop
     best = real[BEST_F]
-    number = float(state.cg.counts[cg_phase.REASON])
-    failed = why == CG_FAILED and not counts[APART]
+    number = float(state.cg.counts[cg_phase.REASON]) if why == CG_FAILED else state.cg.real[cg_phase.F]
+    failed = why in (CG_FAILED, TO_AND_FRO) and not counts[APART]
     back = (
         not failed and counts[APART] != 0 and real[PARKED_F] == real[PARKED_F] and not best < real[PARKED_F]
     )
     stalled = not failed and not back and why == STALLED_OUT
-    if (back or stalled) and counts[KEEP_PAIRS]:
+    if back or stalled:
         source, target = (1, 0) if back else (0, 1)
-        for k in range(PAIRS):
+        for k in range(state.pairs.shape[1]):
             _copy(state.pairs[source, k, 0], state.pairs[target, k, 0])
             _copy(state.pairs[source, k, 1], state.pairs[target, k, 1])
-    to = CONVEX if back else ADAM
+        if back:
+            _copy_cg(state.parked, state.cg)
+        else:
+            _copy_cg(state.cg, state.parked)
+    to, cause = (CONVEX if back else ADAM), why
     if failed:
         _new_adam(core, adam, v[BEST_X], best, v[GRAD])
         real[FAILED_AT] = best
     elif back:
-        # a phase on a long plateau looks stalled too: it gets twice as long until it is doubted again
+        # a phase on a long plateau looks stalled too: from now on only a true stall is doubted, ever later
         counts[APART] = 0
         real[PARKED_F] = math.nan
         counts[PAIR_COUNT] = counts[PARKED_COUNT]
         counts[PAIR_HEAD] = counts[PARKED_HEAD]
-        real[STALL_SPAN] *= 2.0
+        if real[STALL_LIMIT] == STALLED:
+            real[STALL_SPAN] *= 2.0
+        real[STALL_LIMIT] = STALLED
         why = BACK
-        number = best
     else:
         real[PARKED_F] = math.nan
         if stalled:
@@ -664,11 +690,15 @@ def _leave_convex(state, address, table, events, why):
             real[PATIENCE] = RETURN * _cost(core)
         counts[APART] = 1 if best < adam.real[adam_phase.F] else 0
         real[FAILED_AT] = math.nan
+    if counts[RECORD]:
+        events[counts[EVENTS], 14] = cause
     _swap(core, d.floats[_detector_jit.PEAK], d.floats[_detector_jit.LEVEL_NORM], events, to, why, number)
     counts[LEG] = to
     if back:
-        _guard_begin(core, best, 0.0)
-        counts[OWN_BEGUN] = 0
+        cg = state.cg
+        _at(core, cg.vectors[cg_phase.X], cg.real[cg_phase.F], cg.vectors[cg_phase.G])
+        _guard_begin(core, best, 0.0, math.inf)
+        counts[OWN_BEGUN] = 1
         return GO
     _at(core, adam.vectors[adam_phase.X], adam.real[adam_phase.F], adam.vectors[adam_phase.G])
     _detector_jit.rearm(d.options, d.floats, d.counts)
@@ -735,7 +765,9 @@ def _reset(state, x0):
     real[PARKED_F] = math.nan
     real[PATIENCE] = FIRST_PATIENCE
     real[STALL_SPAN] = WHILE
-    _guard_begin(core, 0.0, 0.0)
+    real[STALL_LIMIT] = CREEPING
+    real[SPENT] = -1.0
+    _guard_begin(core, 0.0, 0.0, math.inf)
     _detector_jit.rearm(d.options, d.floats, d.counts)
     d.counts[_detector_jit.STEP] = 0
 
@@ -799,7 +831,7 @@ def solve(state, address, table, x0s, x, jac, fun, numbers, rows, events, pause)
         Status (or PAUSED), nit, nfev, njev, cause, and 1 where the row is finished; written.
     rows : ndarray of float64, shape (capacity, 8)
         The history: iteration, nfev, njev, cost, leg (-1 at x0), f, norm of the gradient, step.
-    events : ndarray of float64, shape (capacity, 13)
+    events : ndarray of float64, shape (capacity, 16)
         The handovers.
     pause : float
         Evaluations (values and gradients) after which to come back.

@@ -28,6 +28,9 @@ CREEPING = 1e-3
 STALLED = 1e-6
 """The same after an excursion in vain; poor stationary points show 1e-8."""
 
+CROWDED = 1 / 32
+"""Marks of a rate that are closer than this share of its recent past are thinned out."""
+
 
 class Rate:
     """Relative decrease of the best value per evaluation, over the recent past of one phase.
@@ -49,10 +52,12 @@ class Rate:
 
     def note(self, cost: float, best: float) -> None:
         """Record the best value after so many evaluations."""
-        self._marks.append((float(cost), float(best)))
-        start = cost - max(self.span, self.share * (cost - self._began))
-        while len(self._marks) > 2 and self._marks[1][0] <= start:
-            self._marks.popleft()
+        marks, width = self._marks, max(self.span, self.share * (cost - self._began))
+        if len(marks) > 2 and marks[-1][0] - marks[-2][0] < CROWDED * width:
+            marks.pop()
+        marks.append((float(cost), float(best)))
+        while len(marks) > 2 and marks[1][0] <= cost - width:
+            marks.popleft()
 
     @property
     def spent(self) -> float:

@@ -41,7 +41,7 @@ from twophase_min._status import Status
 from twophase_min.detector import make_detector
 from twophase_min.phases import adam as adam_phase
 from twophase_min.phases.adam import adam_init
-from twophase_min.phases.cg import REASONS, MemoryCG
+from twophase_min.phases.cg import REASONS, MemoryCG, cg_init
 
 Array = NDArray[np.floating]
 
@@ -97,7 +97,8 @@ def new_state(
         np.zeros(1, dtype=np.int64) if stop is None else stop,
     )
     pairs = np.zeros((2, PAIRS if keep else 0, 2, n))
-    return EngineState(core, adam, own.state, pack(_detector(options)), pairs)
+    parked = cg_init(n, memory if options.guard else 0)
+    return EngineState(core, adam, own.state, parked, pack(_detector(options)), pairs)
 
 
 def _own_solver(options: TwoPhaseOptions) -> MemoryCG:
@@ -184,7 +185,7 @@ def minimize(
     table, keep = tables(args)
     x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 6), dtype=np.int64)
     rows: Array = np.empty((64, 8))
-    events: Array = np.empty((8, 13))
+    events: Array = np.empty((8, 16))
     deadline = math.inf if options.maxtime is None else began + options.maxtime
     status, pause = k.PAUSED, float(FIRST_BREATH)
     solve = _entry()
@@ -272,18 +273,26 @@ class _Compiled(Run):
             return "the curvature along the first step is positive and the gradient norm falls"
         if why == k.UNTOLD:
             return f"no swap seen in {number:.0f} evaluations: the guard tries the convex phase"
+        if why == k.BACK:
+            return f"{self._reason(int(event[14]), event)}; back to the best point, f = {event[15]:.6g}"
         if why == k.CG_FAILED:
             return REASONS[int(number)]
+        if why == k.TO_AND_FRO:
+            return "the search goes to and fro between points that are known already"
         if why == k.ROLLED_BACK:
             return (
                 f"the convex phase gained {event[8]:.3g} of f an evaluation in its trial of {event[10]:.0f}, "
                 f"Adam {event[9]:.3g} before it"
             )
-        stalled = (
+        if why == k.FELL_SHORT:
+            return (
+                f"the convex phase reached {number:.6g} in its trial of {event[10]:.0f} evaluations, "
+                f"too far above the {event[13]:.6g} of the one before"
+            )
+        return (
             f"the convex phase has stalled: {event[11]:.3g} of f an evaluation, {event[10]:.0f} evaluations "
             "after the handover"
         )
-        return f"{stalled}; back to the best point, f = {number:.6g}" if why == k.BACK else stalled
 
     def outcome(self, status: Status, point: Point) -> OptimizeResult:
         """Build the result; an exception of the user's is raised as the driver raises it."""
