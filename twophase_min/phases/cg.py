@@ -419,6 +419,19 @@ def _accept(state, a, f):
     return ITERATION
 
 
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _moves(state):
+    """Whether the trial differs from the iterate by more than the rounding of some variable.
+
+    A last digit of x can be had for ever, at the price of a failed search each.
+    """
+    x, trial = state.vectors[X], state.vectors[XT]
+    for i in range(x.size):
+        if abs(trial[i] - x[i]) > 4.0 * state.real[EPS] * abs(x[i]):
+            return True
+    return False
+
+
 @jit
 def cg_tell(state, f, g):
     """Take the value (after NEED_F; g is ignored) or the gradient (after NEED_G; f is ignored) at the trial.
@@ -447,10 +460,11 @@ def cg_tell(state, f, g):
         return _place(state, code)
     if real[BEST_A] > 0.0:
         trial_point(state.vectors[X], real[BEST_A], state.vectors[P], state.vectors[XT])
-        counts[MODE] = RESCUING
-        counts[RESCUES] += 1
-        counts[CODE] = NEED_G
-        return NEED_G
+        if _moves(state):
+            counts[MODE] = RESCUING
+            counts[RESCUES] += 1
+            counts[CODE] = NEED_G
+            return NEED_G
     return _after_no_decrease(state)
 
 
