@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import rosen, rosen_der
 
-from twophase_min import Status, _guard, minimize
-from twophase_min._guard import SHARE, SHORTEST, STALLED, WHILE, Guard, Rate
+from twophase_min import Status, _driver, _guard, minimize
+from twophase_min._guard import CREEPING, SHARE, SHORTEST, STALLED, WHILE, Guard, Rate
 
 START = np.array([-1.2, 1.0, -0.5])
 
@@ -103,6 +103,31 @@ def test_a_passed_phase_that_stalls_is_called_back_and_one_that_creeps_on_is_not
     assert feed(creeping, 0, 1.0, 1000, 1 - 4 * STALLED)[0] == ""
 
 
+def test_a_phase_that_creeps_is_only_called_back_where_that_is_the_limit():
+    factor = 1 - CREEPING  # two evaluations a step: half the limit
+    for limit, kind in ((CREEPING, "stall"), (STALLED, "")):
+        guard = Guard(0, 1.0, reference=0.0, limit=limit)
+        assert feed(guard, 0, 1.0, 500, factor)[0] == kind
+
+
+@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
+def test_an_excursion_must_come_near_the_value_that_it_is_meant_to_beat(unit):
+    """From 2 at the handover, by a tenth a step of two evaluations: 0.56 after 24, ever more slowly."""
+    for target, kind in ((0.6, ""), (0.4, ""), (0.2, "rollback")):
+        guard = Guard(0, 2 * unit, reference=0.0, target=target * unit)
+        seen, reason, _ = feed(guard, 0, 2 * unit, int(SHORTEST) // 2, 0.9)
+        assert seen == kind, target
+        assert guard.passed == (kind == "")
+        assert kind == "" or "too far above" in reason
+
+
+def test_below_zero_the_target_lies_ahead_too():
+    guard = Guard(0, -1.0, reference=0.0, target=-1.3)
+    assert feed(guard, 0, -1.0, int(SHORTEST) // 2, 1.02)[0] == ""  # -1.27, and on
+    guard = Guard(0, -1.0, reference=0.0, target=-2.0)
+    assert feed(guard, 0, -1.0, int(SHORTEST) // 2, 1.02)[0] == "rollback"
+
+
 def test_verdicts_do_not_depend_on_the_unit_of_f():
     for unit in (2.0**-40, 1.0, 2.0**40):
         guard = Guard(0, unit, reference=0.01)
@@ -113,7 +138,7 @@ def test_the_state_goes_on_bit_for_bit():
     rng = np.random.default_rng(0)
     values = np.minimum.accumulate(rng.uniform(0.5, 1.0, 200)) * np.linspace(1, 0.9, 200)
     for cut in (0, 5, 40, 120):
-        whole, first = Guard(7, 1.0, 1e-4), Guard(7, 1.0, 1e-4)
+        whole, first = (Guard(7, 1.0, 1e-4, limit=1e-2, target=2.0) for _ in range(2))
         expected = [whole.verdict(8 + k, float(f)) for k, f in enumerate(values)]
         seen = [first.verdict(8 + k, float(f)) for k, f in enumerate(values[:cut])]
         arrays = [a.copy() for a in (first.to_array(), first.rate.to_array(), first.recent.to_array())]
@@ -236,3 +261,78 @@ def test_a_plateau_is_left_for_adam_and_a_later_swap():
         assert swap["reason"]
     assert result.status in (Status.MAXFUN, Status.CONVERGED, Status.WORKING_PRECISION, Status.PRECISION_LOSS)
     assert result.fun <= fun(np.array([1.0, 0.9]))
+
+
+def raised(x):
+    """A valley whose value stays near 1,000: every phase creeps."""
+    return rosen(x) + 1000.0
+
+
+CREEPER = -1.2 + 0.1 * np.arange(20) % 0.7
+
+
+def test_a_phase_that_was_left_in_vain_goes_on_as_if_it_had_not_been(monkeypatch):
+    """Bit for bit: what it had learnt is not lost by the excursion."""
+    options = {"convex_method": "memory-cg", "gtol": 1e-7}
+    result = minimize(raised, CREEPER, jac=rosen_der, options=options)
+    assert result.success
+    assert [swap["to"] for swap in result.swaps] == ["memory-cg", "adam", "memory-cg", "memory-cg"]
+    _, left, _, back = (swap["iteration"] for swap in result.swaps)
+    assert "back to the best point" in result.swaps[-1]["reason"]
+    monkeypatch.setattr(_driver, "CREEPING", 0.0)
+    alone = minimize(raised, CREEPER, jac=rosen_der, options=options)
+    assert len(alone.swaps) == 1
+    kept = np.r_[result.history.fun[: left + 1], result.history.fun[back + 1 :]]
+    np.testing.assert_array_equal(kept, alone.history.fun)
+    np.testing.assert_array_equal(result.x, alone.x)
+
+
+def test_one_excursion_in_vain_is_enough_for_a_phase_that_only_creeps():
+    result = minimize(raised, CREEPER, jac=rosen_der, options={"convex_method": "memory-cg", "gtol": 1e-7})
+    assert sum(swap["to"] == "adam" for swap in result.swaps) == 1
+
+
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
+def test_no_excursion_that_maxfun_would_cut_off(convex_method):
+    options = {"convex_method": convex_method, "gtol": 1e-7}
+    whole = minimize(raised, CREEPER, jac=rosen_der, options=options)
+    left = next(swap for swap in whole.swaps if swap["to"] == "adam")
+    before = int(whole.history.nfev[left["iteration"]])
+    short = minimize(raised, CREEPER, jac=rosen_der, options={**options, "maxfun": before + 10})
+    assert short.status == Status.MAXFUN
+    assert not any(swap["to"] == "adam" for swap in short.swaps)
+    roomy = minimize(raised, CREEPER, jac=rosen_der, options={**options, "maxfun": 2 * before})
+    assert any(swap["to"] == "adam" for swap in roomy.swaps)
+
+
+def test_a_search_between_two_known_points_ends(monkeypatch):
+    """With unlimited iterations it would go on for ever, for it costs nothing."""
+    from twophase_min.phases.cg import MemoryCG
+
+    class Shuttle(MemoryCG):
+        """Goes to and fro between the start and one other point of the same value."""
+
+        def start(self, x, f, g, **extra):
+            self.ends, self.at, self.value = [x, -x], 0, f
+            return super().start(x, f, g, **extra)
+
+        need = 3
+
+        def ask(self):
+            return self.ends[1 - self.at].copy()
+
+        def tell(self, f, g=None):
+            self.at = 1 - self.at
+            return 4
+
+        x = property(lambda self: self.ends[self.at])
+        f = property(lambda self: self.value)
+        g = property(lambda self: np.ones(2))
+
+    monkeypatch.setattr("twophase_min.phases.cg.MemoryCG", Shuttle)
+    options = {"convex_method": "memory-cg", "swap": 1, "maxiter": 10**6, "maxfun": 500}
+    result = minimize(
+        lambda x: float(np.sum(np.abs(x))), [1.0, 2.0], jac=lambda x: np.sign(x) + 0.5, options=options
+    )
+    assert any("to and fro" in swap["reason"] for swap in result.swaps)
+    assert result.nit < 1000
