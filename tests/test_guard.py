@@ -312,9 +312,9 @@ def test_a_search_between_two_known_points_ends(monkeypatch):
     class Shuttle(MemoryCG):
         """Goes to and fro between the start and one other point of the same value."""
 
-        def start(self, x, f, g, **extra):
+        def start(self, x, f, g, first_step=None, pairs=None, diagonal=None):
             self.ends, self.at, self.value = [x, -x], 0, f
-            return super().start(x, f, g, **extra)
+            return super().start(x, f, g, first_step, pairs, diagonal)
 
         need = 3
 
