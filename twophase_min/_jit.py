@@ -19,7 +19,7 @@ import numpy as np
 DISABLED = os.environ.get("TWOPHASE_DISABLE_JIT", "0") not in ("", "0")
 """Whether kernels run as plain Python (read once, when the first kernel module is imported)."""
 
-KERNEL_MODULES = ("_kernels", "phases.adam", "phases.cg", "phases.precondition")
+KERNEL_MODULES = ("_kernels", "phases.adam", "phases.cg", "phases.precondition", "engine")
 """Modules that `warmup` imports, for them to `register` their kernels."""
 
 _registered: list[tuple[Any, Callable[[type], tuple[Any, ...]]]] = []

@@ -33,7 +33,7 @@ from twophase_min._detector_jit import can_pack, pack
 from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._dispatcher import is_compiled
 from twophase_min._engine_kernels import Core, EngineState
-from twophase_min._jit import prepare
+from twophase_min._jit import prepare, register
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import PAIRS, Run
@@ -146,12 +146,20 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
     return ""
 
 
+def _example(kind: Any = np.float64) -> tuple[Any, ...]:
+    """Arguments of `solve` as a run passes them; float64 whatever is asked for."""
+    one, flat = np.zeros((1, 1)), np.zeros(1)
+    state = new_state(1, TwoPhaseOptions(convex_method=OWN_CONVEX_METHOD), False)
+    return state, 1, one.astype(int), one, one, one, flat, one.astype(int), one, one, 1.0
+
+
+register(k.solve, _example)
+
+
 @functools.cache
 def _entry() -> Any:
     """Return the compiled loop without Numba's dispatch, which looks at every array of the state."""
-    one, flat = np.zeros((1, 1)), np.zeros(1)
-    state = new_state(1, TwoPhaseOptions(convex_method=OWN_CONVEX_METHOD), False)
-    return prepare(k.solve, state, 1, one.astype(int), one, one, one, flat, one.astype(int), one, one, 1.0)
+    return prepare(k.solve, *_example())
 
 
 def minimize(

@@ -426,7 +426,7 @@ def _moves(state):
     A last digit of x can be had for ever, at the price of a failed search each.
     """
     x, trial = state.vectors[X], state.vectors[XT]
-    for i in range(x.size):
+    for i in range(x.size):  # noqa: SIM110
         if abs(trial[i] - x[i]) > 4.0 * state.real[EPS] * abs(x[i]):
             return True
     return False
