@@ -185,9 +185,9 @@ def judge_networks(runs: dict[str, Any], budget: int) -> dict[str, Any]:
             behind(_curve(run[name]), [_curve(run[other]) for other in (*rates, pair[1])], budget, tie)
             for run, tie in zip(runs.values(), ties, strict=True)
         ]
+        gaps = [run[name]["f"][-1] - min(run[other]["f"][-1] for other in pair) for run in runs.values()]
         out["side"][name] = [
-            int(np.sign(run[name]["f"][-1] - min(run[other]["f"][-1] for other in pair)))
-            for run in runs.values()
+            0 if abs(gap) <= tie else int(np.sign(gap)) for gap, tie in zip(gaps, ties, strict=True)
         ]
     return out
 

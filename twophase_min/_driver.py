@@ -458,9 +458,11 @@ class Driver(Run):
                 f, g = objective.value_and_gradient(x)
                 self.iteration(np.asarray(x, dtype=objective.dtype), f, g)
                 kind, reason = self._verdict(f)
-                if kind:
+                full = cycles and self.nit - began >= CYCLE
+                # left between two cycles, a stalled phase can be taken up as if it had not been left
+                if kind and (kind != "stall" or full or not cycles):
                     raise _LegEnd(kind, reason)
-                if cycles and self.nit - began >= CYCLE:
+                if full:
                     raise _LegEnd("cycle")
 
             try:
