@@ -130,6 +130,50 @@ def test_ctrl_c_and_exceptions_at_every_evaluation_keep_the_best_point(convex_me
             assert not caught.value.optimize_result.success
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
+def test_every_one_of_two_hundred_evaluations_may_be_the_last(convex_method, monkeypatch):
+    """Exhaustive: Ctrl-C, an exception and the time limit at evaluation k; the best point each time."""
+    clock = [0.0]  # an evaluation takes a second
+    monkeypatch.setattr(_objective, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    x0 = np.array([-1.2, 1.0] * 7)
+
+    def stopped(limit, error=None, **options):
+        values = []
+        clock[0] = 0.0
+
+        def tick():
+            clock[0] += 1.0
+            if clock[0] == limit and error is not None:
+                raise error
+
+        def fun(x):
+            tick()
+            values.append(float(rosen(x)))
+            return values[-1]
+
+        def jac(x):
+            tick()
+            return rosen_der(x)
+
+        given = {"convex_method": convex_method, "gtol": 0.0, **options}
+        return minimize(fun, x0, jac=jac, options=given), min(values, default=np.nan)
+
+    for k in range(1, 201):
+        runs = {
+            Status.INTERRUPTED: stopped(k, KeyboardInterrupt()),
+            Status.EXCEPTION: stopped(k, RuntimeError("at k"), on_error="return"),
+            Status.MAXTIME: stopped(k, maxtime=k - 0.5),
+        }
+        for status, (result, least) in runs.items():
+            assert result.status == status, k
+            assert not result.success
+            np.testing.assert_equal(result.fun, least)
+            if np.isfinite(least):
+                assert result.fun == pytest.approx(rosen(result.x), rel=1e-12)
+            assert result.nfev + result.njev == k
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError()])
 def test_an_interrupt_after_the_stop_does_not_lose_the_result(error):
     """A target is reached by a value alone; the gradient there is asked for last, for the result's sake."""
