@@ -7,6 +7,7 @@ do the work, and a class around them serves loops in Python.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min import _kernels
-from twophase_min._jit import jit, register
+from twophase_min._jit import jit, prepare, register
 from twophase_min._kernels import adam_serial, all_finite, norm_inf
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
 
@@ -435,7 +436,7 @@ class Adam:
         """Begin the step after an iteration; answers what is needed."""
         state = self.state
         if state.vectors[X].nbytes < _kernels.THREADED_FROM:
-            return int(adam_next(state))
+            return int(_ready(adam_next, state.vectors.dtype.char)(state))
         state.counts[NEED] = NEED_FG
         state.vectors[XT] = state.vectors[X]
         self.step(state.vectors[XT], state.vectors[G])
@@ -449,7 +450,7 @@ class Adam:
         """Take what was asked for; answer NEED_*, ITERATION or FAILED."""
         vectors = self.state.vectors
         given = vectors[G] if g is None else np.ascontiguousarray(g, dtype=vectors.dtype)
-        return int(adam_tell(self.state, float(f), given))
+        return int(_ready(adam_tell, vectors.dtype.char)(self.state, float(f), given))
 
     def arrive(self, f: float, g: Array, before: dict[str, Any]) -> None:
         """Take value and gradient at x after an epoch of steps in place, and judge the epoch as one step.
@@ -494,11 +495,23 @@ class Adam:
         self.state = AdamState(**{name: np.array(state[name]) for name in AdamState._fields})
 
 
-def _example(kind: Any, *arguments: Any) -> tuple[Any, ...]:
-    return (adam_init(1, kind), *arguments)
+_EXAMPLES: dict[Any, Any] = {
+    adam_start: lambda kind: (np.zeros(1, kind), 0.0, np.zeros(1, kind)),
+    adam_next: lambda kind: (),
+    adam_tell: lambda kind: (0.0, np.zeros(1, kind)),
+    adam_scales: lambda kind: (np.zeros(1),),
+}
 
 
-register(adam_start, lambda kind: _example(kind, np.zeros(1, kind), 0.0, np.zeros(1, kind)))
-register(adam_next, _example)
-register(adam_tell, lambda kind: _example(kind, 0.0, np.zeros(1, kind)))
-register(adam_scales, lambda kind: _example(kind, np.zeros(1)))
+@functools.cache
+def _ready(kernel: Any, kind: str) -> Any:
+    """Compiled code of a kernel for vectors of this dtype, without the dispatch of every call."""
+    return prepare(kernel, *_arguments(kernel)(kind))
+
+
+def _arguments(kernel: Any) -> Any:
+    return lambda kind: (adam_init(1, kind), *_EXAMPLES[kernel](kind))
+
+
+for _kernel in _EXAMPLES:
+    register(_kernel, _arguments(_kernel))

@@ -18,12 +18,13 @@ References: Hager & Zhang, SIAM J. Optim. 16 (2005) 170-192 and 23 (2013) 2150-2
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from twophase_min._jit import jit, register
+from twophase_min._jit import jit, prepare, register
 from twophase_min._kernels import all_finite, axpy, axpy_dot, dot, norm2, trial_point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
@@ -596,7 +597,7 @@ class MemoryCG:
 
     def next(self) -> int:
         """Begin the step after an iteration; answers what is needed."""
-        return int(cg_next(self.state))
+        return int(_ready(cg_next, self.state.vectors.dtype.char)(self.state))
 
     @property
     def need(self) -> int:
@@ -617,13 +618,14 @@ class MemoryCG:
         """
         state = self.state
         given = state.vectors[GT] if g is None else np.ascontiguousarray(g, dtype=state.vectors.dtype)
-        if self.need == NEED_G and g is None:
+        if g is None and self.need == NEED_G:
             raise ValueError("the gradient is wanted")
-        mode = int(state.counts[MODE])
-        code = int(cg_tell(state, float(f), given))
-        if code == NEED_G and g is not None and int(state.counts[MODE]) == mode == SEARCHING:
-            code = int(cg_tell(state, float(f), given))
-        return code
+        tell = _ready(cg_tell, state.vectors.dtype.char)
+        mode = state.counts[MODE]
+        code = tell(state, float(f), given)
+        if code == NEED_G and g is not None and state.counts[MODE] == mode == SEARCHING:
+            code = tell(state, float(f), given)
+        return int(code)
 
     @property
     def x(self) -> np.ndarray:
@@ -702,15 +704,27 @@ def minimize_memory_cg(
     return solver.x, True, "gradient test"
 
 
-def _example(kind: Any, *arguments: Any) -> tuple[Any, ...]:
-    return (cg_init(1, 1, kind), *arguments)
+_EXAMPLES: dict[Any, Any] = {
+    cg_start: lambda kind: (np.zeros(1, kind), 0.0, np.zeros(1, kind), 0.0),
+    cg_typical: lambda kind: (),
+    cg_next: lambda kind: (),
+    cg_tell: lambda kind: (0.0, np.zeros(1, kind)),
+    cg_add_pair: lambda kind: (np.zeros(1, kind), np.zeros(1, kind)),
+}
 
 
-register(cg_start, lambda kind: _example(kind, np.zeros(1, kind), 0.0, np.zeros(1, kind), 0.0))
-register(cg_typical, _example)
-register(cg_next, _example)
-register(cg_tell, lambda kind: _example(kind, 0.0, np.zeros(1, kind)))
-register(cg_add_pair, lambda kind: _example(kind, np.zeros(1, kind), np.zeros(1, kind)))
+@functools.cache
+def _ready(kernel: Any, kind: str) -> Any:
+    """Compiled code of a kernel for vectors of this dtype, without the dispatch of every call."""
+    return prepare(kernel, *_arguments(kernel)(kind))
+
+
+def _arguments(kernel: Any) -> Any:
+    return lambda kind: (cg_init(1, 1, kind), *_EXAMPLES[kernel](kind))
+
+
+for _kernel in _EXAMPLES:
+    register(_kernel, _arguments(_kernel))
 
 
 __all__ = [
