@@ -33,7 +33,10 @@ _TEXTS = ("leg", "phase")
 
 
 def pack(driver: Driver) -> dict[str, Any]:
-    """Everything that the rest of the run depends on, as copies; empty before the first iterate exists."""
+    """Everything that the rest of a run which has ended depends on; empty before the first iterate exists.
+
+    The arrays are the run's own: nobody needs it any more.
+    """
     if driver.adam is None:
         return {}
     objective = driver.objective
@@ -42,11 +45,11 @@ def pack(driver: Driver) -> dict[str, Any]:
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
     notes["exact"] = driver.leg == "adam" or driver.phase == OWN_CONVEX_METHOD
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes))}
-    _put(state, "adam", driver.adam.get_state())
+    _put(state, "adam", driver.adam.get_state(copy=False))
     if driver.epoch_start is not None:
         _put(state, "epoch_start", driver.epoch_start)
     if driver.own is not None:
-        _put(state, "own", driver.own.get_state())
+        _put(state, "own", driver.own.get_state(copy=False))
     for name, point in (("point", driver.point), ("best", objective.best), ("last", objective.last)):
         if point is not None:
             _put(state, name, point._asdict())

@@ -486,9 +486,9 @@ class Adam:
         adam_scales(self.state, out)
         return out
 
-    def get_state(self) -> dict[str, Any]:
-        """Everything that the rest of the run depends on, as copies."""
-        return {name: value.copy() for name, value in self.state._asdict().items()}
+    def get_state(self, copy: bool = True) -> dict[str, Any]:
+        """Everything that the rest of the run depends on; not copied where the phase has ended."""
+        return {name: value.copy() if copy else value for name, value in self.state._asdict().items()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from `get_state`, bit for bit."""

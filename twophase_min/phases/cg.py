@@ -660,12 +660,17 @@ class MemoryCG:
             name: int(v) for name, v in zip(names, self.state.counts[ITERATIONS : SKIPPED + 1], strict=True)
         }
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Everything that the rest of the run depends on, as copies; of the pairs only those in use."""
+    def get_state(self, copy: bool = True) -> dict[str, np.ndarray]:
+        """Everything that the rest of the run depends on; not copied where the phase has ended.
+
+        Of the pairs only those in use, always as copies.
+        """
         used = self.state.pairs.shape[1]
         if self.state.counts[PAIRS] <= self.state.counts[HEAD]:  # the ring has not come round
             used = int(self.state.counts[HEAD])
-        state = {name: value.copy() for name, value in self.state._asdict().items() if name != "pairs"}
+        arrays = self.state._asdict()
+        del arrays["pairs"]
+        state = {name: value.copy() if copy else value for name, value in arrays.items()}
         return state | {"pairs": self.state.pairs[:, :used].copy()}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
