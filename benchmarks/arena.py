@@ -29,7 +29,7 @@ def serve(module: str, name: str, pipe: Any) -> None:
     one call solves.
     """
     call: Any = None
-    while (order := pipe.recv()) is not None:
+    while (order := _next(pipe)) is not None:
         if isinstance(order, tuple):
             start = time.perf_counter()
             call = importlib.import_module(module).CONTENDERS[name](*order)
@@ -49,6 +49,15 @@ def serve(module: str, name: str, pipe: Any) -> None:
             for _ in range(order):
                 call()
             pipe.send((time.perf_counter() - start) / order)
+    getattr(call, "close", lambda: None)()
+
+
+def _next(pipe: Any) -> Any:
+    """Return the next order; None also where the other side has gone."""
+    try:
+        return pipe.recv()
+    except EOFError:
+        return None
 
 
 class Arena:

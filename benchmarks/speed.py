@@ -294,7 +294,7 @@ def main() -> None:
     print(f"{machine}, {os.cpu_count()} cores, Python {platform.python_version()}")
     results = {name: SECTIONS[name](arguments) for name in arguments.section or SECTIONS}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(results))
+    arguments.out.write_text(json.dumps(results, default=lambda value: np.asarray(value).tolist()))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_curves_are_seeded_and_nested(solvers):
     assert not np.array_equal(many[0], many[1000])
 
 
-@pytest.mark.parametrize("name", ["scipy CG", "scipy L-BFGS-B", "minimize", "minimize, memory-cg"])
+@pytest.mark.parametrize("name", ["scipy CG", "scipy L-BFGS-B", "minimize, python", "minimize, numba"])
 def test_contenders_reach_the_tolerance(solvers, name):
     call = solvers.CONTENDERS[name]("fit5")
     report = call.report()
