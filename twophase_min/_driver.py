@@ -22,6 +22,7 @@ from twophase_min import _resume
 from twophase_min._callback import Progress
 from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._guard import CREEPING, SHARE, SHORTEST, STALLED, WHILE, Guard, Rate
+from twophase_min._kernels import norm2
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import Run
@@ -187,7 +188,7 @@ class Driver(Run):
             return
         f, g = self.objective.start(self.x0)
         self.begin(f, g)
-        self.detector.update(f, float(np.linalg.norm(g)))
+        self.detector.update(f, float(norm2(g)))
         if self.options.precondition == "auto":
             self.sizes = typical_sizes(self.x0, g)
         self.adam = self._new_adam(self.point)
@@ -283,7 +284,7 @@ class Driver(Run):
             assert best is not None
             self.apart = self.apart and best.f < adam.f
             self.adam_rate.note(objective.work, adam.f if self.apart else best.f)
-            norm = float(np.linalg.norm(adam.g))
+            norm = float(norm2(adam.g))
             decision = self.detector.update(adam.f, norm, curvature=adam.curvature)
             if self.swaps >= options.max_swaps or (recovering and self.steps < RECOVERY):
                 continue
@@ -439,7 +440,7 @@ class Driver(Run):
         """Length of a first step along -g: to the minimiser by the last step's curvature, or Adam's own."""
         assert self.point.g is not None
         if self.adam.curvature > 0:
-            return float(np.linalg.norm(self.point.g)) / self.adam.curvature
+            return float(norm2(self.point.g)) / self.adam.curvature
         if self.adam.t > 0:
             return float(self.adam.learning_rate) * self.objective.n**0.5
         return None

@@ -19,7 +19,7 @@ from twophase_min._detector_jit import DetectorState
 from twophase_min._driver import FIRST_PATIENCE, MOMENTS, RECOVERY, RETURN, WORKING_PRECISION
 from twophase_min._guard import CREEPING, CROWDED, SHARE, SHORTEST, STALLED, WHILE
 from twophase_min._jit import jit
-from twophase_min._kernels import all_finite, norm2, norm_inf
+from twophase_min._kernels import all_finite, copy, norm2, norm_inf, out_of_line
 from twophase_min._run import PAIRS
 from twophase_min._status import Status
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
@@ -124,20 +124,15 @@ _TARGET = int(Status.TARGET)
 _UNBOUNDED = int(Status.UNBOUNDED)
 _WORKING_PRECISION = int(Status.WORKING_PRECISION)
 
-_inner = jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_inner = jit(no_cpython_wrapper=True)
 
 
 # ---- evaluations (`_objective`) ----------------------------------------------------------------------------
 
 
 @_inner
-def _copy(source, target):
-    for i in range(target.size):
-        target[i] = source[i]
-
-
-@_inner
 def _same(a, b):
+    out_of_line()
     for i in range(a.size):  # noqa: SIM110
         if a[i] != b[i]:
             return False
@@ -165,19 +160,15 @@ def _remember(core, x, f, has_g):
         real[BEST_F] = f
         counts[BEST_KNOWN] = 1
         counts[BEST_HAS_G] = has_g
-    for i in range(x.size):
-        xi = x[i]
-        v[LAST_X, i] = xi
-        if better:
-            v[BEST_X, i] = xi
-        if bad:
-            v[BAD_X, i] = xi
+    copy(x, v[LAST_X])
     if has_g:
-        for i in range(x.size):
-            gi = v[GRAD, i]
-            v[LAST_G, i] = gi
-            if better:
-                v[BEST_G, i] = gi
+        copy(v[GRAD], v[LAST_G])
+    if better:
+        copy(x, v[BEST_X])
+        if has_g:
+            copy(v[GRAD], v[BEST_G])
+    if bad:
+        copy(x, v[BAD_X])
 
 
 @_inner
@@ -193,10 +184,10 @@ def _evaluate(core, address, table, x, gradient):
     known = at_last or at_best
     if at_last and counts[LAST_HAS_G] != 0:
         gradient = False
-        _copy(v[LAST_G], v[GRAD])
+        copy(v[LAST_G], v[GRAD])
     elif at_best and counts[BEST_HAS_G] != 0:
         gradient = False
-        _copy(v[BEST_G], v[GRAD])
+        copy(v[BEST_G], v[GRAD])
     fused = counts[FUSED] != 0
     for turn in range(2):
         if (turn == 0 and known) or (turn == 1 and not gradient):
@@ -208,9 +199,9 @@ def _evaluate(core, address, table, x, gradient):
             counts[NFEV] += 1
         if want != VALUE:
             counts[NJEV] += 1
-        _copy(x, v[HANDED])
+        copy(x, v[HANDED])
         if call(address, v[HANDED], real, v[GRAD], table, want) != DONE:
-            _copy(x, v[HANDED])
+            copy(x, v[HANDED])
             return _EXCEPTION
         if want != GRADIENT:
             f = real[VALUE_F]
@@ -346,10 +337,8 @@ def _record(core, rows, norm, step):
 @_inner
 def _at(core, x, f, g):
     """Make this the current point."""
-    v = core.vectors
-    for i in range(x.size):
-        v[POINT_X, i] = x[i]
-        v[POINT_G, i] = g[i]
+    copy(x, core.vectors[POINT_X])
+    copy(g, core.vectors[POINT_G])
     core.real[POINT_F] = f
 
 
@@ -633,14 +622,14 @@ def _convex_leg(state, address, table, rows, events, pause):
 @_inner
 def _copy_cg(source, target):
     for row in range(source.vectors.shape[0]):
-        _copy(source.vectors[row], target.vectors[row])
+        copy(source.vectors[row], target.vectors[row])
     for k in range(source.counts[cg_phase.PAIRS]):
         place = (source.counts[cg_phase.HEAD] - 1 - k + source.ring.shape[1]) % source.ring.shape[1]
-        _copy(source.pairs[0, place], target.pairs[0, place])
-        _copy(source.pairs[1, place], target.pairs[1, place])
+        copy(source.pairs[0, place], target.pairs[0, place])
+        copy(source.pairs[1, place], target.pairs[1, place])
         target.ring[0, place] = source.ring[0, place]
-    _copy(source.real, target.real)
-    _copy(source.counts, target.counts)
+    copy(source.real, target.real)
+    copy(source.counts, target.counts)
 
 
 @_inner
@@ -661,8 +650,8 @@ def _leave_convex(state, address, table, events, why):
     if back or stalled:
         source, target = (1, 0) if back else (0, 1)
         for k in range(state.pairs.shape[1]):
-            _copy(state.pairs[source, k, 0], state.pairs[target, k, 0])
-            _copy(state.pairs[source, k, 1], state.pairs[target, k, 1])
+            copy(state.pairs[source, k, 0], state.pairs[target, k, 0])
+            copy(state.pairs[source, k, 1], state.pairs[target, k, 1])
         if back:
             _copy_cg(state.parked, state.cg)
         else:
@@ -737,15 +726,15 @@ def _begin(state, address, table, rows):
     metric, sizes = cg.vectors[cg_phase.METRIC], adam.vectors[adam_phase.SIZES]
     for i in range(metric.size):
         metric[i] = 1.0
-        sizes[i] = 1.0
+    copy(metric, sizes)
     if counts[PRECONDITION] == PRE_AUTO:
-        _copy(x, cg.vectors[cg_phase.X])
-        _copy(g, cg.vectors[cg_phase.G])
+        copy(x, cg.vectors[cg_phase.X])
+        copy(g, cg.vectors[cg_phase.G])
         if cg_typical(cg):
             counts[SIZED] = 1
             for i in range(metric.size):
                 sizes[i] = math.sqrt(metric[i])
-                v[SIZES, i] = sizes[i]
+            copy(sizes, v[SIZES])
     _new_adam(core, adam, x, f, g)
     _rate_begin(core, ADAM_RATE, f, SHORTEST, 0.3)
     counts[LEG] = ADAM
@@ -760,7 +749,7 @@ def _reset(state, x0):
     real, counts = core.real, core.counts
     for i in range(FUSED):
         counts[i] = 0
-    _copy(x0, core.vectors[POINT_X])
+    copy(x0, core.vectors[POINT_X])
     real[FAILED_AT] = math.nan
     real[PARKED_F] = math.nan
     real[PATIENCE] = FIRST_PATIENCE
@@ -800,9 +789,12 @@ def _final(core, x, g):
         row, f = BAD_X, real[BAD_F]
     elif counts[BEST_KNOWN]:
         row, f, known = BEST_X, real[BEST_F], counts[BEST_HAS_G] != 0
-    for i in range(x.size):
-        x[i] = v[row, i]
-        g[i] = v[row + 1, i] if known else math.nan
+    copy(v[row], x)
+    if known:
+        copy(v[row + 1], g)
+    else:
+        for i in range(g.size):
+            g[i] = math.nan
     return f
 
 

@@ -63,7 +63,9 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     from ._cache import attach
 
     cached = options.pop("cache", True)
-    dispatcher = numba.njit(**{"error_model": "numpy", "nogil": True, "_nrt": False, **options})(function)
+    dispatcher = numba.njit(
+        **{"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True, **options}
+    )(function)
     resolve = dispatcher.get_call_template
 
     def resolve_by_type(args: Any, kws: Any) -> Any:

@@ -339,6 +339,9 @@ def difference_dots(a, b, s, out):
 
 if DISABLED:
 
+    def out_of_line():
+        """Keep the kernel that calls this from being copied into its callers; see below."""
+
     def _size_bits(value):
         return abs(value).view(np.int64 if value.itemsize == 8 else np.int32)
 
@@ -348,6 +351,16 @@ if DISABLED:
 else:
     from numba import types
     from numba.extending import intrinsic
+
+    @intrinsic
+    def out_of_line(context):
+        """Keep the kernel that calls this from being copied into its callers, where it would be unrolled."""
+
+        def generate(context, builder, signature, arguments):
+            builder.function.attributes.add("noinline")
+            return context.get_dummy_value()
+
+        return types.none(), generate
 
     # Not ndarray.view: reading a kernel that uses it from the disk imports a good part of Numba (40 ms).
     @intrinsic
@@ -468,6 +481,20 @@ def all_finite(x):
         if not largest < math.inf:
             return False
     return True
+
+
+@jit(no_cpython_wrapper=True)
+def copy(source, target):
+    """``target[:] = source``, which would compile the texts of all its error messages too.
+
+    Parameters
+    ----------
+    source, target : ndarray of shape (n,)
+        ``target`` is overwritten.
+    """
+    out_of_line()
+    for i in range(target.size):
+        target[i] = source[i]
 
 
 register(adam_serial, lambda kind: (*[np.zeros(1, kind)] * 4, 1, 0.0, 0.0, 0.0, 0.0))

@@ -45,11 +45,11 @@ def pack(driver: Driver) -> dict[str, Any]:
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
     notes["exact"] = driver.leg == "adam" or driver.phase == OWN_CONVEX_METHOD
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes))}
-    _put(state, "adam", driver.adam.get_state(copy=False))
+    _put(state, "adam", driver.adam.get_state(copied=False))
     if driver.epoch_start is not None:
         _put(state, "epoch_start", driver.epoch_start)
     if driver.own is not None:
-        _put(state, "own", driver.own.get_state(copy=False))
+        _put(state, "own", driver.own.get_state(copied=False))
     for name, point in (("point", driver.point), ("best", objective.best), ("last", objective.last)):
         if point is not None:
             _put(state, name, point._asdict())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from twophase_min import _kernels
 from twophase_min._jit import jit, prepare, register
-from twophase_min._kernels import adam_serial, all_finite, norm_inf
+from twophase_min._kernels import adam_serial, all_finite, copy, norm_inf
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
 
 Array = NDArray[np.floating]
@@ -85,7 +85,7 @@ def adam_init(
     return state
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _median(a, count):
     """Median of the first entries, which are reordered (Hoare's selection); 0 for none."""
     if count == 0:
@@ -118,7 +118,7 @@ def _median(a, count):
     return 0.5 * (lower + upper)
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _scale_of_x(vectors):
     """Median of the non-zero variables in their typical sizes: a sign step moves small ones too."""
     x, sizes, work = vectors[X], vectors[SIZES], vectors[XT]
@@ -136,9 +136,9 @@ def adam_start(state, x, f, g):
     """Begin at an evaluated point, the moments at zero; answers what is needed, ITERATION without a probe."""
     vectors, real, counts = state.vectors, state.real, state.counts
     slope = 0.0
+    copy(x, vectors[X])
+    copy(g, vectors[G])
     for i in range(x.size):
-        vectors[X, i] = x[i]
-        vectors[G, i] = g[i]
         vectors[M, i] = 0.0
         vectors[V, i] = 0.0
         slope -= np.float64(vectors[SIZES, i]) * abs(np.float64(g[i]))
@@ -161,13 +161,12 @@ def adam_start(state, x, f, g):
         counts[NEED] = NEED_F
         _probe(state)
     else:  # no step yet: an epoch begins with its own gradients, this one must not enter the moments
-        for i in range(x.size):
-            vectors[XT, i] = x[i]
+        copy(x, vectors[XT])
         counts[NEED] = ITERATION
     return counts[NEED]
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _probe(state):
     """Place the trial along -sizes * sign(g); the moments wait until the step length is settled."""
     vectors, rate = state.vectors, state.real[RATE]
@@ -185,8 +184,7 @@ def adam_next(state):
     """Begin the step after an iteration: NEED_FG at the trial. The moments advance here, once a step."""
     vectors, real, counts = state.vectors, state.real, state.counts
     counts[NEED] = NEED_FG
-    for i in range(vectors.shape[1]):
-        vectors[XT, i] = vectors[X, i]
+    copy(vectors[X], vectors[XT])
     counts[T] += 1
     adam_serial(
         vectors[XT], vectors[M], vectors[V], vectors[G],
@@ -227,15 +225,14 @@ def adam_tell(state, f, g):
             counts[REASON] = VANISHING
             counts[NEED] = FAILED
             return FAILED
-    for i in range(g.size):
-        vectors[X, i] = vectors[XT, i]
-        vectors[G, i] = g[i]
+    copy(vectors[XT], vectors[X])
+    copy(g, vectors[G])
     real[F] = f
     counts[NEED] = ITERATION
     return ITERATION
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _shorten(state, f):
     """Pull an over-long or non-finite trial towards the iterate."""
     vectors, real, counts = state.vectors, state.real, state.counts
@@ -267,7 +264,7 @@ def _shorten(state, f):
     return FAILED
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _settle(state, g):
     """Book the accepted probe as Adam's first step and set the learning rate by the secant."""
     vectors, real, counts = state.vectors, state.real, state.counts
@@ -290,7 +287,7 @@ def _settle(state, g):
     counts[PROBING] = 0
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _adapt(real, before, after):
     """Lengthen steps along which the slope hardly changes, shorten those that overshoot.
 
@@ -486,9 +483,9 @@ class Adam:
         adam_scales(self.state, out)
         return out
 
-    def get_state(self, copy: bool = True) -> dict[str, Any]:
+    def get_state(self, copied: bool = True) -> dict[str, Any]:
         """Everything that the rest of the run depends on; not copied where the phase has ended."""
-        return {name: value.copy() if copy else value for name, value in self.state._asdict().items()}
+        return {name: value.copy() if copied else value for name, value in self.state._asdict().items()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from `get_state`, bit for bit."""

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twophase_min._jit import jit, prepare, register
-from twophase_min._kernels import all_finite, axpy, axpy_dot, dot, norm2, trial_point
+from twophase_min._kernels import all_finite, axpy, axpy_dot, copy, dot, norm2, trial_point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
     BEST_A,
@@ -115,14 +115,7 @@ def cg_init(
     return state
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _copy(source, target):
-    """``target[:] = source``, which would compile the texts of all its error messages too."""
-    for i in range(target.size):
-        target[i] = source[i]
-
-
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _reset(state):
     """Forget all curvature."""
     state.counts[PAIRS] = 0
@@ -134,8 +127,8 @@ def _reset(state):
 @jit
 def cg_start(state, x, f, g, first_step):
     """Begin at an evaluated point, with no pairs; ``first_step`` is a length in x, 0 for none. ITERATION."""
-    _copy(x, state.vectors[X])
-    _copy(g, state.vectors[G])
+    copy(x, state.vectors[X])
+    copy(g, state.vectors[G])
     state.real[F] = f
     state.real[FIRST] = first_step
     state.real[STEP_NORM] = 0.0
@@ -193,7 +186,7 @@ def cg_typical(state):
     return True
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _length(p, metric):
     """Norm of a step or direction in the scaled variables, ``sqrt(p . D^-1 p)``."""
     total = 0.0
@@ -202,7 +195,7 @@ def _length(p, metric):
     return math.sqrt(total)
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _dual_length(g, metric):
     """Norm of a gradient in the scaled variables, ``sqrt(g . D g)``."""
     total = 0.0
@@ -211,7 +204,7 @@ def _dual_length(g, metric):
     return math.sqrt(total)
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _first_guess(state, slope):
     """Guess a step along ``-D g`` without units; see `MemoryCG`."""
     real, p, x, metric = state.real, state.vectors[P], state.vectors[X], state.vectors[METRIC]
@@ -235,7 +228,7 @@ def _first_guess(state, slope):
     return guess
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _two_loop(state):
     """Set ``p = -H g`` from the pairs in memory (N&W algorithm 7.4)."""
     p, g, metric = state.vectors[P], state.vectors[G], state.vectors[METRIC]
@@ -268,7 +261,7 @@ def _two_loop(state):
             j = newer
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _begin_search(state, slope, step, c1):
     """Start the line search along p and place its first trial."""
     real = state.real
@@ -280,7 +273,7 @@ def _begin_search(state, slope, step, c1):
     return _place(state, line_start(real, state.counts, real[F], slope, step, noise, c1))
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _place(state, code):
     """Set the trial point for a value (or leave it for a gradient) and note what is wanted."""
     if code == NEED_F:
@@ -289,7 +282,7 @@ def _place(state, code):
     return code
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _restart(state):
     """Forget the memory and search along ``-D g``; NEED_F, or FAILED."""
     p, g, metric = state.vectors[P], state.vectors[G], state.vectors[METRIC]
@@ -335,7 +328,7 @@ def cg_next(state):
     return _restart(state)
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _after_no_decrease(state):
     """Restart along -D g, or give up where that was the direction already."""
     if state.counts[STEEP] == 0:
@@ -345,7 +338,7 @@ def _after_no_decrease(state):
     return FAILED
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _learn(state):
     """Take the pair in rows XT (s) and WORK (y) into the memory if its curvature is positive.
 
@@ -361,8 +354,8 @@ def _learn(state):
     if sy > state.real[EPS] * s_length * y_length and 0.0 < y_length < math.inf and s_length < math.inf:
         m = state.ring.shape[1]
         j = state.counts[HEAD]
-        _copy(s, state.pairs[0, j])
-        _copy(y, state.pairs[1, j])
+        copy(s, state.pairs[0, j])
+        copy(y, state.pairs[1, j])
         state.ring[0, j] = 1.0 / sy
         state.real[GAMMA] = s_length / sy * s_length if m >= s.size else sy / y_length / y_length
         state.counts[HEAD] = (j + 1) % m
@@ -372,7 +365,7 @@ def _learn(state):
     return False
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _hager_zhang(state):
     """Set beta for ``p = -D g + beta p`` from y (row WORK), the new gradient (GT), the old p and g.
 
@@ -395,7 +388,7 @@ def _hager_zhang(state):
     state.real[BETA] = beta if math.isfinite(beta) else 0.0
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _accept(state, a, f):
     """Move to the trial, whose gradient is in row GT, and learn from the step."""
     real, counts, v = state.real, state.counts, state.vectors
@@ -411,7 +404,7 @@ def _accept(state, a, f):
         _learn(state)
     else:
         _hager_zhang(state)
-    _copy(v[GT], v[G])
+    copy(v[GT], v[G])
     real[F] = f
     real[LAST_A] = a
     real[LAST_SLOPE] = real[SLOPE]
@@ -420,7 +413,7 @@ def _accept(state, a, f):
     return ITERATION
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@jit(no_cpython_wrapper=True)
 def _moves(state):
     """Whether the trial differs from the iterate by more than the rounding of some variable.
 
@@ -448,7 +441,7 @@ def cg_tell(state, f, g):
         counts[GRADIENTS] += 1
         slope = math.nan
         if all_finite(g):
-            _copy(g, state.vectors[GT])
+            copy(g, state.vectors[GT])
             slope = dot(state.vectors[GT], state.vectors[P])
         if counts[MODE] == RESCUING:
             if math.isfinite(slope):
@@ -477,8 +470,8 @@ def cg_add_pair(state, s, y):
     """
     if state.ring.shape[1] == 0:
         return False
-    _copy(s, state.vectors[XT])
-    _copy(y, state.vectors[WORK])
+    copy(s, state.vectors[XT])
+    copy(y, state.vectors[WORK])
     return _learn(state)
 
 
@@ -660,7 +653,7 @@ class MemoryCG:
             name: int(v) for name, v in zip(names, self.state.counts[ITERATIONS : SKIPPED + 1], strict=True)
         }
 
-    def get_state(self, copy: bool = True) -> dict[str, np.ndarray]:
+    def get_state(self, copied: bool = True) -> dict[str, np.ndarray]:
         """Everything that the rest of the run depends on; not copied where the phase has ended.
 
         Of the pairs only those in use, always as copies.
@@ -670,7 +663,7 @@ class MemoryCG:
             used = int(self.state.counts[HEAD])
         arrays = self.state._asdict()
         del arrays["pairs"]
-        state = {name: value.copy() if copy else value for name, value in arrays.items()}
+        state = {name: value.copy() if copied else value for name, value in arrays.items()}
         return state | {"pairs": self.state.pairs[:, :used].copy()}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
