@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -202,8 +203,18 @@ class TwoPhaseOptions:
             given.setdefault("gtol", tol)
         if "maxfev" in given:
             given.setdefault("maxfun", given.pop("maxfev"))
-        names = {field.name for field in fields(cls)}
-        unknown = [str(name) for name in given if name not in names]
+        unknown = [str(name) for name in given if name not in cls.__dataclass_fields__]
         if unknown:
             warnings.warn(f"Unknown solver options: {', '.join(unknown)}", OptimizeWarning, stacklevel=4)
-        return cls(**{name: value for name, value in given.items() if name in names})
+            given = {name: value for name, value in given.items() if name not in unknown}
+        key = tuple((name, type(value), value) for name, value in given.items())
+        try:
+            return _checked(cls, key)  # type: ignore[arg-type]
+        except TypeError:  # a value that has no hash, or that some check cannot compare: let it be told
+            return cls(**given)
+
+
+@functools.lru_cache(maxsize=64)
+def _checked(cls: type[TwoPhaseOptions], items: tuple[tuple[str, type, Any], ...]) -> TwoPhaseOptions:
+    """Return a record that need not be checked again: records are immutable, and loops ask for equal ones."""
+    return cls(**{name: value for name, _, value in items})

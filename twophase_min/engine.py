@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -146,6 +147,21 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
     return ""
 
 
+_kept = threading.local()
+KEPT = 1000
+"""Variables up to which a thread keeps its last state for the next run with the same options."""
+
+
+def _own_state(n: int, options: TwoPhaseOptions, fused: bool) -> EngineState:
+    """Return this thread's state for such a run: allocating its arrays can take longer than the run."""
+    if n > KEPT:
+        return new_state(n, options, fused)
+    last = getattr(_kept, "last", None)
+    if last is None or last[0] is not options or last[1:3] != (n, fused):
+        last = _kept.last = (options, n, fused, new_state(n, options, fused))
+    return last[3]
+
+
 def _example(kind: Any = np.float64) -> tuple[Any, ...]:
     """Arguments of `solve` as a run passes them; float64 whatever is asked for."""
     one, flat = np.zeros((1, 1)), np.zeros(1)
@@ -187,9 +203,10 @@ def minimize(
     """
     began = time.perf_counter()
     n = x0.size
-    state = new_state(n, options, compiled.fused)
+    state = _own_state(n, options, compiled.fused)
     counts = state.core.counts
-    counts[k.RECORD] = 1
+    counts[k.RECORD], counts[k.BEGUN] = 1, 0
+    state.core.stop[0] = 0
     table, keep = tables(args)
     x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 6), dtype=np.int64)
     rows: Array = np.empty((64, 8))
