@@ -284,7 +284,8 @@ else:
     @functools.lru_cache(maxsize=256)
     def _compile(fun: Any, jac: Any, arguments: tuple[Argument, ...]) -> Compiled:
         function = _make(fun, jac, arguments, carray, _pointer)
-        wrapper = njit(error_model="numpy", nogil=True, no_cpython_wrapper=True)(function)
+        settings: dict[str, Any] = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True}
+        wrapper = njit(**settings)(function)
         if all(not isinstance(d._cache, NullCache) for d in (fun, jac) if is_compiled(d)):
             attach(wrapper)
         try:

@@ -342,7 +342,8 @@ class Driver(Run):
     def _ladder(self) -> list[tuple[str, bool]]:
         """Methods to try in turn when a search fails, and whether in scaled variables."""
         options = self.options
-        name = options.convex_method if isinstance(options.convex_method, str) else "convex"
+        name = options.convex_method or "CG"
+        name = name if isinstance(name, str) else "convex"
         preconditioned = options.precondition is not None
         rungs = [(name, preconditioned)]
         if name != OWN_CONVEX_METHOD:
@@ -448,7 +449,7 @@ class Driver(Run):
     def _scipy_leg(self, preconditioned: bool) -> tuple[str, str]:
         """SciPy's method until it fails or the guard calls it back; CG in cycles, each in new variables."""
         options, objective = self.options, self.objective
-        method = options.convex_method
+        method = options.convex_method or "CG"
         cycles = preconditioned and method == "CG"
         objective.remember_more(10 if objective.n <= 100_000 else 0)
         c2 = options.c2 if options.c2 is not None else (0.4 if method == "CG" else 0.9)
