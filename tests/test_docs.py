@@ -18,7 +18,10 @@ from twophase_min import TwoPhaseOptions
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("index", "quickstart", "method", "options", "scipy", "engine")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ["index", "quickstart", "method", "options", "scipy", "engine"]
+    ),
 ]
 
 
