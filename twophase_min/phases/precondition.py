@@ -25,7 +25,7 @@ from twophase_min._jit import jit, register
 Array = NDArray[np.floating]
 
 
-DENSE = 64
+DENSE = 128
 """Variables up to which S is kept as a matrix: one product then costs less than the loop over its factors."""
 
 
