@@ -38,6 +38,8 @@ CYCLE = 5
 """Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
 RETURN = 0.6
 """Evaluations that Adam gets after a stalled convex phase, as a share of those so far."""
+REMAINDER = 0.4
+"""Share of ``maxfun`` that must be left after an excursion from a phase that has not stalled altogether."""
 RECOVERY = 5
 """Iterations that Adam gets at least after a convex phase has failed."""
 FIRST_PATIENCE = 3.0
@@ -378,14 +380,19 @@ class Driver(Run):
         if self.guard is None:
             return "", ""
         kind, reason = self.guard.verdict(self.objective.work, f)
-        if kind == "stall" and not self._room():
+        if kind == "stall" and not self._room(self.guard.recent.value):
             self.curbed = True
             return "", ""
         return kind, reason
 
-    def _room(self) -> bool:
-        """Whether ``maxfun`` leaves room for an excursion: one that is cut off only loses what is left."""
-        return self.objective.nfev * (1 + RETURN) * (1 + SHARE) <= self.objective.maxfun
+    def _room(self, rate: float) -> bool:
+        """Whether ``maxfun`` leaves room for an excursion: one that is cut off only loses what is left.
+
+        A phase that still creeps gains by every evaluation that an excursion in vain takes: `REMAINDER` of
+        them must be left for the one that wins.
+        """
+        share = 1.0 if rate < STALLED else 1.0 - REMAINDER
+        return self.objective.nfev * (1 + RETURN) * (1 + SHARE) <= share * self.objective.maxfun
 
     def new_own(self) -> Any:
         """Our own conjugate gradients, with the caller's options where they were asked for by name."""

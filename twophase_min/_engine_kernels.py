@@ -16,7 +16,7 @@ import numpy as np
 from twophase_min import _detector_jit
 from twophase_min._compiled import DONE, GRADIENT, VALUE, call
 from twophase_min._detector_jit import DetectorState
-from twophase_min._driver import FIRST_PATIENCE, MOMENTS, RECOVERY, RETURN, WORKING_PRECISION
+from twophase_min._driver import FIRST_PATIENCE, MOMENTS, RECOVERY, REMAINDER, RETURN, WORKING_PRECISION
 from twophase_min._guard import CREEPING, CROWDED, SHARE, SHORTEST, STALLED, WHILE
 from twophase_min._jit import jit
 from twophase_min._kernels import all_finite, copy, norm2, norm_inf, out_of_line
@@ -300,8 +300,10 @@ def _verdict(core, f):
             return FELL_SHORT
         counts[PASSED] = 1
         return NO_REASON
-    room = counts[NFEV] * (1 + RETURN) * (1 + SHARE) <= real[MAXFUN]
-    if room and spent >= real[SPAN + RECENT] and _rate(core, RECENT)[1] < real[STALL_LIMIT]:
+    recent = _rate(core, RECENT)[1]
+    share = 1.0 if recent < STALLED else 1.0 - REMAINDER
+    room = counts[NFEV] * (1 + RETURN) * (1 + SHARE) <= share * real[MAXFUN]
+    if room and spent >= real[SPAN + RECENT] and recent < real[STALL_LIMIT]:
         return STALLED_OUT
     return NO_REASON
 
