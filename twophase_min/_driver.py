@@ -38,7 +38,7 @@ CYCLE = 5
 """Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
 RETURN = 0.6
 """Evaluations that Adam gets after a stalled convex phase, as a share of those so far."""
-REMAINDER = 0.4
+REMAINDER = 0.25
 """Share of ``maxfun`` that must be left after an excursion from a phase that has not stalled altogether."""
 RECOVERY = 5
 """Iterations that Adam gets at least after a convex phase has failed."""
