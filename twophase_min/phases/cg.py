@@ -490,7 +490,7 @@ class MemoryCG:
     c1 : float, default 1e-4
         Sufficient decrease of the line search, 0 < c1 < 1/2.
     c2 : float, optional
-        Curvature condition, c1 < c2 < 1. None: 0.9 with memory (weak Wolfe), 0.1 without (strong Wolfe).
+        Curvature condition, c1 < c2 < 1. None: 0.9 with memory (weak Wolfe), 0.2 without (strong Wolfe).
     precondition : 'auto' or None, default 'auto'
         What to do where `start` is given no ``diagonal``: 'auto' takes the sizes of x for the scales of the
         variables if the gradient there supports it (`cg_typical`), None takes all scales as equal.
@@ -533,7 +533,7 @@ class MemoryCG:
 
     def _allocate(self, n: int, dtype: Any) -> None:
         memory = default_memory(n) if self.memory is None else int(self.memory)
-        c2 = (0.9 if memory else 0.1) if self.c2 is None else float(self.c2)
+        c2 = (0.9 if memory else 0.2) if self.c2 is None else float(self.c2)
         if not 0 < self.c1 < min(0.5, c2) or not c2 < 1:
             raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
         self.state = cg_init(n, memory, dtype, self.c1, c2, math.inf if memory else c2)
