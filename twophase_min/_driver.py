@@ -494,7 +494,7 @@ class Driver(Run):
 
     def _on_gradient(self, x: Array, g: Array) -> None:
         """Stop a line search at a trial that converges the run: SciPy was told never to stop."""
-        if self.norm(g) > self.gtol:
+        if not self.norm(g) <= self.gtol:
             return
         best = self.objective.best
         assert best is not None

@@ -13,11 +13,9 @@ from scipy.optimize import OptimizeResult
 from twophase_min import _delegate
 from twophase_min._callback import wrap_callback
 from twophase_min._dispatcher import is_compiled
-from twophase_min._driver import Driver
 from twophase_min._objective import Objective
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._start import start_vector
-from twophase_min.phases.scipy import CURVED
 
 Array = NDArray[np.floating]
 
@@ -118,6 +116,9 @@ def _twophase(
     options: Mapping[str, Any] | None,
 ) -> OptimizeResult:
     """Validate, and run the driver."""
+    from twophase_min._driver import Driver  # kernels, and Numba with them: not before the first run
+    from twophase_min.phases.scipy import CURVED
+
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
     compiled = is_compiled(fun) and (jac is True or is_compiled(jac))

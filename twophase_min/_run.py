@@ -180,7 +180,7 @@ class Run:
         point, best = self.point, self.objective.best
         assert best is not None
         assert point.g is not None
-        if self.norm(point.g) > self.gtol:
+        if not self.norm(point.g) <= self.gtol:
             return False
         if point.f <= best.f + self.noise * abs(best.f):
             return True
