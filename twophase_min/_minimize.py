@@ -16,6 +16,7 @@ from twophase_min._dispatcher import is_compiled
 from twophase_min._objective import Objective
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._start import start_vector
+from twophase_min.phases.scipy import CURVED
 
 Array = NDArray[np.floating]
 
@@ -117,7 +118,6 @@ def _twophase(
 ) -> OptimizeResult:
     """Validate, and run the driver."""
     from twophase_min._driver import Driver  # kernels, and Numba with them: not before the first run
-    from twophase_min.phases.scipy import CURVED
 
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {type(fun).__name__}.")

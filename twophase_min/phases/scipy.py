@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize as scipy_minimize
 
-from twophase_min.phases.precondition import Scaling
+if TYPE_CHECKING:
+    from twophase_min.phases.precondition import Scaling
+
 
 Array = NDArray[np.floating]
 
