@@ -45,8 +45,7 @@ def objective(k: int):
 def loops():
     """Return the three loops, none compiled yet."""
 
-    @numba.njit(nogil=True)
-    def specialised(fun, x, times):
+    def loop(fun, x, times):
         total = 0.0
         for i in range(times):
             x[1] = i
@@ -54,14 +53,8 @@ def loops():
         return total
 
     kind = types.FunctionType(float64(float64[::1]))
-
-    @numba.njit(float64(kind, float64[::1], types.int64), nogil=True)
-    def first_class(fun, x, times):
-        total = 0.0
-        for i in range(times):
-            x[1] = i
-            total += fun(x)
-        return total
+    specialised = numba.njit(nogil=True)(loop)
+    first_class = numba.njit(float64(kind, float64[::1], types.int64), nogil=True)(loop)
 
     @jit(cache=False)
     def pointer(address, x, f, g, table, times):

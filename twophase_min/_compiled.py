@@ -46,7 +46,7 @@ class Compiled(NamedTuple):
     Attributes
     ----------
     address : int
-        Of the C function; 0 where compilation is disabled.
+        Of the C function; where compilation is disabled, a number that stands for a Python function.
     fused : bool
         Whether one call gives value and gradient.
     arguments : tuple of Argument
@@ -59,11 +59,6 @@ class Compiled(NamedTuple):
     fused: bool
     arguments: tuple[Argument, ...]
     keep: Any
-
-    @property
-    def width(self) -> int:
-        """Entries of one table: an address and the dimensions for every argument."""
-        return sum(1 + max(argument.ndim, 0) for argument in self.arguments)
 
 
 def _as_array(value: Any) -> NDArray[Any]:
@@ -116,11 +111,9 @@ def tables(
         keep.append(array)
         columns += [np.full(count, entry, dtype=np.int64) for entry in (array.ctypes.data, *array.shape)]
     for value in rows:
-        array = np.ascontiguousarray(value)
-        if array.ndim == 1:
+        array = _as_array(value)
+        if array.ndim == 1:  # a number per problem
             array = array.astype(_LAYOUT[array.dtype.kind], copy=False)
-        if not array.dtype.isnative:
-            array = array.astype(array.dtype.newbyteorder("="))
         keep.append(array)
         columns.append(array.ctypes.data + array.strides[0] * np.arange(count, dtype=np.int64))
         columns += [np.full(count, entry, dtype=np.int64) for entry in array.shape[1:]]
@@ -172,12 +165,17 @@ def _text(fused: bool, arguments: tuple[Argument, ...]) -> str:
         names.append(f"a{i}" if ndim >= 0 else f"a{i}[0]")
         place += 1 + max(ndim, 0)
     call = ", ".join(names)
-    copy = ["if gradient.size != n:", "    return 2", "for i in range(n):", "    g_p[i] = gradient[i]"]
+    copy = [
+        "if gradient.size != n:",
+        f"    return {MISSHAPEN}",
+        "for i in range(n):",
+        "    g_p[i] = gradient[i]",
+    ]
     if fused:
         body = [f"value, gradient = fun({call})", "f_p[0] = value", *copy]
     else:
-        body = ["if want & 1:", f"    f_p[0] = fun({call})"]
-        body += ["if want & 2:", f"    gradient = jac({call})", *[f"    {line}" for line in copy]]
+        body = [f"if want & {VALUE}:", f"    f_p[0] = fun({call})"]
+        body += [f"if want & {GRADIENT}:", f"    gradient = jac({call})", *[f"    {line}" for line in copy]]
     body = [*setup, "f_p, g_p = carray(f_p, (1,), np.float64), carray(g_p, (n,), np.float64)", *body]
     lines = "\n            ".join(body)
     return f"""
@@ -186,8 +184,8 @@ def make(fun, jac, carray, pointer, np):
         try:
             {lines}
         except Exception:
-            return 1
-        return 0
+            return {RAISED}
+        return {DONE}
     return objective
 """
 

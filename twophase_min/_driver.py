@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from twophase_min import _resume
+from twophase_min import _reasons, _resume
 from twophase_min._callback import Progress
 from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._guard import CREEPING, SHARE, SHORTEST, STALLED, WHILE, Guard, Rate
@@ -27,7 +27,7 @@ from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import Run
 from twophase_min._status import Status, Stop
-from twophase_min.detector import make_detector
+from twophase_min.detector import ConvexitySwapDetector, make_detector
 from twophase_min.phases import FAILED, ITERATION, NEED_F
 from twophase_min.phases import scipy as scipy_phase
 from twophase_min.phases.precondition import Scaling, typical_sizes
@@ -48,6 +48,31 @@ MOMENTS = 20
 """Steps of Adam after which its second moments scale the convex phase's variables unasked."""
 WORKING_PRECISION = 1e-7
 """Relative gradient at which a search without a decrease counts as converged to working precision."""
+
+
+def run_detector(options: TwoPhaseOptions, sampled: bool) -> ConvexitySwapDetector:
+    """Detector of a new run, for a finite sum (``sampled``) or not."""
+    rule = options.swap
+    if isinstance(rule, (int, np.integer)) and not isinstance(rule, bool):
+        rule = rule + 1  # after so many iterations: x0 is a reading too
+    elif rule == "auto":
+        rule = "norm-against-loss" if sampled else "norm-peak"
+    detector = make_detector(
+        rule,
+        factor=options.swap_factor,
+        patience=options.swap_patience,
+        smoothing=options.swap_smoothing,
+    )
+    detector.reset()  # the caller's own may have served a run before
+    return detector
+
+
+def own_solver(options: TwoPhaseOptions) -> Any:
+    """Our own conjugate gradients, with the caller's options where they were asked for by name."""
+    from twophase_min.phases.cg import MemoryCG
+
+    extra = dict(options.convex_options or {}) if options.convex_method == OWN_CONVEX_METHOD else {}
+    return MemoryCG(**{"c1": options.c1, "c2": options.c2, "precondition": None, **extra})
 
 
 class _LegEnd(BaseException):
@@ -102,17 +127,7 @@ class Driver(Run):
         callback: Callable[[OptimizeResult], bool] | None = None,
     ):
         super().__init__(objective, x0, options, callback)
-        fixed = isinstance(options.swap, (int, np.integer)) and not isinstance(options.swap, bool)
-        rule = options.swap
-        if rule == "auto":
-            rule = "norm-peak" if objective.finite_sum is None else "norm-against-loss"
-        self.detector = make_detector(
-            options.swap + 1 if fixed else rule,  # after so many iterations: x0 is a reading too
-            factor=options.swap_factor,
-            patience=options.swap_patience,
-            smoothing=options.swap_smoothing,
-        )
-        self.detector.reset()  # the caller's own may have served a run before
+        self.detector = run_detector(options, objective.finite_sum is not None)
         self.leg = "adam"
         self.steps = self.rung = self.swaps = self.epoch = self.batch = 0
         self.unread = False
@@ -279,7 +294,7 @@ class Driver(Run):
             if not self.unread:
                 failure = self._adam_iteration()
                 if failure:
-                    return f"Adam found no step: {failure}."
+                    return _reasons.NO_STEP.format(failure)
             self.unread = False
             self.steps += 1
             best = objective.best
@@ -295,11 +310,11 @@ class Driver(Run):
             if not automatic or objective.finite_sum is not None:
                 continue
             if adam.t == 1 and adam.curvature > 0 and norm < self.norm_before:
-                return "the curvature along the first step is positive and the gradient norm falls"
+                return _reasons.CURVED
             if self.adam_rate.spent >= self.patience:
                 self.patience = max(2 * self.patience, 2 * SHORTEST)
                 spent = self.adam_rate.spent
-                return f"no swap seen in {spent:.0f} evaluations: the guard tries the convex phase"
+                return _reasons.UNTOLD.format(spent)
 
     def _to_convex(self, reason: str) -> None:
         """Hand over to the convex phase at the best point, unless the whole ladder has failed to gain."""
@@ -308,7 +323,7 @@ class Driver(Run):
         if not np.isnan(self.failed_at) and not best.f < self.failed_at - self.noise * abs(self.failed_at):
             self._give_up(reason)
         if self.swaps >= self.options.max_swaps:
-            self._give_up(f"{reason} No handover is left (max_swaps).")
+            self._give_up(f"{reason} {_reasons.NO_HANDOVER}")
         self.swaps += 1
         self.guard = None
         if self.options.guard:
@@ -332,12 +347,10 @@ class Driver(Run):
         assert best is not None
         if objective.nonfinite is not None and not objective.finite_elsewhere:
             self.final = objective.nonfinite
-            raise Stop(
-                Status.NONFINITE, "The objective is finite at x0 only; every other point tried is not."
-            )
+            raise Stop(Status.NONFINITE, _reasons.ONLY_X0)
         step, curvature = last_step(self.history, self.pairs, self.adam.curvature)
         diagnosis = diagnose(objective, best, step, curvature, self.gtol)
-        raise Stop(Status.PRECISION_LOSS, f"{diagnosis} What ended it: {reason}")
+        raise Stop(Status.PRECISION_LOSS, _reasons.ENDED_BY.format(diagnosis, reason))
 
     # ---- the convex phase ---------------------------------------------------------------------------------
 
@@ -395,12 +408,8 @@ class Driver(Run):
         return self.objective.nfev * (1 + RETURN) * (1 + SHARE) <= share * self.objective.maxfun
 
     def new_own(self) -> Any:
-        """Our own conjugate gradients, with the caller's options where they were asked for by name."""
-        from twophase_min.phases.cg import MemoryCG
-
-        options = self.options
-        extra = dict(options.convex_options or {}) if options.convex_method == OWN_CONVEX_METHOD else {}
-        return MemoryCG(**{"c1": options.c1, "c2": options.c2, "precondition": None, **extra})
+        """Our own conjugate gradients, as the options have them."""
+        return own_solver(self.options)
 
     def _own_leg(self, preconditioned: bool) -> tuple[str, str]:
         """Our own conjugate gradients until they fail or the guard calls them back."""
@@ -425,7 +434,7 @@ class Driver(Run):
                     return "failed", own.reason
                 if own.f >= self.point.f and self.objective.cost == self.spent:  # for ever, if it may
                     self._working_precision(own)
-                    return "failed", "the search goes to and fro between points that are known already"
+                    return "failed", _reasons.TO_AND_FRO
                 self.unread, self.spent = True, self.objective.cost
                 self.iteration(own.x, own.f, own.g)
             kind, reason = self._verdict(own.f)
@@ -440,9 +449,7 @@ class Driver(Run):
             return
         if own.working_precision and self.relative_gradient(point) <= WORKING_PRECISION:
             self.final = point
-            raise Stop(
-                Status.WORKING_PRECISION, f"The relative gradient is {self.relative_gradient(point):.1e}."
-            )
+            raise Stop(Status.WORKING_PRECISION, _reasons.RELATIVE.format(self.relative_gradient(point)))
 
     def _first_length(self) -> float | None:
         """Length of a first step along -g: to the minimiser by the last step's curvature, or Adam's own."""
@@ -585,7 +592,7 @@ class Driver(Run):
         if self.stall_limit == STALLED:
             self.stall_span *= 2
         self.stall_limit = STALLED
-        self._swap(self._ladder()[0][0], f"{reason}; back to the best point, f = {best.f:.6g}")
+        self._swap(self._ladder()[0][0], _reasons.BACK.format(reason, best.f))
         if self.parked_own is not None and self._ladder()[0][0] == OWN_CONVEX_METHOD:
             self.own = self.new_own()
             self.own.set_state(self.parked_own)

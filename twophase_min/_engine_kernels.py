@@ -383,8 +383,8 @@ def _iteration(core, pairs, rows, x, f, g):
 
 
 @_inner
-def _swap(core, peak, level, events, to, why, number):
-    """Note a handover in the columns that `engine` reads."""
+def _swap(core, floats, events, to, why, cause, number):
+    """Note a handover in the columns that `engine` reads; ``floats`` are the detector's."""
     counts, real = core.counts, core.real
     if counts[RECORD]:
         row = events[counts[EVENTS]]
@@ -392,7 +392,7 @@ def _swap(core, peak, level, events, to, why, number):
         row[1] = counts[NFEV] + counts[NJEV]
         row[2] = real[POINT_F]
         row[3] = norm2(core.vectors[POINT_G])
-        row[4] = peak
+        row[4] = floats[_detector_jit.PEAK]
         row[5] = why
         row[6] = to
         row[7] = number
@@ -400,8 +400,9 @@ def _swap(core, peak, level, events, to, why, number):
         row[9] = real[REFERENCE]
         row[10] = _rate(core, RATE)[0]
         row[11] = _rate(core, RECENT)[1]
-        row[12] = level
+        row[12] = floats[_detector_jit.LEVEL_NORM]
         row[13] = real[GUARD_TARGET]
+        row[14] = cause
         row[15] = real[BEST_F]
     counts[EVENTS] += 1
 
@@ -498,7 +499,7 @@ def _to_convex(core, adam, floats, events, why, number):
         if counts[APART] and real[PARKED_F] == real[PARKED_F]:
             target = real[PARKED_F]
         _guard_begin(core, start, max(rate, 0.0) if spent >= SHORTEST else 0.0, target)
-    _swap(core, floats[_detector_jit.PEAK], floats[_detector_jit.LEVEL_NORM], events, CONVEX, why, number)
+    _swap(core, floats, events, CONVEX, why, why, number)
     counts[LEG] = CONVEX
     counts[OWN_BEGUN] = 0
     return GO
@@ -681,9 +682,7 @@ def _leave_convex(state, address, table, events, why):
             real[PATIENCE] = RETURN * _cost(core)
         counts[APART] = 1 if best < adam.real[adam_phase.F] else 0
         real[FAILED_AT] = math.nan
-    if counts[RECORD]:
-        events[counts[EVENTS], 14] = cause
-    _swap(core, d.floats[_detector_jit.PEAK], d.floats[_detector_jit.LEVEL_NORM], events, to, why, number)
+    _swap(core, d.floats, events, to, why, cause, number)
     counts[LEG] = to
     if back:
         cg = state.cg

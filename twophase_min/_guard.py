@@ -17,6 +17,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min import _reasons
+
 SHARE = 0.1
 """Length of a trial as a share of the evaluations so far."""
 SHORTEST = 24.0
@@ -152,19 +154,10 @@ class Guard:
             if self.passed:
                 return "", ""
             if self.rate.value >= self.reference:
-                return "rollback", (
-                    f"the convex phase reached {f:.6g} in its trial of {self.rate.spent:.0f} evaluations, "
-                    f"too far above the {self.target:.6g} of the one before"
-                )
-            return "rollback", (
-                f"the convex phase gained {self.rate.value:.3g} of f an evaluation in its trial of "
-                f"{self.rate.spent:.0f}, Adam {self.reference:.3g} before it"
-            )
+                return "rollback", _reasons.FELL_SHORT.format(f, self.rate.spent, self.target)
+            return "rollback", _reasons.LOST_TRIAL.format(self.rate.value, self.rate.spent, self.reference)
         if self.rate.spent >= self.recent.span and self.recent.value < self.limit:
-            return "stall", (
-                f"the convex phase has stalled: {self.recent.value:.3g} of f an evaluation, "
-                f"{self.rate.spent:.0f} evaluations after the handover"
-            )
+            return "stall", _reasons.STALLED.format(self.recent.value, self.rate.spent)
         return "", ""
 
     def to_array(self) -> NDArray[np.float64]:

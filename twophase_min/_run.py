@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, OptimizeWarning
 
+from twophase_min import _reasons
 from twophase_min._callback import Progress
 from twophase_min._history import History
 from twophase_min._kernels import norm2, norm_inf
@@ -105,15 +106,13 @@ class Run:
         """Book the start, and stop where nothing is to be done."""
         if not np.isfinite(f) or not np.all(np.isfinite(g)):
             what = "objective" if not np.isfinite(f) else "gradient"
-            raise Stop(
-                Status.NONFINITE, f"The {what} is not finite at x0; start from a point where it is defined."
-            )
+            raise Stop(Status.NONFINITE, _reasons.NOT_FINITE.format(what))
         self.gtol = max(self.options.gtol, self.options.gtol_rel * self.norm(g))
         self.point = Point(np.array(self.x0, dtype=self.objective.dtype), f, g)
         self._record(float(np.linalg.norm(g)), 0.0)
         if self.norm(g) <= self.gtol:
             self.final = self.point
-            raise Stop(Status.CONVERGED, "The start already satisfies it.")
+            raise Stop(Status.CONVERGED, _reasons.AT_START)
         if self.maxiter <= 0:
             raise Stop(Status.MAXITER)
 

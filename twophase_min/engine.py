@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from twophase_min import _engine_kernels as k
+from twophase_min import _reasons
 from twophase_min._compiled import (
     Argument,
     Compiled,
@@ -33,16 +34,17 @@ from twophase_min._compiled import (
 from twophase_min._detector_jit import can_pack, pack
 from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._dispatcher import is_compiled
+from twophase_min._driver import own_solver, run_detector
 from twophase_min._engine_kernels import Core, EngineState
 from twophase_min._jit import prepare, register
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import PAIRS, Run
 from twophase_min._status import Status
-from twophase_min.detector import make_detector
+from twophase_min.detector import NormPeakRule
 from twophase_min.phases import adam as adam_phase
 from twophase_min.phases.adam import adam_init
-from twophase_min.phases.cg import REASONS, MemoryCG, cg_init
+from twophase_min.phases.cg import REASONS, cg_init
 
 Array = NDArray[np.floating]
 
@@ -70,7 +72,7 @@ def new_state(
     stop : ndarray of int64, shape (1,), optional
         The flag that ends the run early.
     """
-    own = _own_solver(options)
+    own = own_solver(options)
     own._allocate(n, np.float64)
     memory = own.state.ring.shape[1]
     keep = options.precondition is not None and memory > 0
@@ -99,27 +101,7 @@ def new_state(
     )
     pairs = np.zeros((2, PAIRS if keep else 0, 2, n))
     parked = cg_init(n, memory if options.guard else 0)
-    return EngineState(core, adam, own.state, parked, pack(_detector(options)), pairs)
-
-
-def _own_solver(options: TwoPhaseOptions) -> MemoryCG:
-    """Our own conjugate gradients with the caller's options, as `Driver.new_own` makes them."""
-    extra = dict(options.convex_options or {})
-    return MemoryCG(**{"c1": options.c1, "c2": options.c2, "precondition": None, **extra})
-
-
-def _detector(options: TwoPhaseOptions) -> Any:
-    """Detector of a run, as the driver makes it."""
-    fixed = isinstance(options.swap, (int, np.integer)) and not isinstance(options.swap, bool)
-    rule = "norm-peak" if options.swap == "auto" else options.swap
-    detector = make_detector(
-        options.swap + 1 if fixed else rule,
-        factor=options.swap_factor,
-        patience=options.swap_patience,
-        smoothing=options.swap_smoothing,
-    )
-    detector.reset()
-    return detector
+    return EngineState(core, adam, own.state, parked, pack(run_detector(options, sampled=False)), pairs)
 
 
 def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: Any) -> str:
@@ -142,7 +124,7 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
         return f"convex_method {options.convex_method!r} is not compiled: use {OWN_CONVEX_METHOD!r}"
     if options.norm not in (2, np.inf):
         return f"it knows the norms 2 and inf, not {options.norm!r}"
-    if not can_pack(_detector(options)):
+    if not can_pack(run_detector(options, sampled=False)):
         return f"the rule {options.swap!r} is not compiled: use 'norm-peak', 'norm-against-loss' or a number"
     return ""
 
@@ -205,7 +187,8 @@ def minimize(
     n = x0.size
     state = _own_state(n, options, compiled.fused)
     counts = state.core.counts
-    counts[k.RECORD], counts[k.BEGUN] = 1, 0
+    counts[: k.FUSED] = 0  # of the run before: Ctrl-C may come before the loop resets them
+    counts[k.RECORD] = 1
     state.core.stop[0] = 0
     table, keep = tables(args)
     x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 6), dtype=np.int64)
@@ -293,31 +276,22 @@ class _Compiled(Run):
         if why == k.DETECTED:
             return _detected(self.options, event)
         if why == k.ADAM_FAILED:
-            return f"Adam found no step: {adam_phase.REASONS[int(number)]}."
+            return _reasons.NO_STEP.format(adam_phase.REASONS[int(number)])
         if why == k.CURVED:
-            return "the curvature along the first step is positive and the gradient norm falls"
+            return _reasons.CURVED
         if why == k.UNTOLD:
-            return f"no swap seen in {number:.0f} evaluations: the guard tries the convex phase"
+            return _reasons.UNTOLD.format(number)
         if why == k.BACK:
-            return f"{self._reason(int(event[14]), event)}; back to the best point, f = {event[15]:.6g}"
+            return _reasons.BACK.format(self._reason(int(event[14]), event), event[15])
         if why == k.CG_FAILED:
             return REASONS[int(number)]
         if why == k.TO_AND_FRO:
-            return "the search goes to and fro between points that are known already"
+            return _reasons.TO_AND_FRO
         if why == k.ROLLED_BACK:
-            return (
-                f"the convex phase gained {event[8]:.3g} of f an evaluation in its trial of {event[10]:.0f}, "
-                f"Adam {event[9]:.3g} before it"
-            )
+            return _reasons.LOST_TRIAL.format(event[8], event[10], event[9])
         if why == k.FELL_SHORT:
-            return (
-                f"the convex phase reached {number:.6g} in its trial of {event[10]:.0f} evaluations, "
-                f"too far above the {event[13]:.6g} of the one before"
-            )
-        return (
-            f"the convex phase has stalled: {event[11]:.3g} of f an evaluation, {event[10]:.0f} evaluations "
-            "after the handover"
-        )
+            return _reasons.FELL_SHORT.format(number, event[10], event[13])
+        return _reasons.STALLED.format(event[11], event[10])
 
     def outcome(self, status: Status, point: Point) -> OptimizeResult:
         """Build the result; an exception of the user's is raised as the driver raises it."""
@@ -329,23 +303,20 @@ class _Compiled(Run):
         if status == Status.EXCEPTION:
             detail = self._again()
         elif status == Status.CONVERGED and why == k.AT_START:
-            detail = "The start already satisfies it."
+            detail = _reasons.AT_START
         elif status == Status.NONFINITE:
-            detail = "The objective is finite at x0 only; every other point tried is not."
+            detail = _reasons.ONLY_X0
             if why != k.ONLY_X0:
                 what = "objective" if why == k.BAD_VALUE else "gradient"
-                detail = f"The {what} is not finite at x0; start from a point where it is defined."
+                detail = _reasons.NOT_FINITE.format(what)
         elif status == Status.WORKING_PRECISION:
-            detail = f"The relative gradient is {self.relative_gradient(self._final_point()):.1e}."
+            assert self.final is not None
+            detail = _reasons.RELATIVE.format(self.relative_gradient(self.final))
         elif status == Status.PRECISION_LOSS:
             detail = self._diagnosis(why)
         result = self.result(status, detail)
         self.display(result)
         return result
-
-    def _final_point(self) -> Point:
-        assert self.final is not None
-        return self.final
 
     def _again(self) -> str:
         """Let the user's function raise once more where it raised, in Python; answers what to say of it."""
@@ -383,21 +354,20 @@ class _Compiled(Run):
         text = diagnose(self.objective, best, step, curvature, gtol)
         if why == k.ADAM_FAILED:
             reason = int(self.state.adam.counts[adam_phase.REASON])
-            cause = f"Adam found no step: {adam_phase.REASONS[reason]}."
+            cause = _reasons.NO_STEP.format(adam_phase.REASONS[reason])
         elif why == k.NO_SWAPS:
-            cause = "No handover is left (max_swaps)."
+            cause = _reasons.NO_HANDOVER
         else:
             cause = "neither phase decreases the objective"
-        return f"{text} What ended it: {cause}"
+        return _reasons.ENDED_BY.format(text, cause)
 
 
 def _detected(options: TwoPhaseOptions, event: list[float]) -> str:
     """Cause of a swap that the detector saw."""
-    detector = _detector(options)
-    name = detector.rule.name
-    if name == "norm-peak":
-        return detector.rule.say(event[12], event[4])
-    return f"the rule {name!r} sees the swap at a gradient norm of {event[12]:.6g}"
+    rule = run_detector(options, sampled=False).rule
+    if isinstance(rule, NormPeakRule):
+        return rule.say(event[12], event[4])
+    return f"the rule {rule.name!r} sees the swap at a gradient norm of {event[12]:.6g}"
 
 
 def solve_many(
