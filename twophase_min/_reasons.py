@@ -1,4 +1,4 @@
-"""Why a phase was left or a run ended: the sentences of the driver and of the compiled engine, in one place."""
+"""Why a phase was left or a run ended: the sentences of driver and compiled engine, in one place."""
 
 from __future__ import annotations
 
