@@ -144,6 +144,32 @@ def test_without_memory_exact_searches_give_linear_conjugate_gradients(diagonal)
     np.testing.assert_allclose(got, xs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("n", [10, 50, 500])
+def test_without_memory_a_quadratic_takes_n_steps_of_two_values_and_a_gradient(n):
+    """DIXON3DQ: conjugate gradients end after n exact steps; CG_DESCENT takes 999 values for n = 500."""
+
+    def fun(x):
+        return (x[0] - 1) ** 2 + np.sum(np.diff(x[1:]) ** 2) + (x[-1] - 1) ** 2
+
+    def jac(x):
+        g = np.zeros(n)
+        d = 2 * np.diff(x[1:])
+        g[1:-1] -= d
+        g[2:] += d
+        g[0] += 2 * (x[0] - 1)
+        g[-1] += 2 * (x[-1] - 1)
+        return g
+
+    solver = MemoryCG(memory=0)
+    x, success, _ = minimize_memory_cg(fun, jac, -np.ones(n), solver=solver)
+    counters = solver.counters
+    assert success
+    np.testing.assert_allclose(x, 1, atol=1e-3)
+    assert counters["iterations"] <= n
+    assert counters["values"] <= 2 * n + 2
+    assert counters["gradients"] <= n + 4
+
+
 def test_with_memory_exact_searches_give_conjugate_directions():
     n = 6
     fun, jac, a, _ = quadratic(n, 50.0, seed=4)

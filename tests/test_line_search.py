@@ -26,9 +26,9 @@ from twophase_min.phases.line_search import (
 )
 
 
-def search(phi, slope, step, c1=1e-4, c2=0.9, upper=math.inf, noise=0.0, max_trials=40):
+def search(phi, slope, step, c1=1e-4, c2=0.9, upper=math.inf, noise=0.0, max_trials=40, refine=False):
     """Run one search; returns (code, scalars, trials as (kind, a))."""
-    r, k = line_init(c2, upper, max_trials)
+    r, k = line_init(c2, upper, max_trials, refine)
     asked = []
     code = line_start(r, k, phi(0.0), slope(0.0), step, noise, c1)
     while code in (NEED_F, NEED_G):
@@ -48,8 +48,9 @@ steps = st.floats(-8, 8).map(lambda e: 10.0**e)
     ),
     step=steps,
     strong=st.booleans(),
+    refine=st.booleans(),
 )
-def test_accepted_points_satisfy_the_wolfe_conditions(coefficients, step, strong):
+def test_accepted_points_satisfy_the_wolfe_conditions(coefficients, step, strong, refine):
     """Property: whatever it accepts decreases enough and has the slope that was asked for."""
     b, c, d, e, wave = coefficients
     poly = Polynomial([1.0, b, c, d, e])
@@ -62,7 +63,7 @@ def test_accepted_points_satisfy_the_wolfe_conditions(coefficients, step, strong
         return float(slope_poly(a)) - wave * math.sin(a)
 
     c2 = 0.2 if strong else 0.9
-    code, r, _ = search(phi, slope, step, c2=c2, upper=c2 if strong else math.inf)
+    code, r, _ = search(phi, slope, step, c2=c2, upper=c2 if strong else math.inf, refine=refine)
     assert code == ITERATION
     a = r[A]
     assert a > 0
@@ -89,6 +90,50 @@ def test_parabola_is_minimised_by_one_interpolation():
     assert r[A] == pytest.approx(1.0, rel=1e-12)
 
 
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(step=st.floats(0.11, 1.99), minimum=st.floats(1e-6, 1e6), depth=st.floats(1e-6, 1e6))
+def test_a_refined_search_is_exact_on_a_parabola(step, minimum, depth):
+    """Property: two values and one gradient, whatever the first trial; one value if it was right."""
+
+    def phi(a):
+        return depth * ((a / minimum - 1) ** 2 - 1)
+
+    def slope(a):
+        return 2 * depth / minimum * (a / minimum - 1)
+
+    code, r, asked = search(phi, slope, step * minimum, c2=0.9, refine=True)
+    assert code == ITERATION
+    if abs(1 / step - 1) > 0.1:
+        assert [kind for kind, _ in asked] == [NEED_F, NEED_F, NEED_G]
+        assert r[A] == pytest.approx(minimum, rel=1e-6)
+    else:
+        assert [kind for kind, _ in asked] == [NEED_F, NEED_G]
+
+
+def test_a_parabola_found_is_followed_more_closely():
+    r, k = line_init(0.9, refine=True)
+    for step, values in ((1.05, 1), (1.05, 2), (1.0005, 1)):  # near enough; a parabola, so no more; right
+        code = line_start(r, k, 0.0, -2.0, step, 0.0, 1e-4)
+        asked = 0
+        while code != ITERATION:
+            asked += code == NEED_F
+            a = r[A]
+            code = line_tell_f(r, k, (a - 1) ** 2 - 1) if code == NEED_F else line_tell_g(r, k, 2 * (a - 1))
+        assert asked == values
+
+
+def test_a_parabola_that_misleads_costs_one_value_and_leads_back():
+    """The value jumps up where the parabola through the first trial has its minimum."""
+
+    def phi(a):
+        return (a - 1) ** 2 if a < 0.9 else 5.0
+
+    code, r, asked = search(phi, lambda a: 2 * (a - 1), 0.5, refine=True)
+    assert code == ITERATION
+    assert r[A] == 0.5
+    assert asked == [(NEED_F, 0.5), (NEED_F, 1.0), (NEED_F, 0.5), (NEED_G, 0.5)]
+
+
 def test_stepping_out_reaches_a_far_minimum_by_the_secant():
     code, r, asked = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1), 1e-3, c2=0.5, upper=0.5)
     assert code == ITERATION
@@ -97,14 +142,19 @@ def test_stepping_out_reaches_a_far_minimum_by_the_secant():
 
 
 @settings(deadline=None, max_examples=100, derandomize=True)
-@given(step=steps, wall=st.floats(0.01, 100), bad=st.sampled_from([math.nan, math.inf, -math.inf]))
-def test_non_finite_values_are_backed_away_from(step, wall, bad):
+@given(
+    step=steps,
+    wall=st.floats(0.01, 100),
+    bad=st.sampled_from([math.nan, math.inf, -math.inf]),
+    refine=st.booleans(),
+)
+def test_non_finite_values_are_backed_away_from(step, wall, bad, refine):
     """Property: behind a wall of NaN or infinities the search ends at a finite point that decreases f."""
 
     def phi(a):
         return -a if a < wall else bad
 
-    code, r, _ = search(phi, lambda a: -1.0 if a < wall else math.nan, step)
+    code, r, _ = search(phi, lambda a: -1.0 if a < wall else math.nan, step, refine=refine)
     assert code in (FAILED, ITERATION)  # no minimum: out of trials, with a best trial
     assert 0 < r[BEST_A] < wall
     assert r[BEST_F] == -r[BEST_A]
@@ -149,8 +199,9 @@ def test_within_rounding_the_slope_decides():
     f_power=st.integers(-100, 100),
     a_power=st.integers(-100, 100),
     shift=st.floats(0.1, 10),
+    refine=st.booleans(),
 )
-def test_units_do_not_matter(step, f_power, a_power, shift):
+def test_units_do_not_matter(step, f_power, a_power, shift, refine):
     """Property: scaling values and lengths by powers of two scales the trials and changes nothing else."""
 
     def run(scale_f, scale_a):
@@ -160,6 +211,7 @@ def test_units_do_not_matter(step, f_power, a_power, shift):
             step * scale_a,
             c2=0.1,
             upper=0.1,
+            refine=refine,
         )
 
     code, r, asked = run(1.0, 1.0)

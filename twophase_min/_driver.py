@@ -108,8 +108,8 @@ class Driver(Run):
         Whether Adam follows its own path, away from the best point that a convex phase has found.
     scales : ndarray or None
         Change of variables of the convex leg (`_diagonal` at its handover).
-    parked, parked_pairs, parked_scales, parked_own : float, list, ndarray, dict
-        Best value, pairs, scales and, of our own method, the whole state of the convex phase that stalled,
+    parked, parked_pairs, parked_scales, parked_own : float, list, ndarray, MemoryCG
+        Best value, pairs, scales and, of our own method, the phase itself, of the convex phase that stalled,
         while Adam's own path is tried; else None.
     stall_span, stall_limit : float
         Evaluations over which a convex phase must not stall, and what counts as that.
@@ -139,7 +139,7 @@ class Driver(Run):
         self.parked_pairs: list[tuple[Array, Array]] = []
         self.scales: Array | None = None
         self.parked_scales: Array | None = None
-        self.parked_own: dict[str, Any] | None = None
+        self.parked_own: Any = None
         self.stall_span, self.stall_limit = WHILE, CREEPING
         self.curbed = False
         self.spent = -1.0
@@ -256,7 +256,7 @@ class Driver(Run):
         if self._serve(adam) == FAILED:
             return adam.reason
         self.unread = True
-        self.iteration(adam.x, adam.f, adam.g)
+        self.iteration(adam.x.copy(), adam.f, adam.g)
         return ""
 
     def _adam_epoch(self) -> str:
@@ -276,7 +276,7 @@ class Driver(Run):
                 self.epoch += 1
                 self.epoch_start = None
                 self.unread = True
-                self.iteration(adam.x, f, g)
+                self.iteration(adam.x.copy(), f, g)
                 return ""
             adam.set_state(self.epoch_start)
             adam.scale_back(0.1 ** (attempt + 1))
@@ -485,7 +485,7 @@ class Driver(Run):
                 message = scipy_phase.run(
                     method,
                     objective,
-                    self._scaling(preconditioned),
+                    self._scaling(preconditioned),  # not kept here: the next one takes its place
                     on_iterate,
                     self._on_gradient,
                     c1=options.c1,
@@ -561,7 +561,7 @@ class Driver(Run):
             self.parked = None
             if kind == "stall":
                 self.parked, self.parked_scales = best.f, self.scales
-                self.parked_own = own.get_state() if own is not None else None
+                self.parked_own = own
                 self.parked_pairs = list(self.pairs)
                 self.patience = RETURN * self.objective.work
             self.apart = best.f < self.adam.f
@@ -594,8 +594,7 @@ class Driver(Run):
         self.stall_limit = STALLED
         self._swap(self._ladder()[0][0], _reasons.BACK.format(reason, best.f))
         if self.parked_own is not None and self._ladder()[0][0] == OWN_CONVEX_METHOD:
-            self.own = self.new_own()
-            self.own.set_state(self.parked_own)
+            self.own = self.parked_own
             self.point = Point(self.own.x, self.own.f, self.own.g)
         self.parked_own = None
         self.guard = Guard(self.objective.work, best.f, 0.0, self.stall_span, self.stall_limit)

@@ -120,7 +120,7 @@ class Objective:
         self.best: Point | None = None
         self._earlier: deque[Point] = deque(maxlen=0)
         self.nonfinite: Point | None = None  # the last point whose value was NaN or +inf
-        self._first: Point | None = None
+        self._first: Array | None = None  # the first point, until another one has a finite value
         self.finite_elsewhere = False  # whether any point but the first had a finite value
         self._autograd: Callable[[Array], tuple[Any, Array]] | None = None
         self._hess: Callable[..., Any] | None = None
@@ -295,12 +295,14 @@ class Objective:
         if self._earlier.maxlen and self.last is not None and (self.last.x != point.x).any():
             self._earlier.appendleft(self.last)
         self.last = point
-        if self._first is None:
-            self._first = point
+        if self._first is None and not self.finite_elsewhere:
+            self._first = point.x
         if not np.isfinite(f):
             self.nonfinite = point
         elif not self.finite_elsewhere:
-            self.finite_elsewhere = bool((point.x != self._first.x).any())
+            self.finite_elsewhere = bool((point.x != self._first).any())
+            if self.finite_elsewhere:
+                self._first = None
         best = self.best
         if (
             best is None

@@ -56,8 +56,9 @@ def pack(driver: Driver) -> dict[str, Any]:
     for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
         if pairs:
             state[name] = np.array(pairs)
+            pairs.clear()
     if driver.parked_own is not None:
-        _put(state, "parked_own", driver.parked_own)
+        _put(state, "parked_own", driver.parked_own.get_state(copied=False))
     for name in _VECTORS:
         vector = getattr(driver, name)
         if vector is not None:
@@ -114,7 +115,6 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     for name in _VECTORS:
         if name in saved:
             setattr(driver, name, np.array(saved[name]))
-    driver.parked_own = _get(saved, "parked_own") or None
     driver.adam = driver._new_adam(point)
     driver.adam.set_state(_get(saved, "adam"))
     driver.epoch_start = _get(saved, "epoch_start") or None
@@ -130,11 +130,8 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
             "Resuming was not exact: maxfun had left no room for an excursion that a longer run would have "
             "made."
         )
-    own = _get(saved, "own")
-    if own:
-        driver.own = driver.new_own()
-        driver.own.set_state(own)
-    elif driver.leg == "convex":
+    driver.own, driver.parked_own = _own(driver, saved, "own"), _own(driver, saved, "parked_own")
+    if driver.own is None and driver.leg == "convex":
         driver.unread = False
     for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
         if name in saved:
@@ -144,6 +141,16 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         driver.guard = Guard.from_arrays(saved["guard"], saved["guard_rate"], saved["guard_recent"])
     history = _get(saved, "history")
     driver.history = History.from_dict({**history, "swaps": json.loads(str(history["swaps"]))})
+
+
+def _own(driver: Driver, saved: Mapping[str, Any], name: str) -> Any:
+    """Return our own conjugate gradients as saved; None where there were none."""
+    state = _get(saved, name)
+    if not state:
+        return None
+    own = driver.new_own()
+    own.set_state(state)
+    return own
 
 
 def _detector(driver: Driver) -> dict[str, Any] | None:

@@ -135,7 +135,7 @@ class Run:
             self.allvecs.append(np.array(point.x))
 
     def iteration(self, x: Array, f: float, g: Array) -> None:
-        """Book a new iterate of the current phase; raises `Stop` where a stop is due."""
+        """Book a new iterate of the current phase, x and g to be kept; raises `Stop` where a stop is due."""
         before = self.point
         assert before.g is not None
         self.nit += 1
@@ -144,7 +144,7 @@ class Run:
         if self.keep_pairs and step > 0:
             self.pairs.append((s.astype(float), (g - before.g).astype(float)))
         self.norm_before = self.norm_here if self.norm_of is before else float(norm2(before.g))
-        self.point = self.norm_of = Point(np.array(x), f, g)
+        self.point = self.norm_of = Point(x, f, g)
         self.norm_here = float(norm2(g))
         self._record(self.norm_here, step)
         size = self.norm(g)

@@ -100,7 +100,7 @@ def new_state(
         np.zeros(1, dtype=np.int64) if stop is None else stop,
     )
     pairs = np.zeros((2, PAIRS if keep else 0, 2, n))
-    parked = cg_init(n, memory if options.guard else 0)
+    parked = cg_init(n, memory) if options.guard else cg_init(0, 0)
     return EngineState(core, adam, own.state, parked, pack(run_detector(options, sampled=False)), pairs)
 
 

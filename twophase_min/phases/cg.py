@@ -1,6 +1,7 @@
 """Conjugate gradients with a limited memory: Numba kernels in ask/tell form, and a class around them.
 
-- ``memory = 0``: nonlinear conjugate gradients by the Hager-Zhang formula with its truncation;
+- ``memory = 0``: nonlinear conjugate gradients by the Hager-Zhang formula with its truncation, and a line
+  search that is all but exact where f is a parabola;
 - ``memory > 0``: the limited-memory BFGS recursion over the last ``memory`` pairs (s, y). On a quadratic with
   exact line searches its directions are those of conjugate gradients whatever the memory; everywhere else
   every pair remembered makes up for an inexact search.
@@ -42,10 +43,10 @@ from twophase_min.phases.line_search import (
 # rows of CGState.vectors
 X, G, P, XT, GT, METRIC, WORK = range(7)
 # places in CGState.real, behind those of the line search
-F, SLOPE, STEP_NORM, BETA, FIRST, EPS, GAMMA, PREDICTED, LAST_A, LAST_SLOPE, PLAIN_C1 = range(19, 30)
+F, SLOPE, STEP_NORM, BETA, FIRST, EPS, GAMMA, PREDICTED, LAST_A, LAST_SLOPE, PLAIN_C1 = range(21, 32)
 # places in CGState.counts, behind those of the line search
-CODE, MODE, REASON, PAIRS, HEAD, STEEP, PRECISION = range(2, 9)
-ITERATIONS, VALUES, GRADIENTS, RESTARTS, RESCUES, SKIPPED = range(9, 15)
+CODE, MODE, REASON, PAIRS, HEAD, STEEP, PRECISION = range(5, 12)
+ITERATIONS, VALUES, GRADIENTS, RESTARTS, RESCUES, SKIPPED = range(12, 18)
 # modes
 SEARCHING, RESCUING = 0, 1
 # reasons
@@ -106,7 +107,7 @@ def cg_init(
         np.zeros(PLAIN_C1 + 1),
         np.zeros(SKIPPED + 1, dtype=np.int64),
     )
-    r, k = line_init(c2, upper)
+    r, k = line_init(c2, upper, refine=memory == 0)
     state.real[: r.size] = r
     state.counts[: k.size] = k
     state.vectors[METRIC] = 1
@@ -656,15 +657,16 @@ class MemoryCG:
     def get_state(self, copied: bool = True) -> dict[str, np.ndarray]:
         """Everything that the rest of the run depends on; not copied where the phase has ended.
 
-        Of the pairs only those in use, always as copies.
+        Of the pairs only those in use, as copies if these are not all.
         """
-        used = self.state.pairs.shape[1]
+        used = memory = self.state.pairs.shape[1]
         if self.state.counts[PAIRS] <= self.state.counts[HEAD]:  # the ring has not come round
             used = int(self.state.counts[HEAD])
         arrays = self.state._asdict()
         del arrays["pairs"]
         state = {name: value.copy() if copied else value for name, value in arrays.items()}
-        return state | {"pairs": self.state.pairs[:, :used].copy()}
+        pairs = self.state.pairs[:, :used]
+        return state | {"pairs": pairs.copy() if copied or used < memory else pairs}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from `get_state`, bit for bit."""

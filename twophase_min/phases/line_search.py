@@ -29,19 +29,26 @@ LO_A, LO_F, LO_D, HI_A, HI_F, HI_D = 5, 6, 7, 8, 9, 10  # bracket; a slope that 
 BEST_A, BEST_F = 11, 12  # lowest value seen, of the start and the trials
 PREV_A, PREV_D = 13, 14  # lower end before the present one
 C1, C2, UPPER, NOISE = 15, 16, 17, 18
-N_REAL = 19
+GUESS_A, GUESS_F = 19, 20  # the first trial, while that of the parabola through it is tried
+N_REAL = 21
 # places in the array of counters ``k``
-TRIALS, MAX_TRIALS = 0, 1
-N_COUNT = 2
+TRIALS, MAX_TRIALS, REFINE, REFINING = 0, 1, 2, 3
+PARABOLA = 4  # whether the last search ended on one
+N_COUNT = 5
 
 GROW = 10.0
 """Stepping out goes at most this many times further at once."""
+QUADRATIC = 0.01
+"""f counts as a parabola if the slope is within this fraction of the first one of what the values promise."""
+NEAR_QUADRATIC, NEAR_ELSE = 1e-3, 0.1
+"""A first trial is moved to the minimum of its parabola if that is further away than this fraction of it: where
+the last search saw a parabola, and where it did not."""
 DEEPEST = 0.1
 """Interpolation stays this fraction of the bracket away from either end."""
 
 
 def line_init(
-    c2: float = 0.9, upper: float = math.inf, max_trials: int = 40
+    c2: float = 0.9, upper: float = math.inf, max_trials: int = 40, refine: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Allocate a search.
 
@@ -54,16 +61,19 @@ def line_init(
         weak ones.
     max_trials : int, default 40
         Values that one search may ask for.
+    refine : bool, default False
+        Go from the first trial to the minimum of the parabola through it, unless it is there already: one
+        value more, for a search that is exact on a quadratic (step I1 of Hager & Zhang 2005, section 3.2).
 
     Returns
     -------
-    r : ndarray of float64, shape (19,)
+    r : ndarray of float64, shape (21,)
         Scalars by the names above.
-    k : ndarray of int64, shape (2,)
-        Counters.
+    k : ndarray of int64, shape (5,)
+        Counters and settings.
     """
     r, k = np.zeros(N_REAL), np.zeros(N_COUNT, dtype=np.int64)
-    r[C2], r[UPPER], k[MAX_TRIALS] = c2, upper, max_trials
+    r[C2], r[UPPER], k[MAX_TRIALS], k[REFINE] = c2, upper, max_trials, refine
     return r, k
 
 
@@ -92,6 +102,7 @@ def line_start(r, k, f0, d0, step, noise, c1):
     r[NOISE] = noise
     r[C1] = c1
     k[TRIALS] = 0
+    k[REFINING] = 0
     return NEED_F
 
 
@@ -151,10 +162,40 @@ def _next_trial(r, k):
     return NEED_F
 
 
+@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _refined(r, k, f):
+    """Move the first trial, with value f, to the minimum of its parabola; whether that is elsewhere."""
+    a = r[A]
+    # the rounding of the values must not be what the curvature is made of
+    if not f - r[F0] - r[D0] * a > 100.0 * r[NOISE]:
+        return False
+    best = quadratic_minimum(0.0, r[F0], r[D0], a, f)
+    near = NEAR_QUADRATIC if k[PARABOLA] else NEAR_ELSE
+    if not 0.0 < best < GROW * a or abs(best - a) <= near * a:
+        return False
+    r[GUESS_A] = a
+    r[GUESS_F] = f
+    r[A] = best
+    return True
+
+
 @jit
 def line_tell_f(r, k, f):
-    """Take the value at the trial: NEED_G where it passes, NEED_F at a shorter trial, or FAILED."""
+    """Take the value at the trial: NEED_G where it passes, NEED_F at another trial, or FAILED."""
     k[TRIALS] += 1
+    if k[REFINING]:
+        k[REFINING] = 0
+        if not f < r[GUESS_F]:  # the parabola misled; the first trial's value is known to who remembers it
+            if r[A] > r[GUESS_A]:
+                r[HI_A] = r[A]
+                r[HI_F] = f if math.isfinite(f) else math.inf
+                r[HI_D] = math.nan
+            r[A] = r[GUESS_A]
+            return NEED_F
+        if r[A] < r[GUESS_A]:
+            r[HI_A] = r[GUESS_A]
+            r[HI_F] = r[GUESS_F]
+            r[HI_D] = math.nan
     if not math.isfinite(f):
         r[HI_A] = r[A]
         r[HI_F] = math.inf
@@ -164,6 +205,9 @@ def line_tell_f(r, k, f):
         r[BEST_F] = f
         r[BEST_A] = r[A]
     passes = f <= r[F0] + r[C1] * r[A] * r[D0] and f <= r[LO_F]
+    if passes and k[REFINE] and k[TRIALS] == 1 and k[MAX_TRIALS] > 2 and _refined(r, k, f):
+        k[REFINING] = 1
+        return NEED_F
     if passes or (abs(f - r[F0]) <= r[NOISE] and f <= r[LO_F] + r[NOISE]):
         r[FA] = f
         return NEED_G
@@ -198,4 +242,6 @@ def line_tell_g(r, k, slope):
         r[HI_F] = r[FA]
         r[HI_D] = slope
         return _next_trial(r, k)
+    away = slope - (2.0 * (r[FA] - r[F0]) / r[A] - r[D0])
+    k[PARABOLA] = 1 if abs(away) <= -QUADRATIC * r[D0] else 0
     return ITERATION
