@@ -7,4 +7,5 @@ from typing import Any
 
 def is_compiled(function: Any) -> bool:
     """Whether this is a dispatcher that `numba.njit` made."""
-    return hasattr(function, "py_func") and hasattr(function, "nopython_signatures")
+    # asked of the type: on the object it is a property that goes through all signatures
+    return hasattr(function, "py_func") and hasattr(type(function), "nopython_signatures")

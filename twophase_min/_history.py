@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from typing import Any
@@ -71,17 +72,22 @@ class History:
     def phases(self) -> list[dict[str, Any]]:
         """The run as stretches of one phase: name, first and last iteration, evaluations, loss reached."""
         stretches: list[dict[str, Any]] = []
-        index = {name: i for i, name in enumerate(COLUMNS)}
-        for phase, row in zip(self._phases, self._rows, strict=True):
-            if phase == "start":
-                continue
-            if not stretches or stretches[-1]["name"] != phase:
-                stretches.append({"name": phase, "first": int(row[index["iteration"]])})
-            stretches[-1] |= {
-                "last": int(row[index["iteration"]]),
-                "evaluations": row[index["cost"]],
-                "fun": row[index["fun"]],
-            }
+        iteration, cost, fun = (COLUMNS.index(name) for name in ("iteration", "cost", "fun"))
+        first = 0
+        for phase, group in itertools.groupby(self._phases):
+            last = first + sum(1 for _ in group) - 1
+            if phase != "start":
+                begin, end = self._rows[first], self._rows[last]
+                stretches.append(
+                    {
+                        "name": phase,
+                        "first": int(begin[iteration]),
+                        "last": int(end[iteration]),
+                        "evaluations": end[cost],
+                        "fun": end[fun],
+                    }
+                )
+            first = last + 1
         return stretches
 
     def to_dict(self) -> dict[str, Any]:

@@ -104,6 +104,10 @@ def new_state(
     return EngineState(core, adam, own.state, parked, pack(run_detector(options, sampled=False)), pairs)
 
 
+COMPILED_RULES = ("auto", "norm-peak", "norm-against-loss", "always", "never")
+"""Names for which no detector need be made to see that it can be compiled."""
+
+
 def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: Any) -> str:
     """Say why a run cannot be compiled; '' where it can, as far as is known before compiling."""
     if not is_compiled(fun):
@@ -124,7 +128,8 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
         return f"convex_method {options.convex_method!r} is not compiled: use {OWN_CONVEX_METHOD!r}"
     if options.norm not in (2, np.inf):
         return f"it knows the norms 2 and inf, not {options.norm!r}"
-    if not can_pack(run_detector(options, sampled=False)):
+    named = isinstance(options.swap, str) and options.swap in COMPILED_RULES
+    if not (named or can_pack(run_detector(options, sampled=False))):
         return f"the rule {options.swap!r} is not compiled: use 'norm-peak', 'norm-against-loss' or a number"
     return ""
 

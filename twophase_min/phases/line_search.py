@@ -41,8 +41,8 @@ GROW = 10.0
 QUADRATIC = 0.01
 """f counts as a parabola if the slope is within this fraction of the first one of what the values promise."""
 NEAR_QUADRATIC, NEAR_ELSE = 1e-3, 0.1
-"""A first trial is moved to the minimum of its parabola if that is further away than this fraction of it: where
-the last search saw a parabola, and where it did not."""
+"""A first trial is moved to the minimum of its parabola if that is further away than this fraction of the trial:
+where the last search saw a parabola, and where it did not."""
 DEEPEST = 0.1
 """Interpolation stays this fraction of the bracket away from either end."""
 
