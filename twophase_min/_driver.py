@@ -21,7 +21,22 @@ from scipy.optimize import OptimizeResult
 from twophase_min import _reasons, _resume
 from twophase_min._callback import Progress
 from twophase_min._diagnosis import diagnose, last_step
-from twophase_min._guard import CREEPING, SHARE, SHORTEST, STALLED, WHILE, Guard, Rate
+from twophase_min._guard import (
+    AHEAD,
+    CREEPING,
+    GAP,
+    MANY,
+    RETURN,
+    SHARE,
+    SHORTEST,
+    SOON,
+    SOON_WHILE,
+    STALLED,
+    WHILE,
+    Course,
+    Guard,
+    Rate,
+)
 from twophase_min._kernels import norm2
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
@@ -36,8 +51,6 @@ Array = NDArray[np.floating]
 
 CYCLE = 5
 """Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
-RETURN = 0.6
-"""Evaluations that Adam gets after a stalled convex phase, as a share of those so far."""
 REMAINDER = 0.25
 """Share of ``maxfun`` that must be left after an excursion from a phase that has not stalled altogether."""
 RECOVERY = 5
@@ -102,6 +115,8 @@ class Driver(Run):
         Best value when the last convex leg failed; NaN if it did not.
     patience : float
         Evaluations of an Adam leg after which the guard tries the convex phase without being told.
+    adam_rate, course : Rate, Course
+        What the current leg of Adam gains, and where it is heading.
     sizes : ndarray or None
         Typical sizes of the variables, where x0 and its gradient show them (`typical_sizes`).
     apart : bool
@@ -140,7 +155,7 @@ class Driver(Run):
         self.scales: Array | None = None
         self.parked_scales: Array | None = None
         self.parked_own: Any = None
-        self.stall_span, self.stall_limit = WHILE, CREEPING
+        self.stall_span, self.stall_limit = SOON_WHILE, SOON
         self.curbed = False
         self.spent = -1.0
         self.inexact = ""  # what resuming could not restore
@@ -148,6 +163,7 @@ class Driver(Run):
         self.own: Any = None  # MemoryCG, while it is at work
         self.adam: Any = None
         self.adam_rate = Rate(0.0, 0.0)
+        self.course = Course(0.0, 0.0)
         self.guard: Guard | None = None
 
     # ---- the run and its ends -----------------------------------------------------------------------------
@@ -209,7 +225,7 @@ class Driver(Run):
         if self.options.precondition == "auto":
             self.sizes = typical_sizes(self.x0, g)
         self.adam = self._new_adam(self.point)
-        self.adam_rate = Rate(self.objective.work, f)
+        self.adam_rate, self.course = Rate(self.objective.work, f), Course(self.objective.work, f)
 
     def _new_adam(self, point: Point) -> Any:
         from twophase_min.phases.adam import Adam
@@ -301,20 +317,28 @@ class Driver(Run):
             assert best is not None
             self.apart = self.apart and best.f < adam.f
             self.adam_rate.note(objective.work, adam.f if self.apart else best.f)
+            self.course.note(objective.work, adam.f)
             norm = float(norm2(adam.g))
             decision = self.detector.update(adam.f, norm, curvature=adam.curvature)
             if self.swaps >= options.max_swaps or (recovering and self.steps < RECOVERY):
                 continue
             if decision and not self.apart:
                 return decision.reason
-            if not automatic or objective.finite_sum is not None:
+            if not (automatic or self.parked is not None) or objective.finite_sum is not None:
                 continue
-            if adam.t == 1 and adam.curvature > 0 and norm < self.norm_before:
+            if automatic and adam.t == 1 and adam.curvature > 0 and norm < self.norm_before:
                 return _reasons.CURVED
-            if self.adam_rate.spent >= self.patience:
+            if self.adam_rate.spent >= self.patience and not self._on_course():
                 self.patience = max(2 * self.patience, 2 * SHORTEST)
                 spent = self.adam_rate.spent
                 return _reasons.UNTOLD.format(spent)
+
+    def _on_course(self) -> bool:
+        """Whether Adam, away from the best point, is on its way to the value of the phase that waits."""
+        if not self.apart or self.parked is None:
+            return False
+        f = self.course.ahead(AHEAD * self.objective.work)
+        return f < self.parked + GAP * (self.adam.f - self.parked)
 
     def _to_convex(self, reason: str) -> None:
         """Hand over to the convex phase at the best point, unless the whole ladder has failed to gain."""
@@ -392,7 +416,11 @@ class Driver(Run):
         self.unread = False
         if self.guard is None:
             return "", ""
-        kind, reason = self.guard.verdict(self.objective.work, f)
+        work = self.objective.work
+        if self.stall_limit == SOON and MANY * work >= self.objective.n:
+            self.stall_span, self.stall_limit = WHILE, CREEPING
+            self.guard.doubt(work, f, WHILE, CREEPING)
+        kind, reason = self.guard.verdict(work, f)
         if kind == "stall" and not self._room(self.guard.recent.value):
             self.curbed = True
             return "", ""
@@ -574,6 +602,7 @@ class Driver(Run):
         self.point = point
         self.detector.rearm()
         self.adam_rate = Rate(self.objective.work, self.adam.f)
+        self.course = Course(self.objective.work, self.adam.f)
         self.leg, self.steps, self.epoch_start = "adam", 0, None
         self.phase = "adam"
 
@@ -589,9 +618,12 @@ class Driver(Run):
         self.pairs.clear()
         self.pairs.extend(self.parked_pairs)
         self.scales = self.parked_scales
-        if self.stall_limit == STALLED:
+        if self.stall_limit == SOON:
+            self.stall_span, self.stall_limit = WHILE, CREEPING
+        elif self.stall_limit == CREEPING:
+            self.stall_limit = STALLED
+        else:
             self.stall_span *= 2
-        self.stall_limit = STALLED
         self._swap(self._ladder()[0][0], _reasons.BACK.format(reason, best.f))
         if self.parked_own is not None and self._ladder()[0][0] == OWN_CONVEX_METHOD:
             self.own = self.parked_own

@@ -13,11 +13,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twophase_min import _detector_jit
+from twophase_min import _detector_jit, _guard
 from twophase_min._compiled import DONE, GRADIENT, VALUE, call
 from twophase_min._detector_jit import DetectorState
-from twophase_min._driver import FIRST_PATIENCE, MOMENTS, RECOVERY, REMAINDER, RETURN, WORKING_PRECISION
-from twophase_min._guard import CREEPING, CROWDED, SHARE, SHORTEST, STALLED, WHILE
+from twophase_min._driver import FIRST_PATIENCE, MOMENTS, RECOVERY, REMAINDER, WORKING_PRECISION
+from twophase_min._guard import (
+    AHEAD,
+    BEHIND,
+    CREEPING,
+    CROWDED,
+    GAP,
+    RETURN,
+    SHARE,
+    SHORTEST,
+    SOON,
+    SOON_WHILE,
+    STALLED,
+    WHILE,
+)
 from twophase_min._jit import jit
 from twophase_min._kernels import all_finite, copy, norm2, norm_inf, out_of_line
 from twophase_min._run import PAIRS
@@ -41,20 +54,20 @@ VALUE_F, POINT_F, BEST_F, LAST_F, BAD_F, NORM_BEFORE = range(6)
 FAILED_AT, PATIENCE, PARKED_F, STALL_SPAN, REFERENCE, LENGTH, GTOL = range(6, 13)
 # limits and settings, the same over a run
 MAXITER, MAXFUN, TARGET, GTOL_ABS, GTOL_REL, MAX_SWAPS, NOISE, GIVEN_RATE, GIVEN_EPSILON = range(13, 22)
-# three rates: Adam's, the convex phase's, and its recent past
-SPAN, PART, BEGAN = 22, 25, 28
-ADAM_RATE, RATE, RECENT = 0, 1, 2
-STALL_LIMIT, GUARD_TARGET, SPENT = 31, 32, 33
-N_REAL = 34
+# four rates: Adam's, the convex phase's, its recent past, and where Adam is heading
+SPAN, PART, BEGAN = 22, 26, 30
+ADAM_RATE, RATE, RECENT, COURSE = 0, 1, 2, 3
+STALL_LIMIT, GUARD_TARGET, SPENT = 34, 35, 36
+N_REAL = 37
 # places in Core.counts
 NIT, NFEV, NJEV, LEG, STEPS, SWAPS, APART, PASSED, BEGUN, OWN_BEGUN = range(10)
 BEST_KNOWN, BEST_HAS_G, LAST_KNOWN, LAST_HAS_G, BAD_KNOWN, ELSEWHERE, FINAL, WHY = range(10, 18)
 PAIR_COUNT, PAIR_HEAD, PARKED_COUNT, PARKED_HEAD, ROWS, EVENTS, SIZED = range(18, 25)
-# first mark and number of marks of the three rates
-FIRST, MANY = 25, 28
+# first mark and number of marks of the four rates
+FIRST, MANY = 25, 29
 # settings
-FUSED, TWO_NORM, AUTOMATIC, GUARDED, PRECONDITION, TYPICAL, KEEP_PAIRS, RECORD = range(31, 39)
-N_COUNT = 39
+FUSED, TWO_NORM, AUTOMATIC, GUARDED, PRECONDITION, TYPICAL, KEEP_PAIRS, RECORD = range(33, 41)
+N_COUNT = 41
 
 ADAM, CONVEX = 0, 1
 """Legs."""
@@ -76,8 +89,8 @@ class Core(NamedTuple):
     ----------
     vectors : ndarray, shape (11, n)
         Points and gradients by the names above.
-    marks : ndarray, shape (3, MARKS, 2)
-        Cost and value at the marks of the three rates; rings.
+    marks : ndarray, shape (4, MARKS, 2)
+        Cost and value at the marks of the four rates; rings.
     real, counts : ndarray of float64 and int64
         Scalars, counters and settings by the names above.
     stop : ndarray of int64, shape (1,)
@@ -125,6 +138,7 @@ _UNBOUNDED = int(Status.UNBOUNDED)
 _WORKING_PRECISION = int(Status.WORKING_PRECISION)
 
 _inner = jit(no_cpython_wrapper=True)
+extrapolate = _inner(_guard.extrapolate)
 
 
 # ---- evaluations (`_objective`) ----------------------------------------------------------------------------
@@ -271,6 +285,34 @@ def _rate(core, k):
 
 
 @_inner
+def _course_begin(core, f):
+    """Start to watch where Adam is heading."""
+    _rate_begin(core, ADAM_RATE, f, SHORTEST, 0.3)
+    _rate_begin(core, COURSE, f, SHORTEST, BEHIND)
+
+
+@_inner
+def _on_course(core, f):
+    """Whether Adam, at f away from the best point, is on its way to the value of the phase that waits."""
+    real, counts, marks = core.real, core.counts, core.marks[COURSE]
+    if counts[APART] == 0 or real[PARKED_F] != real[PARKED_F]:
+        return False
+    first, many = counts[FIRST + COURSE], counts[MANY + COURSE]
+    newest = (first + many - 1) % MARKS
+    f0, f2 = marks[first, 1], marks[newest, 1]
+    half = 0.5 * (marks[newest, 0] - marks[first, 0])
+    middle = marks[first, 0] + half
+    f1 = f0
+    for i in range(many - 1):
+        a, b = (first + i) % MARKS, (first + i + 1) % MARKS
+        if marks[a, 0] <= middle < marks[b, 0]:
+            part = (middle - marks[a, 0]) / (marks[b, 0] - marks[a, 0])
+            f1 = marks[a, 1] + (marks[b, 1] - marks[a, 1]) * part
+    end = extrapolate(f0, f1, f2, AHEAD * _cost(core) / half if half > 0.0 else 0.0)
+    return end < real[PARKED_F] + GAP * (f - real[PARKED_F])
+
+
+@_inner
 def _guard_begin(core, best, reference, target):
     span = core.real[STALL_SPAN]
     core.real[GUARD_TARGET] = target
@@ -287,9 +329,13 @@ def _verdict(core, f):
     counts = core.counts
     if not counts[GUARDED]:
         return NO_REASON
+    real = core.real
+    if real[STALL_LIMIT] == SOON and _guard.MANY * _cost(core) >= core.vectors.shape[1]:
+        real[STALL_SPAN] = WHILE
+        real[STALL_LIMIT] = CREEPING
+        _rate_begin(core, RECENT, f, WHILE, 0.2)
     _rate_note(core, RATE, f)
     _rate_note(core, RECENT, f)
-    real = core.real
     spent, rate = _rate(core, RATE)
     if not counts[PASSED]:
         if spent < real[LENGTH]:
@@ -300,10 +346,10 @@ def _verdict(core, f):
             return FELL_SHORT
         counts[PASSED] = 1
         return NO_REASON
-    recent = _rate(core, RECENT)[1]
+    since, recent = _rate(core, RECENT)
     share = 1.0 if recent < STALLED else 1.0 - REMAINDER
     room = counts[NFEV] * (1 + RETURN) * (1 + SHARE) <= share * real[MAXFUN]
-    if room and spent >= real[SPAN + RECENT] and recent < real[STALL_LIMIT]:
+    if room and since >= real[SPAN + RECENT] and recent < real[STALL_LIMIT]:
         return STALLED_OUT
     return NO_REASON
 
@@ -458,6 +504,8 @@ def _adam_leg(state, address, table, rows, events, pause):
         if not real[BEST_F] < f:
             counts[APART] = 0
         _rate_note(core, ADAM_RATE, f if counts[APART] else real[BEST_F])
+        newest = (counts[FIRST + COURSE] + counts[MANY + COURSE] - 1) % MARKS
+        _rate_note(core, COURSE, min(f, core.marks[COURSE, newest, 1]))
         norm = norm2(adam.vectors[adam_phase.G])
         decided = _detector_jit.update(d.options, d.floats, d.counts, d.ring, f, norm)
         recovering = not math.isnan(real[FAILED_AT]) and counts[STEPS] < RECOVERY
@@ -466,11 +514,11 @@ def _adam_leg(state, address, table, rows, events, pause):
         number = _rate(core, ADAM_RATE)[0]
         if decided and not counts[APART]:
             why = DETECTED
-        elif counts[AUTOMATIC]:
+        elif counts[AUTOMATIC] or real[PARKED_F] == real[PARKED_F]:
             curved = adam.counts[adam_phase.T] == 1 and adam.real[adam_phase.CURVATURE] > 0.0
-            if curved and norm < real[NORM_BEFORE]:
+            if counts[AUTOMATIC] and curved and norm < real[NORM_BEFORE]:
                 why = CURVED
-            elif number >= real[PATIENCE]:
+            elif number >= real[PATIENCE] and not _on_course(core, f):
                 why = UNTOLD
                 real[PATIENCE] = max(2.0 * real[PATIENCE], 2.0 * SHORTEST)
     return _to_convex(core, adam, d.floats, events, why, number)
@@ -669,9 +717,13 @@ def _leave_convex(state, address, table, events, why):
         real[PARKED_F] = math.nan
         counts[PAIR_COUNT] = counts[PARKED_COUNT]
         counts[PAIR_HEAD] = counts[PARKED_HEAD]
-        if real[STALL_LIMIT] == STALLED:
+        if real[STALL_LIMIT] == SOON:
+            real[STALL_SPAN] = WHILE
+            real[STALL_LIMIT] = CREEPING
+        elif real[STALL_LIMIT] == CREEPING:
+            real[STALL_LIMIT] = STALLED
+        else:
             real[STALL_SPAN] *= 2.0
-        real[STALL_LIMIT] = STALLED
         why = BACK
     else:
         real[PARKED_F] = math.nan
@@ -692,7 +744,7 @@ def _leave_convex(state, address, table, events, why):
         return GO
     _at(core, adam.vectors[adam_phase.X], adam.real[adam_phase.F], adam.vectors[adam_phase.G])
     _detector_jit.rearm(d.options, d.floats, d.counts)
-    _rate_begin(core, ADAM_RATE, adam.real[adam_phase.F], SHORTEST, 0.3)
+    _course_begin(core, adam.real[adam_phase.F])
     counts[STEPS] = 0
     return GO
 
@@ -737,7 +789,7 @@ def _begin(state, address, table, rows):
                 sizes[i] = math.sqrt(metric[i])
             copy(sizes, v[SIZES])
     _new_adam(core, adam, x, f, g)
-    _rate_begin(core, ADAM_RATE, f, SHORTEST, 0.3)
+    _course_begin(core, f)
     counts[LEG] = ADAM
     counts[BEGUN] = 1
     return GO
@@ -754,8 +806,8 @@ def _reset(state, x0):
     real[FAILED_AT] = math.nan
     real[PARKED_F] = math.nan
     real[PATIENCE] = FIRST_PATIENCE
-    real[STALL_SPAN] = WHILE
-    real[STALL_LIMIT] = CREEPING
+    real[STALL_SPAN] = SOON_WHILE
+    real[STALL_LIMIT] = SOON
     real[SPENT] = -1.0
     _guard_begin(core, 0.0, 0.0, math.inf)
     _detector_jit.rearm(d.options, d.floats, d.counts)

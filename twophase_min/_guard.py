@@ -4,15 +4,18 @@ A handover is a trial. Over its length the convex phase must decrease the object
 evaluation, as the first phase did just before it; if it does not, the run goes back to Adam's state. A convex
 phase that has passed is questioned again when it slows down: when the best value has hardly changed for a
 while and yet the gradient has not vanished. A phase caught in a poor region of the landscape looks like that,
-and so does one on its last digits. Only a comparison can tell: Adam goes on from its own state and a later
-swap gets its chance, which must in its trial come near the value that it is meant to beat. The first such
-excursion is made soon, for nothing is known of Adam's path yet; once one has been in vain, only a true stall
-is doubted. Rates are relative to the size of the objective, hence free of its units.
+and so does one on its last digits. Only a comparison can tell: Adam goes on from its own state, as long as it
+is on course for the value of the phase that waits; then a later swap gets its chance, which must in its trial
+come near that value. The first such excursion is made soon, for nothing is known of Adam's path yet; once one
+has been in vain, only a true stall is doubted. Rates are relative to the size of the objective, hence free of
+its units.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,19 @@ CREEPING = 1e-3
 """Relative decrease per evaluation below which a phase is doubted for the first time: a tenth in a while."""
 STALLED = 1e-6
 """The same after an excursion in vain; poor stationary points show 1e-8."""
+SOON_WHILE, SOON = 30.0, 1e-2
+"""The two for a first doubt as long as there are `MANY` times more variables than evaluations."""
+MANY = 2.0
+"""The speed with which a convex method ends comes after as many iterations as there are variables. While that
+is far away, a phase that slows down will not get faster by itself soon."""
+RETURN = 0.3
+"""Evaluations that Adam gets at least after a stalled convex phase, as a share of those so far."""
+BEHIND = 2 / 3
+"""Share of Adam's evaluations since then that its course is read from."""
+AHEAD = 0.5
+"""Evaluations over which its course is followed into the future, as a share of those so far."""
+GAP = 0.25
+"""Share of its distance from the waiting phase's value that may be left at the end of that."""
 
 CROWDED = 1 / 32
 """Marks of a rate that are closer than this share of its recent past are thinned out."""
@@ -86,12 +102,56 @@ class Rate:
         return np.array([(self._began, self.share), (self.span, 0.0), *self._marks])
 
     @classmethod
-    def from_array(cls, saved: NDArray[np.float64]) -> Rate:
+    def from_array(cls, saved: NDArray[np.float64]) -> Self:
         """Go on from `to_array`."""
         (began, share), (span, _), *marks = np.asarray(saved).tolist()
-        rate = cls(began, 0.0, span, share)
+        rate = cls(began, 0.0)
+        rate.span, rate.share = span, share
         rate._marks = deque((cost, best) for cost, best in marks)
         return rate
+
+
+class Course(Rate):
+    """Where a phase is heading: the least value of its own path, and that value in the future.
+
+    Parameters
+    ----------
+    cost, f : float
+        Evaluations and value when the phase begins.
+    """
+
+    def __init__(self, cost: float, f: float):
+        super().__init__(cost, f, SHORTEST, BEHIND)
+
+    def note(self, cost: float, f: float) -> None:
+        """Record the value after so many evaluations."""
+        super().note(cost, min(f, self._marks[-1][1]))
+
+    def ahead(self, more: float) -> float:
+        """Extrapolate the value so many evaluations on.
+
+        The decreases of the earlier and the later half of the recent past are taken for terms of a geometric
+        series, as Aitken's process does; a series that does not shrink is followed as a straight line. A path
+        towards a value above zero is thus told from one towards zero, which its rate alone does not do.
+        """
+        (cost0, f0), (cost2, f2) = self._marks[0], self._marks[-1]
+        half = 0.5 * (cost2 - cost0)
+        middle, f1 = cost0 + half, f0
+        for (cost_a, f_a), (cost_b, f_b) in itertools.pairwise(self._marks):
+            if cost_a <= middle < cost_b:
+                f1 = f_a + (f_b - f_a) * ((middle - cost_a) / (cost_b - cost_a))
+        return extrapolate(f0, f1, f2, more / half if half > 0 else 0.0)
+
+
+def extrapolate(f0: float, f1: float, f2: float, steps: float) -> float:
+    """Value so many steps after ``f2``, of three values one step apart that do not increase."""
+    first, second = f0 - f1, f1 - f2
+    if not second > 0:
+        return f2
+    if not second < 0.999 * first:
+        return f2 - second * steps
+    ratio = second / first
+    return f2 - second * ratio * (1.0 - ratio**steps) / (1.0 - ratio)
 
 
 class Guard:
@@ -127,6 +187,10 @@ class Guard:
         self.length = max(SHORTEST, SHARE * cost)
         self.passed = False
 
+    def doubt(self, cost: float, f: float, span: float, limit: float) -> None:
+        """Look from here on for another kind of stall."""
+        self.recent, self.limit = Rate(cost, f, span, 0.2), limit
+
     def verdict(self, cost: float, f: float) -> tuple[str, str]:
         """Judge the newest iterate.
 
@@ -156,7 +220,7 @@ class Guard:
             if self.rate.value >= self.reference:
                 return "rollback", _reasons.FELL_SHORT.format(f, self.rate.spent, self.target)
             return "rollback", _reasons.LOST_TRIAL.format(self.rate.value, self.rate.spent, self.reference)
-        if self.rate.spent >= self.recent.span and self.recent.value < self.limit:
+        if self.recent.spent >= self.recent.span and self.recent.value < self.limit:
             return "stall", _reasons.STALLED.format(self.recent.value, self.rate.spent)
         return "", ""
 

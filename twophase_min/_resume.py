@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twophase_min._guard import Guard, Rate
+from twophase_min._guard import Course, Guard, Rate
 from twophase_min._history import History
 from twophase_min._objective import Point
 from twophase_min._options import OWN_CONVEX_METHOD
@@ -23,7 +23,7 @@ from twophase_min.detector import ConvexitySwapDetector
 if TYPE_CHECKING:
     from twophase_min._driver import Driver
 
-VERSION = 1
+VERSION = 2
 """Of the layout; another one is refused."""
 
 _COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread", "apart", "curbed")
@@ -63,7 +63,7 @@ def pack(driver: Driver) -> dict[str, Any]:
         vector = getattr(driver, name)
         if vector is not None:
             state[name] = vector.copy()
-    state["adam_rate"] = driver.adam_rate.to_array()
+    state["adam_rate"], state["course"] = driver.adam_rate.to_array(), driver.course.to_array()
     if driver.guard is not None:
         state["guard"] = driver.guard.to_array()
         state["guard_rate"] = driver.guard.rate.to_array()
@@ -136,7 +136,7 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
         if name in saved:
             pairs.extend((s, y) for s, y in np.asarray(saved[name]))
-    driver.adam_rate = Rate.from_array(saved["adam_rate"])
+    driver.adam_rate, driver.course = Rate.from_array(saved["adam_rate"]), Course.from_array(saved["course"])
     if "guard" in saved:
         driver.guard = Guard.from_arrays(saved["guard"], saved["guard_rate"], saved["guard_recent"])
     history = _get(saved, "history")

@@ -94,7 +94,7 @@ def new_state(
     counts[k.KEEP_PAIRS] = keep
     core = Core(
         np.zeros((11, n)),
-        np.zeros((3, k.MARKS, 2)),
+        np.zeros((4, k.MARKS, 2)),
         real,
         counts,
         np.zeros(1, dtype=np.int64) if stop is None else stop,

@@ -39,9 +39,9 @@ N_COUNT = 5
 GROW = 10.0
 """Stepping out goes at most this many times further at once."""
 QUADRATIC = 0.01
-"""f counts as a parabola if the slope is within this fraction of the first one of what the values promise."""
+"""f counts as a parabola if the slope misses what the values promise by at most this share of the first."""
 NEAR_QUADRATIC, NEAR_ELSE = 1e-3, 0.1
-"""A first trial is moved to the minimum of its parabola if that is further away than this fraction of the trial:
+"""A first trial is moved to the minimum of its parabola if that is further away than this share of the step:
 where the last search saw a parabola, and where it did not."""
 DEEPEST = 0.1
 """Interpolation stays this fraction of the bracket away from either end."""
