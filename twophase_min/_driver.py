@@ -25,6 +25,7 @@ from twophase_min._guard import (
     AHEAD,
     CREEPING,
     GAP,
+    LONGEST,
     MANY,
     RETURN,
     SHARE,
@@ -335,7 +336,7 @@ class Driver(Run):
 
     def _on_course(self) -> bool:
         """Whether Adam, away from the best point, is on its way to the value of the phase that waits."""
-        if not self.apart or self.parked is None:
+        if not self.apart or self.parked is None or self.adam_rate.spent >= LONGEST * self.objective.work:
             return False
         f = self.course.ahead(AHEAD * self.objective.work)
         return f < self.parked + GAP * (self.adam.f - self.parked)
@@ -618,12 +619,10 @@ class Driver(Run):
         self.pairs.clear()
         self.pairs.extend(self.parked_pairs)
         self.scales = self.parked_scales
-        if self.stall_limit == SOON:
-            self.stall_span, self.stall_limit = WHILE, CREEPING
-        elif self.stall_limit == CREEPING:
-            self.stall_limit = STALLED
-        else:
+        if self.stall_limit == STALLED:
             self.stall_span *= 2
+        else:
+            self.stall_span, self.stall_limit = WHILE, STALLED
         self._swap(self._ladder()[0][0], _reasons.BACK.format(reason, best.f))
         if self.parked_own is not None and self._ladder()[0][0] == OWN_CONVEX_METHOD:
             self.own = self.parked_own

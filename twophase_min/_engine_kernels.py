@@ -23,6 +23,7 @@ from twophase_min._guard import (
     CREEPING,
     CROWDED,
     GAP,
+    LONGEST,
     RETURN,
     SHARE,
     SHORTEST,
@@ -296,6 +297,8 @@ def _on_course(core, f):
     """Whether Adam, at f away from the best point, is on its way to the value of the phase that waits."""
     real, counts, marks = core.real, core.counts, core.marks[COURSE]
     if counts[APART] == 0 or real[PARKED_F] != real[PARKED_F]:
+        return False
+    if _rate(core, ADAM_RATE)[0] >= LONGEST * _cost(core):
         return False
     first, many = counts[FIRST + COURSE], counts[MANY + COURSE]
     newest = (first + many - 1) % MARKS
@@ -717,13 +720,11 @@ def _leave_convex(state, address, table, events, why):
         real[PARKED_F] = math.nan
         counts[PAIR_COUNT] = counts[PARKED_COUNT]
         counts[PAIR_HEAD] = counts[PARKED_HEAD]
-        if real[STALL_LIMIT] == SOON:
-            real[STALL_SPAN] = WHILE
-            real[STALL_LIMIT] = CREEPING
-        elif real[STALL_LIMIT] == CREEPING:
-            real[STALL_LIMIT] = STALLED
-        else:
+        if real[STALL_LIMIT] == STALLED:
             real[STALL_SPAN] *= 2.0
+        else:
+            real[STALL_SPAN] = WHILE
+            real[STALL_LIMIT] = STALLED
         why = BACK
     else:
         real[PARKED_F] = math.nan

@@ -39,6 +39,8 @@ MANY = 2.0
 is far away, a phase that slows down will not get faster by itself soon."""
 RETURN = 0.3
 """Evaluations that Adam gets at least after a stalled convex phase, as a share of those so far."""
+LONGEST = 0.5
+"""Evaluations that it gets at most while it is on course, as a share of those so far: as many as before."""
 BEHIND = 2 / 3
 """Share of Adam's evaluations since then that its course is read from."""
 AHEAD = 0.5
@@ -131,8 +133,8 @@ class Course(Rate):
         """Extrapolate the value so many evaluations on.
 
         The decreases of the earlier and the later half of the recent past are taken for terms of a geometric
-        series, as Aitken's process does; a series that does not shrink is followed as a straight line. A path
-        towards a value above zero is thus told from one towards zero, which its rate alone does not do.
+        series, as in Aitken's process; one that does not shrink is followed as a straight line. A path that
+        leads to a value above zero is thus told from one towards zero, which its rate alone does not do.
         """
         (cost0, f0), (cost2, f2) = self._marks[0], self._marks[-1]
         half = 0.5 * (cost2 - cost0)
@@ -146,7 +148,7 @@ class Course(Rate):
 def extrapolate(f0: float, f1: float, f2: float, steps: float) -> float:
     """Value so many steps after ``f2``, of three values one step apart that do not increase."""
     first, second = f0 - f1, f1 - f2
-    if not second > 0:
+    if not second > 0.0:
         return f2
     if not second < 0.999 * first:
         return f2 - second * steps
