@@ -2,10 +2,25 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min import Status, _driver, _guard, minimize
-from twophase_min._guard import CREEPING, SHARE, SHORTEST, STALLED, WHILE, Guard, Rate
+from twophase_min._guard import (
+    CREEPING,
+    LONGEST,
+    RETURN,
+    SHARE,
+    SHORTEST,
+    SOON_WHILE,
+    STALLED,
+    WHILE,
+    Course,
+    Guard,
+    Rate,
+    extrapolate,
+)
 
 START = np.array([-1.2, 1.0, -0.5])
 
@@ -337,3 +352,91 @@ def test_a_search_between_two_known_points_ends(monkeypatch):
     )
     assert any("to and fro" in swap["reason"] for swap in result.swaps)
     assert result.nit < 1000
+
+
+# ---- how long an excursion lasts, and when the first begins -----------------------------------------------
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    limit=st.floats(-10, 10),
+    height=st.floats(1e-3, 1e3),
+    ratio=st.floats(0.05, 0.95),
+    steps=st.floats(0, 50),
+)
+def test_a_geometric_path_is_extrapolated_exactly(limit, height, ratio, steps):
+    f0, f1, f2 = (limit + height * ratio**i for i in range(3))
+    exact = limit + height * ratio ** (2 + steps)
+    assert extrapolate(f0, f1, f2, steps) == pytest.approx(exact, abs=1e-6 * (height + abs(limit)))
+
+
+def test_a_straight_path_is_followed_straight_and_one_that_stands_stays():
+    assert extrapolate(3.0, 2.0, 1.0, 5.0) == -4.0
+    assert extrapolate(3.0, 2.5, 1.0, 2.0) == -2.0  # ever faster: no faster than last
+    assert extrapolate(3.0, 1.0, 1.0, 100.0) == 1.0
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.5])
+def test_a_course_tells_a_path_to_zero_from_one_above_it(limit):
+    course = Course(0.0, limit + 1.0)
+    for cost in range(2, 102, 2):
+        course.note(cost, limit + np.exp(-0.03 * cost))
+    assert course.ahead(0.0) == course._marks[-1][1]
+    assert course.ahead(200.0) == pytest.approx(limit + np.exp(-0.03 * 300), abs=2e-3)
+    course.note(102, 10.0)  # its own least value counts
+    assert course.ahead(0.0) == pytest.approx(limit + np.exp(-3.0))
+    again = Course.from_array(course.to_array())
+    assert again.ahead(50.0) == course.ahead(50.0)
+    assert isinstance(again, Course)
+
+
+def creeper(first, gain):
+    """A convex method that takes that part of f away: in its first iteration, and in every other one."""
+
+    def convex_method(fun, x0, args=(), jac=None, callback=None, **options):
+        from scipy.optimize import OptimizeResult
+
+        x = np.array(x0)
+        for i in range(10_000):
+            g = jac(x)
+            x = x - (gain if i else first) * fun(x) / (g @ g) * g
+            callback(x)
+        return OptimizeResult(x=x, message="gave up")
+
+    return convex_method
+
+
+def bowl(x):
+    return float(x @ x)
+
+
+def bowl_der(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize(("n", "span"), [(4, WHILE), (4000, SOON_WHILE)])
+def test_the_first_doubt_comes_sooner_where_there_are_many_variables(n, span):
+    options = {"convex_method": creeper(2e-4, 2e-4), "maxfun": 300, "precondition": None}
+    result = minimize(bowl, np.full(n, 3.0), jac=bowl_der, options=options)
+    there, back = result.swaps[0], next(swap for swap in result.swaps if swap["to"] == "adam")
+    assert span <= back["evaluations"] - there["evaluations"] <= span + 4
+
+
+def test_an_excursion_lasts_while_adam_is_on_course_but_not_for_ever():
+    """The phase that waits is far ahead; a fast Adam is on its way to there, a slow one is not."""
+    lengths = []
+    for rate in (0.001, 0.05):
+        options = {
+            "convex_method": creeper(0.5, 2e-4),
+            "learning_rate": rate,
+            "maxfun": 300,
+            "precondition": None,
+            "swap": 1,
+        }
+        result = minimize(bowl, np.full(4000, 3.0), jac=bowl_der, options=options)
+        out = next(i for i, swap in enumerate(result.swaps) if swap["to"] == "adam")
+        before = result.swaps[out]["evaluations"]
+        lengths.append((result.swaps[out + 1]["evaluations"] - before) / before)
+    slow, fast = lengths
+    assert RETURN <= slow < fast
+    assert fast <= LONGEST / (1 - LONGEST) + 0.1
