@@ -29,6 +29,7 @@ from __future__ import annotations
 import argparse
 import copy
 import gzip
+import itertools
 import json
 import math
 import os
@@ -523,7 +524,7 @@ def run_all(chosen: list[dict[str, Any]], results: Path, workers: int, seconds: 
     end = time.monotonic() + seconds
     with ProcessPoolExecutor(workers) as pool, results.open("a") as out:
         queue = iter(missing)
-        futures = {pool.submit(run, task): task for task, _ in zip(queue, range(2 * workers), strict=False)}
+        futures = {pool.submit(run, task): task for task in itertools.islice(queue, 2 * workers)}
         while futures:
             future = next(as_completed(futures))
             task = futures.pop(future)
