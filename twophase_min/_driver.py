@@ -24,6 +24,7 @@ from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._guard import (
     AHEAD,
     CREEPING,
+    FAR,
     GAP,
     LONGEST,
     MANY,
@@ -32,6 +33,7 @@ from twophase_min._guard import (
     SHORTEST,
     SOON,
     SOON_WHILE,
+    SOONEST,
     STALLED,
     WHILE,
     Course,
@@ -156,7 +158,7 @@ class Driver(Run):
         self.scales: Array | None = None
         self.parked_scales: Array | None = None
         self.parked_own: Any = None
-        self.stall_span, self.stall_limit = SOON_WHILE, SOON
+        self.stall_span, self.stall_limit = SOON_WHILE, SOONEST
         self.curbed = False
         self.spent = -1.0
         self.inexact = ""  # what resuming could not restore
@@ -418,6 +420,8 @@ class Driver(Run):
         if self.guard is None:
             return "", ""
         work = self.objective.work
+        if self.stall_limit == SOONEST and FAR * work >= self.objective.n:
+            self.stall_limit = self.guard.limit = SOON
         if self.stall_limit == SOON and MANY * work >= self.objective.n:
             self.stall_span, self.stall_limit = WHILE, CREEPING
             self.guard.doubt(work, f, WHILE, CREEPING)

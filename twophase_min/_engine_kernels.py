@@ -29,6 +29,7 @@ from twophase_min._guard import (
     SHORTEST,
     SOON,
     SOON_WHILE,
+    SOONEST,
     STALLED,
     WHILE,
 )
@@ -333,6 +334,8 @@ def _verdict(core, f):
     if not counts[GUARDED]:
         return NO_REASON
     real = core.real
+    if real[STALL_LIMIT] == SOONEST and _guard.FAR * _cost(core) >= core.vectors.shape[1]:
+        real[STALL_LIMIT] = SOON
     if real[STALL_LIMIT] == SOON and _guard.MANY * _cost(core) >= core.vectors.shape[1]:
         real[STALL_SPAN] = WHILE
         real[STALL_LIMIT] = CREEPING
@@ -808,7 +811,7 @@ def _reset(state, x0):
     real[PARKED_F] = math.nan
     real[PATIENCE] = FIRST_PATIENCE
     real[STALL_SPAN] = SOON_WHILE
-    real[STALL_LIMIT] = SOON
+    real[STALL_LIMIT] = SOONEST
     real[SPENT] = -1.0
     _guard_begin(core, 0.0, 0.0, math.inf)
     _detector_jit.rearm(d.options, d.floats, d.counts)

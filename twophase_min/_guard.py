@@ -32,9 +32,9 @@ CREEPING = 1e-3
 """Relative decrease per evaluation below which a phase is doubted for the first time: a tenth in a while."""
 STALLED = 1e-6
 """The same after an excursion in vain; poor stationary points show 1e-8."""
-SOON_WHILE, SOON = 30.0, 5e-3
-"""The two for a first doubt as long as there are `MANY` times more variables than evaluations."""
-MANY = 2.0
+SOON_WHILE, SOON, SOONEST = 30.0, 5e-3, 1e-2
+"""The same for a first doubt while there are `MANY` times more variables than evaluations, or `FAR` times."""
+MANY, FAR = 2.0, 100.0
 """The speed with which a convex method ends comes after as many iterations as there are variables. While that
 is far away, a phase that slows down will not get faster by itself soon."""
 RETURN = 0.3
