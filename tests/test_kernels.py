@@ -233,6 +233,11 @@ def test_passes_in_place_allow_the_vector_to_be_its_own_result(kind):
     assert K.axpy_dot(1.0, x, y, y) == pytest.approx(float(np.sum((x + p).astype(float) ** 2)), rel=1e-6)
 
 
+def test_a_norm_beyond_the_largest_float_is_infinite():
+    assert K.norm2(np.full(25, 3.6e307)) == math.inf
+    assert K.norm2(np.full(16, 3.6e307)) == pytest.approx(1.44e308)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None)  # the first example may compile
 @given(data=st.data())

@@ -460,7 +460,8 @@ def norm2(x):
     for i in range(x.size):
         scaled = np.float64(x[i]) * up * rest
         total += scaled * scaled
-    return math.ldexp(math.sqrt(total), exponent)
+    # by division, which overflows to inf where Python's own ldexp raises
+    return math.sqrt(total) / up / rest
 
 
 @jit
