@@ -77,10 +77,12 @@ def _as_array(value: Any) -> NDArray[Any]:
 
 def describe_arguments(args: tuple[Any, ...]) -> tuple[Argument, ...]:
     """Types of the further arguments; raises TypeError for what the engine cannot hand over."""
-    arrays = [_as_array(value) for value in args]
-    return tuple(
-        Argument(a.dtype.name, a.ndim if np.ndim(v) else -1) for a, v in zip(arrays, args, strict=True)
-    )
+    return tuple([Argument(_name(a.dtype), a.ndim or -1) for a in map(_as_array, args)])
+
+
+@functools.lru_cache(maxsize=64)
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # NumPy puts it together anew at every request
 
 
 def tables(
@@ -105,20 +107,24 @@ def tables(
         The memory that the addresses point into.
     """
     keep: list[NDArray[Any]] = []
-    columns: list[NDArray[np.int64]] = []
+    first: list[int] = []
+    strides: list[int] = []
     for value in args:
         array = _as_array(value)
         keep.append(array)
-        columns += [np.full(count, entry, dtype=np.int64) for entry in (array.ctypes.data, *array.shape)]
+        first += [array.ctypes.data, *array.shape]
+    strides += [0] * len(first)
     for value in rows:
         array = _as_array(value)
         if array.ndim == 1:  # a number per problem
             array = array.astype(_LAYOUT[array.dtype.kind], copy=False)
         keep.append(array)
-        columns.append(array.ctypes.data + array.strides[0] * np.arange(count, dtype=np.int64))
-        columns += [np.full(count, entry, dtype=np.int64) for entry in array.shape[1:]]
-    table = np.stack(columns, axis=1) if columns else np.zeros((count, 1), dtype=np.int64)
-    return np.ascontiguousarray(table), keep
+        first += [array.ctypes.data, *array.shape[1:]]
+        strides += [array.strides[0], *[0] * (array.ndim - 1)]
+    table = np.array([first or [0]], dtype=np.int64)
+    if count != 1:
+        table = table + np.arange(count, dtype=np.int64)[:, None] * np.array(strides or [0], dtype=np.int64)
+    return table, keep
 
 
 def row_arguments(rows: tuple[Any, ...]) -> tuple[Argument, ...]:

@@ -819,23 +819,6 @@ def _reset(state, x0):
 
 
 @_inner
-def _solve(state, address, table, rows, events, pause):
-    """Run until a stop, or PAUSED; see `solve`."""
-    counts = state.core.counts
-    code = GO
-    if not counts[BEGUN]:
-        code = _begin(state, address, table, rows)
-    while code == GO:
-        if counts[RECORD] and counts[EVENTS] >= events.shape[0]:
-            return PAUSED
-        if counts[LEG] == ADAM:
-            code = _adam_leg(state, address, table, rows, events, pause)
-        else:
-            code = _convex_leg(state, address, table, rows, events, pause)
-    return code
-
-
-@_inner
 def _final(core, x, g):
     """Copy what the run returns into x and g (NaN where the gradient is not known); answers f."""
     v, real, counts = core.vectors, core.real, core.counts
@@ -892,7 +875,16 @@ def solve(state, address, table, x0s, x, jac, fun, numbers, rows, events, pause)
             return
         if counts[BEGUN] == 0 or counts[RECORD] == 0:
             _reset(state, x0s[i])
-        status = _solve(state, address, table[i], rows, events, pause)
+        status = GO
+        if counts[BEGUN] == 0:
+            status = _begin(state, address, table[i], rows)
+        while status == GO:
+            if counts[RECORD] != 0 and counts[EVENTS] >= events.shape[0]:
+                status = PAUSED
+            elif counts[LEG] == ADAM:
+                status = _adam_leg(state, address, table[i], rows, events, pause)
+            else:
+                status = _convex_leg(state, address, table[i], rows, events, pause)
         if status == PAUSED and core.stop[0] != 0:
             status = _INTERRUPTED
         fun[i] = _final(core, x[i], jac[i])

@@ -39,25 +39,38 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._rows: list[tuple[float, ...]] = []
+        # a list while the run goes on; the array that a compiled run has written stays one: a list of lists
+        # would cost a tenth of a run on a small problem
+        self._rows: list[tuple[float, ...]] | NDArray[np.floating] = []
         self._phases: list[str] = []
         self.swaps: list[dict[str, Any]] = []
 
+    @classmethod
+    def of_rows(cls, rows: NDArray[np.floating], phases: list[str]) -> History:
+        """Make a record of a run that is over: an array of shape (iterations, 8), and the phases."""
+        history = cls()
+        history._rows, history._phases = rows, phases
+        return history
+
     def append(self, phase: str, row: tuple[float, ...]) -> None:
         """Add an iteration: its phase and the values in the order of `COLUMNS`."""
+        if not isinstance(self._rows, list):
+            self._rows = list(map(tuple, self._rows.tolist()))
         self._rows.append(row)
         self._phases.append(phase)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._phases)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name == "phase":
             return np.array(self._phases, dtype=str)
         if name not in COLUMNS:
             raise KeyError(name)
-        column = COLUMNS.index(name)
-        return np.array([row[column] for row in self._rows], dtype=int if name == "iteration" else float)
+        column, kind = COLUMNS.index(name), int if name == "iteration" else float
+        if isinstance(self._rows, list):
+            return np.array([row[column] for row in self._rows], dtype=kind)
+        return self._rows[:, column].astype(kind)
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         if name == "phase" or name in COLUMNS:
@@ -83,8 +96,8 @@ class History:
                         "name": phase,
                         "first": int(begin[iteration]),
                         "last": int(end[iteration]),
-                        "evaluations": end[cost],
-                        "fun": end[fun],
+                        "evaluations": float(end[cost]),
+                        "fun": float(end[fun]),
                     }
                 )
             first = last + 1

@@ -36,6 +36,7 @@ from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._dispatcher import is_compiled
 from twophase_min._driver import own_solver, run_detector
 from twophase_min._engine_kernels import Core, EngineState
+from twophase_min._history import History
 from twophase_min._jit import prepare, register
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
@@ -214,7 +215,7 @@ def minimize(
                 spent = counts[k.NFEV] + counts[k.NJEV]
                 seconds = max(min(BREATH, deadline - now), 0.0)
                 more = spent * seconds / max(now - began, 1e-9)
-                pause = spent + min(max(more, 1.0), 10.0 * spent)
+                pause = spent + min(max(more, 1.0), 30.0 * spent)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     del keep  # the memory that the table points into has served
@@ -254,10 +255,9 @@ class _Compiled(Run):
             self.history.swaps.append(self._read_swap(event))
 
     def _read_history(self, rows: Array) -> None:
-        legs = rows[:, 4].astype(int).tolist()
+        phases = [PHASES[leg] for leg in rows[:, 4].tolist()]
         rows[:, 4] = np.nan  # the time of an iteration: nobody looked at the clock
-        self.history._rows = list(map(tuple, rows.tolist()))
-        self.history._phases = [PHASES[leg] for leg in legs]
+        self.history = History.of_rows(rows, phases)
         self.phase = "start"
         if self.counts[k.BEGUN]:
             self.phase = PHASES[int(self.counts[k.LEG])]
@@ -369,7 +369,10 @@ class _Compiled(Run):
 
 def _detected(options: TwoPhaseOptions, event: list[float]) -> str:
     """Cause of a swap that the detector saw."""
-    rule = run_detector(options, sampled=False).rule
+    last = getattr(_kept, "rule", None)
+    if last is None or last[0] is not options:
+        last = _kept.rule = (options, run_detector(options, sampled=False).rule)
+    rule = last[1]
     if isinstance(rule, NormPeakRule):
         return rule.say(event[12], event[4])
     return f"the rule {rule.name!r} sees the swap at a gradient norm of {event[12]:.6g}"
