@@ -326,6 +326,26 @@ HUGE = 20_000 if DISABLED else 1_000_000
 LARGE = 2_000 if DISABLED else 100_000
 
 
+def test_conjugate_gradients_without_memory_need_seventeen_vectors():
+    """Five of each phase, iterate and trial with their gradients, the copy for the user, the result."""
+    own = {"convex_method": "memory-cg", "convex_options": {"memory": 0}, "precondition": None, "maxiter": 30}
+
+    def run(n):
+        d = np.linspace(1.0, 100.0, n)
+        x0 = np.ones(n)
+        fun = lambda x: 0.5 * float(np.einsum("i,i,i->", d, x, x))  # noqa: E731
+        tracemalloc.start()
+        result = minimize(fun, x0, jac=lambda x: d * x, options=own)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert result.phases[-1]["name"] == "memory-cg"
+        return peak
+
+    run(10)  # loads the kernels
+    small, large = run(10), run(LARGE)
+    assert large - small <= 8 * LARGE * (17 + 1)  # one gradient at a time is the caller's
+
+
 @pytest.mark.slow
 @BOTH
 def test_a_huge_number_of_variables(convex_method):

@@ -19,19 +19,17 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from twophase_min import _reasons, _resume
+from twophase_min._build import own_solver, run_detector
 from twophase_min._callback import Progress
 from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._guard import (
     AHEAD,
     CREEPING,
-    FAR,
     GAP,
     LONGEST,
-    MANY,
     RETURN,
     SHARE,
     SHORTEST,
-    SOON,
     SOON_WHILE,
     SOONEST,
     STALLED,
@@ -39,13 +37,13 @@ from twophase_min._guard import (
     Course,
     Guard,
     Rate,
+    first_doubt,
 )
 from twophase_min._kernels import norm2
 from twophase_min._objective import Objective, Point
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._run import Run
 from twophase_min._status import Status, Stop
-from twophase_min.detector import ConvexitySwapDetector, make_detector
 from twophase_min.phases import FAILED, ITERATION, NEED_F
 from twophase_min.phases import scipy as scipy_phase
 from twophase_min.phases.precondition import Scaling, typical_sizes
@@ -64,31 +62,6 @@ MOMENTS = 20
 """Steps of Adam after which its second moments scale the convex phase's variables unasked."""
 WORKING_PRECISION = 1e-7
 """Relative gradient at which a search without a decrease counts as converged to working precision."""
-
-
-def run_detector(options: TwoPhaseOptions, sampled: bool) -> ConvexitySwapDetector:
-    """Detector of a new run, for a finite sum (``sampled``) or not."""
-    rule = options.swap
-    if isinstance(rule, (int, np.integer)) and not isinstance(rule, bool):
-        rule = rule + 1  # after so many iterations: x0 is a reading too
-    elif rule == "auto":
-        rule = "norm-against-loss" if sampled else "norm-peak"
-    detector = make_detector(
-        rule,
-        factor=options.swap_factor,
-        patience=options.swap_patience,
-        smoothing=options.swap_smoothing,
-    )
-    detector.reset()  # the caller's own may have served a run before
-    return detector
-
-
-def own_solver(options: TwoPhaseOptions) -> Any:
-    """Our own conjugate gradients, with the caller's options where they were asked for by name."""
-    from twophase_min.phases.cg import MemoryCG
-
-    extra = dict(options.convex_options or {}) if options.convex_method == OWN_CONVEX_METHOD else {}
-    return MemoryCG(**{"c1": options.c1, "c2": options.c2, "precondition": None, **extra})
 
 
 class _LegEnd(BaseException):
@@ -222,11 +195,11 @@ class Driver(Run):
             if self.nit >= self.maxiter:
                 raise Stop(Status.MAXITER)
             return
-        f, g = self.objective.start(self.x0)
+        f, g = self.objective.start(self.point.x)
         self.begin(f, g)
         self.detector.update(f, float(norm2(g)))
         if self.options.precondition == "auto":
-            self.sizes = typical_sizes(self.x0, g)
+            self.sizes = typical_sizes(self.point.x, g)
         self.adam = self._new_adam(self.point)
         self.adam_rate, self.course = Rate(self.objective.work, f), Course(self.objective.work, f)
 
@@ -258,11 +231,11 @@ class Driver(Run):
         fused = objective.fused
         need = phase.need
         while need != ITERATION and need != FAILED:
-            x = phase.ask()
             if need == NEED_F and not fused:
-                need = phase.tell(objective.value(x), None)
+                need = phase.tell(objective.value(phase.trial), None)
             else:
-                need = phase.tell(*objective.value_and_gradient(x))
+                point = objective.evaluated(phase.trial)
+                need = phase.tell(point.f, point.g)
         return int(need)
 
     def _adam_iteration(self) -> str:
@@ -275,7 +248,7 @@ class Driver(Run):
         if self._serve(adam) == FAILED:
             return adam.reason
         self.unread = True
-        self.iteration(adam.x.copy(), adam.f, adam.g)
+        self.iteration(*adam.iterate())
         return ""
 
     def _adam_epoch(self) -> str:
@@ -295,7 +268,7 @@ class Driver(Run):
                 self.epoch += 1
                 self.epoch_start = None
                 self.unread = True
-                self.iteration(adam.x.copy(), f, g)
+                self.iteration(adam.x, f, g)
                 return ""
             adam.set_state(self.epoch_start)
             adam.scale_back(0.1 ** (attempt + 1))
@@ -321,7 +294,7 @@ class Driver(Run):
             self.apart = self.apart and best.f < adam.f
             self.adam_rate.note(objective.work, adam.f if self.apart else best.f)
             self.course.note(objective.work, adam.f)
-            norm = float(norm2(adam.g))
+            norm = float(norm2(adam.iterate()[2]))
             decision = self.detector.update(adam.f, norm, curvature=adam.curvature)
             if self.swaps >= options.max_swaps or (recovering and self.steps < RECOVERY):
                 continue
@@ -420,11 +393,12 @@ class Driver(Run):
         if self.guard is None:
             return "", ""
         work = self.objective.work
-        if self.stall_limit == SOONEST and FAR * work >= self.objective.n:
-            self.stall_limit = self.guard.limit = SOON
-        if self.stall_limit == SOON and MANY * work >= self.objective.n:
-            self.stall_span, self.stall_limit = WHILE, CREEPING
-            self.guard.doubt(work, f, WHILE, CREEPING)
+        limit = first_doubt(self.stall_limit, work, self.objective.n)
+        if limit != self.stall_limit:
+            self.stall_limit = self.guard.limit = limit
+            if limit == CREEPING:
+                self.stall_span = WHILE
+                self.guard.doubt(work, f, WHILE, CREEPING)
         kind, reason = self.guard.verdict(work, f)
         if kind == "stall" and not self._room(self.guard.recent.value):
             self.curbed = True
@@ -440,25 +414,19 @@ class Driver(Run):
         share = 1.0 if rate < STALLED else 1.0 - REMAINDER
         return self.objective.nfev * (1 + RETURN) * (1 + SHARE) <= share * self.objective.maxfun
 
-    def new_own(self) -> Any:
-        """Our own conjugate gradients, as the options have them."""
-        return own_solver(self.options)
+    def _new_own(self, preconditioned: bool) -> Any:
+        """Our own conjugate gradients, begun at the current point."""
+        own, point = own_solver(self.options), self.point
+        assert point.g is not None
+        pairs = list(self.pairs) if preconditioned and own.memory != 0 else None
+        diagonal = self.scales if preconditioned else None
+        own.start(point.x, point.f, point.g, self._first_length(), pairs, diagonal)
+        return own
 
     def _own_leg(self, preconditioned: bool) -> tuple[str, str]:
         """Our own conjugate gradients until they fail or the guard calls them back."""
-        point = self.point
         if self.own is None:
-            assert point.g is not None
-            self.own = self.new_own()
-            pairs = list(self.pairs) if preconditioned and self.own.memory != 0 else None
-            self.own.start(
-                point.x,
-                point.f,
-                point.g,
-                first_step=self._first_length(),
-                pairs=pairs,
-                diagonal=self.scales if preconditioned else None,
-            )
+            self.own = self._new_own(preconditioned)
         own = self.own
         while True:
             if not self.unread:
@@ -469,7 +437,7 @@ class Driver(Run):
                     self._working_precision(own)
                     return "failed", _reasons.TO_AND_FRO
                 self.unread, self.spent = True, self.objective.cost
-                self.iteration(own.x, own.f, own.g)
+                self.iteration(*own.iterate())
             kind, reason = self._verdict(own.f)
             if kind:
                 return kind, reason

@@ -27,7 +27,6 @@ from twophase_min._guard import (
     RETURN,
     SHARE,
     SHORTEST,
-    SOON,
     SOON_WHILE,
     SOONEST,
     STALLED,
@@ -49,7 +48,7 @@ GO, PAUSED = -1, -2
 MARKS = 128
 """Room for the marks of a rate; thinned out, at most some fifty are in use."""
 
-# rows of Core.vectors
+# rows of Core.vectors; the last two only where the variables may be changed
 POINT_X, POINT_G, BEST_X, BEST_G, LAST_X, LAST_G, BAD_X, HANDED, GRAD, DIAGONAL, SIZES = range(11)
 # places in Core.real; the objective leaves its value in the first
 VALUE_F, POINT_F, BEST_F, LAST_F, BAD_F, NORM_BEFORE = range(6)
@@ -89,7 +88,7 @@ class Core(NamedTuple):
 
     Attributes
     ----------
-    vectors : ndarray, shape (11, n)
+    vectors : ndarray, shape (9, n) or (11, n)
         Points and gradients by the names above.
     marks : ndarray, shape (4, MARKS, 2)
         Cost and value at the marks of the four rates; rings.
@@ -141,6 +140,7 @@ _WORKING_PRECISION = int(Status.WORKING_PRECISION)
 
 _inner = jit(no_cpython_wrapper=True)
 extrapolate = _inner(_guard.extrapolate)
+first_doubt = _inner(_guard.first_doubt)
 
 
 # ---- evaluations (`_objective`) ----------------------------------------------------------------------------
@@ -334,12 +334,12 @@ def _verdict(core, f):
     if not counts[GUARDED]:
         return NO_REASON
     real = core.real
-    if real[STALL_LIMIT] == SOONEST and _guard.FAR * _cost(core) >= core.vectors.shape[1]:
-        real[STALL_LIMIT] = SOON
-    if real[STALL_LIMIT] == SOON and _guard.MANY * _cost(core) >= core.vectors.shape[1]:
-        real[STALL_SPAN] = WHILE
-        real[STALL_LIMIT] = CREEPING
-        _rate_begin(core, RECENT, f, WHILE, 0.2)
+    limit = first_doubt(real[STALL_LIMIT], _cost(core), core.vectors.shape[1])
+    if limit != real[STALL_LIMIT]:
+        real[STALL_LIMIT] = limit
+        if limit == CREEPING:
+            real[STALL_SPAN] = WHILE
+            _rate_begin(core, RECENT, f, WHILE, 0.2)
     _rate_note(core, RATE, f)
     _rate_note(core, RECENT, f)
     spent, rate = _rate(core, RATE)
@@ -563,13 +563,16 @@ def _to_convex(core, adam, floats, events, why, number):
 
 
 @_inner
-def _metric(core, adam, metric):
+def _metric(core, adam, cg):
     """Write the squared change of variables of the convex phase; whether there is one."""
-    counts, out = core.counts, core.vectors[DIAGONAL]
+    if cg.vectors.shape[0] <= cg_phase.METRIC:
+        return False
+    counts, metric = core.counts, cg.vectors[cg_phase.METRIC]
     kind, t = counts[PRECONDITION], adam.counts[adam_phase.T]
     for i in range(metric.size):
         metric[i] = 1.0
     if (kind == PRE_ADAM and t >= 1) or (kind == PRE_AUTO and t >= MOMENTS):
+        out = core.vectors[DIAGONAL]
         adam_scales(adam, out)
         largest = norm_inf(out)
         if not 0.0 < largest < math.inf:
@@ -589,7 +592,7 @@ def _metric(core, adam, metric):
 def _own_begin(core, adam, cg, pairs):
     """Start the conjugate gradients at the current point, with what is known of the curvature."""
     v, real, counts = core.vectors, core.real, core.counts
-    scaled = _metric(core, adam, cg.vectors[cg_phase.METRIC])
+    scaled = _metric(core, adam, cg)
     first = 0.0
     if adam.real[adam_phase.CURVATURE] > 0.0:
         first = norm2(v[POINT_G]) / adam.real[adam_phase.CURVATURE]
@@ -780,11 +783,11 @@ def _begin(state, address, table, rows):
     if real[MAXITER] <= 0:
         return _MAXITER
     _detector_jit.update(d.options, d.floats, d.counts, d.ring, f, norm)
-    metric, sizes = cg.vectors[cg_phase.METRIC], adam.vectors[adam_phase.SIZES]
-    for i in range(metric.size):
-        metric[i] = 1.0
-    copy(metric, sizes)
     if counts[PRECONDITION] == PRE_AUTO:
+        metric, sizes = cg.vectors[cg_phase.METRIC], adam.vectors[adam_phase.SIZES]
+        for i in range(metric.size):
+            metric[i] = 1.0
+        copy(metric, sizes)
         copy(x, cg.vectors[cg_phase.X])
         copy(g, cg.vectors[cg_phase.G])
         if cg_typical(cg):

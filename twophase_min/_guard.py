@@ -156,6 +156,15 @@ def extrapolate(f0: float, f1: float, f2: float, steps: float) -> float:
     return f2 - second * ratio * (1.0 - ratio**steps) / (1.0 - ratio)
 
 
+def first_doubt(limit: float, work: float, n: int) -> float:
+    """Limit below which a phase is doubted, from the one so far; it tightens as the evaluations near n."""
+    if limit == SOONEST and FAR * work >= n:
+        limit = SOON
+    if limit == SOON and MANY * work >= n:
+        limit = CREEPING
+    return limit
+
+
 class Guard:
     """Judge of a convex phase.
 

@@ -158,7 +158,9 @@ def _twophase(
     )
     if record.convex_method in CURVED:
         objective.use_hessian(hess, hessp)
-    return Driver(objective, start, record, wrap_callback(callback)).run()
+    driver = Driver(objective, start, record, wrap_callback(callback))
+    del start  # which the driver gives up as soon as it can
+    return driver.run()
 
 
 def _compiled_run(

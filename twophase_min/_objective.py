@@ -296,6 +296,13 @@ class Objective:
                 return point
         return None
 
+    def kept(self, x: Array, f: float, g: Array) -> Point:
+        """Return an evaluated point to keep: as remembered, in arrays that nobody changes, or in copies."""
+        known = self._known(x)
+        if known is not None and known.g is not None and known.f == f:
+            return known
+        return Point(np.array(x), float(f), np.array(g))
+
     def remember_more(self, points: int) -> None:
         """Keep so many earlier points too, newest first; SciPy's fallback search asks for trials again."""
         self._earlier = deque(self._earlier, maxlen=points)
@@ -354,22 +361,25 @@ class Objective:
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """Value and gradient at x, the gradient a fresh array."""
+        point = self.evaluated(x)
+        assert point.g is not None
+        return point.f, point.g.copy()
+
+    def evaluated(self, x: Array) -> Point:
+        """Return x with its value and gradient as they are remembered: arrays that nobody may change."""
         known = self._known(x)
         if known is not None and known.g is not None:
-            return known.f, known.g.copy()
+            return known
         if known is None and self.fused:
-            f, g = self._pair(x)
-            self._take(x, f, g)
-            return f, g.copy()
-        if known is None:
-            self._take(
-                x, self._value(x), None
-            )  # first, so that it is not lost if the gradient is interrupted
-            known = self.last
+            self._take(x, *self._pair(x))
+        else:
+            if known is None:
+                self._take(x, self._value(x), None)  # first: not to be lost if the gradient is interrupted
+                known = self.last
             assert known is not None
-        g = self._gradient(x, known.f)
-        self._remember(known._replace(g=g))
-        return known.f, g.copy()
+            self._remember(known._replace(g=self._gradient(x, known.f)))
+        assert self.last is not None
+        return self.last
 
     def again(self, x: Array) -> float:
         """Value at x by a new call, whatever is remembered: whether f gives the same twice."""

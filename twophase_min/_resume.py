@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twophase_min._build import own_solver
 from twophase_min._guard import Course, Guard, Rate
 from twophase_min._history import History
 from twophase_min._objective import Point
@@ -23,7 +24,7 @@ from twophase_min.detector import ConvexitySwapDetector
 if TYPE_CHECKING:
     from twophase_min._driver import Driver
 
-VERSION = 2
+VERSION = 3
 """Of the layout; another one is refused."""
 
 _COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread", "apart", "curbed")
@@ -100,8 +101,8 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     point = _point(saved, "point")
     if point is None:
         raise KeyError("point/x")
-    if point.x.shape != driver.x0.shape:
-        raise ValueError(f"The state to resume has {point.x.size} variables, x0 has {driver.x0.size}.")
+    if point.x.size != objective.n:
+        raise ValueError(f"The state to resume has {point.x.size} variables, x0 has {objective.n}.")
     objective.restore(notes["counters"], notes["kind"], notes["reason"])
     objective.best, objective.last = _point(saved, "best"), _point(saved, "last")
     for name in (*_COUNTS, *_NUMBERS, *_TEXTS):
@@ -148,7 +149,7 @@ def _own(driver: Driver, saved: Mapping[str, Any], name: str) -> Any:
     state = _get(saved, name)
     if not state:
         return None
-    own = driver.new_own()
+    own = own_solver(driver.options)
     own.set_state(state)
     return own
 

@@ -41,7 +41,7 @@ class Run:
     Attributes
     ----------
     point : Point
-        Current iterate, with its gradient.
+        Current iterate, with its gradient; the bare start until `begin`.
     final : Point or None
         What to return, where that is not simply the best point seen.
     norm_before, norm_here : float
@@ -59,7 +59,7 @@ class Run:
         options: TwoPhaseOptions,
         callback: Callable[[OptimizeResult], bool] | None = None,
     ):
-        self.objective, self.x0, self.options, self.callback = objective, x0, options, callback
+        self.objective, self.options, self.callback = objective, options, callback
         self.maxiter = max(1000, 200 * x0.size) if options.maxiter is None else options.maxiter
         self.noise = 10 * float(np.finfo(objective.dtype).eps)
         self.gtol = options.gtol
@@ -108,7 +108,8 @@ class Run:
             what = "objective" if not np.isfinite(f) else "gradient"
             raise Stop(Status.NONFINITE, _reasons.NOT_FINITE.format(what))
         self.gtol = max(self.options.gtol, self.options.gtol_rel * self.norm(g))
-        self.point = Point(np.array(self.x0, dtype=self.objective.dtype), f, g)
+        x0 = np.asarray(self.point.x, dtype=self.objective.dtype)
+        self.point = self.objective.kept(x0, f, g)
         self._record(float(np.linalg.norm(g)), 0.0)
         if self.norm(g) <= self.gtol:
             self.final = self.point
@@ -135,16 +136,19 @@ class Run:
             self.allvecs.append(np.array(point.x))
 
     def iteration(self, x: Array, f: float, g: Array) -> None:
-        """Book a new iterate of the current phase, x and g to be kept; raises `Stop` where a stop is due."""
+        """Book a new iterate of the current phase; raises `Stop` where a stop is due."""
         before = self.point
         assert before.g is not None
+        point = self.objective.kept(x, f, g)
+        assert point.g is not None
+        x, g = point.x, point.g
         self.nit += 1
         s = x - before.x
         step = float(norm2(s))
         if self.keep_pairs and step > 0:
             self.pairs.append((s.astype(float), (g - before.g).astype(float)))
         self.norm_before = self.norm_here if self.norm_of is before else float(norm2(before.g))
-        self.point = self.norm_of = Point(x, f, g)
+        self.point = self.norm_of = point
         self.norm_here = float(norm2(g))
         self._record(self.norm_here, step)
         size = self.norm(g)
@@ -213,14 +217,14 @@ class Run:
         objective = self.objective
         best = self.final if self.final is not None else objective.best
         if best is None:  # stopped before the first value: a limit of 0, or Ctrl-C in the first call
-            best = Point(np.array(self.x0), float("nan"), None)
+            best = Point(self.point.x, float("nan"), None)
         g = best.g
         if g is None and status in (Status.MAXITER, Status.MAXFUN, Status.TARGET, Status.CALLBACK):
             g = self._gradient_afterwards(best)
         result = OptimizeResult(
             x=np.array(best.x),
             fun=float(best.f),
-            jac=np.full(self.x0.shape, np.nan) if g is None else g.copy(),
+            jac=np.full(best.x.shape, np.nan) if g is None else g.copy(),
             nit=self.nit,
             nfev=objective.nfev,
             njev=objective.njev,

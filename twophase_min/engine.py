@@ -23,6 +23,7 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min import _engine_kernels as k
 from twophase_min import _reasons
+from twophase_min._build import own_solver, run_detector
 from twophase_min._compiled import (
     Argument,
     Compiled,
@@ -34,7 +35,6 @@ from twophase_min._compiled import (
 from twophase_min._detector_jit import can_pack, pack
 from twophase_min._diagnosis import diagnose, last_step
 from twophase_min._dispatcher import is_compiled
-from twophase_min._driver import own_solver, run_detector
 from twophase_min._engine_kernels import Core, EngineState
 from twophase_min._history import History
 from twophase_min._jit import prepare, register
@@ -74,9 +74,10 @@ def new_state(
         The flag that ends the run early.
     """
     own = own_solver(options)
-    own._allocate(n, np.float64)
-    memory = own.state.ring.shape[1]
-    keep = options.precondition is not None and memory > 0
+    changed = options.precondition is not None
+    own.allocate(n, np.float64, changed or own.precondition == "auto")
+    memory, scaled = own.state.ring.shape[1], own.scaled
+    keep = changed and memory > 0
     real, counts = np.zeros(k.N_REAL), np.zeros(k.N_COUNT, dtype=np.int64)
     real[k.MAXITER] = max(1000, 200 * n) if options.maxiter is None else options.maxiter
     real[k.MAXFUN] = math.inf if options.maxfun is None else options.maxfun
@@ -84,7 +85,10 @@ def new_state(
     real[k.GTOL_ABS], real[k.GTOL_REL], real[k.MAX_SWAPS] = options.gtol, options.gtol_rel, options.max_swaps
     real[k.NOISE] = 10 * float(np.finfo(float).eps)
     real[k.GIVEN_RATE] = math.nan if options.learning_rate is None else options.learning_rate
-    adam = adam_init(n, np.float64, options.learning_rate, options.beta1, options.beta2, options.epsilon)
+    sizes = np.ones(n) if options.precondition == "auto" else None
+    adam = adam_init(
+        n, np.float64, options.learning_rate, options.beta1, options.beta2, options.epsilon, sizes
+    )
     real[k.GIVEN_EPSILON] = adam.real[adam_phase.EPSILON]
     counts[k.FUSED] = fused
     counts[k.TWO_NORM] = options.norm == 2
@@ -94,14 +98,14 @@ def new_state(
     counts[k.TYPICAL] = own.precondition == "auto"
     counts[k.KEEP_PAIRS] = keep
     core = Core(
-        np.zeros((11, n)),
+        np.zeros((k.SIZES + 1 if changed else k.DIAGONAL, n)),
         np.zeros((4, k.MARKS, 2)),
         real,
         counts,
         np.zeros(1, dtype=np.int64) if stop is None else stop,
     )
     pairs = np.zeros((2, PAIRS if keep else 0, 2, n))
-    parked = cg_init(n, memory) if options.guard else cg_init(0, 0)
+    parked = cg_init(n, memory, scaled=scaled) if options.guard else cg_init(0, 0)
     return EngineState(core, adam, own.state, parked, pack(run_detector(options, sampled=False)), pairs)
 
 
@@ -248,8 +252,8 @@ class _Compiled(Run):
         objective.kind = "fused" if jac is True else "callable"
         objective._f_samples, objective._g_samples = int(self.counts[k.NFEV]), int(self.counts[k.NJEV])
         if self.counts[k.BEST_KNOWN]:
-            known = v[k.BEST_G].copy() if self.counts[k.BEST_HAS_G] else None
-            objective.best = Point(v[k.BEST_X].copy(), float(self.real[k.BEST_F]), known)
+            known = v[k.BEST_G] if self.counts[k.BEST_HAS_G] else None
+            objective.best = Point(v[k.BEST_X], float(self.real[k.BEST_F]), known)  # the result copies it
         self._read_history(rows[: self.counts[k.ROWS]])
         for event in events[: self.counts[k.EVENTS]].tolist():
             self.history.swaps.append(self._read_swap(event))

@@ -30,7 +30,7 @@ SHARE = 0.3
 MAX_REJECTIONS = 30
 """Non-finite or over-long trials in a row before Adam gives up."""
 
-# rows of AdamState.vectors
+# rows of AdamState.vectors; the last only where the variables have sizes
 X, G, M, V, XT, SIZES = range(6)
 # places in AdamState.real
 F, RATE, EPSILON, CURVATURE, SLOPE, TRIAL_F, BETA1, BETA2 = range(8)
@@ -53,8 +53,8 @@ class AdamState(NamedTuple):
 
     Attributes
     ----------
-    vectors : ndarray, shape (6, n)
-        Iterate, gradient, first and second moment, trial, typical sizes of the variables.
+    vectors : ndarray, shape (5, n) or (6, n)
+        Iterate, gradient, first and second moment, trial; and typical sizes of the variables where given.
     real, counts : ndarray of float64 and int64
         Scalars and counters by the names above.
     """
@@ -74,8 +74,10 @@ def adam_init(
     sizes: Array | None = None,
 ) -> AdamState:
     """Allocate the state; the parameters are those of `Adam`."""
-    state = AdamState(np.zeros((6, n), dtype=dtype), np.full(8, np.nan), np.zeros(6, dtype=np.int64))
-    state.vectors[SIZES] = 1 if sizes is None else sizes
+    rows = SIZES + (sizes is not None)
+    state = AdamState(np.zeros((rows, n), dtype=dtype), np.full(8, np.nan), np.zeros(6, dtype=np.int64))
+    if sizes is not None:
+        state.vectors[SIZES] = sizes
     if epsilon is None and learning_rate is not None:
         epsilon = 1e-8
     for place, value in ((RATE, learning_rate), (EPSILON, epsilon), (BETA1, beta1), (BETA2, beta2)):
@@ -119,12 +121,20 @@ def _median(a, count):
 
 
 @jit(no_cpython_wrapper=True)
+def _sizes(vectors):
+    """Whether the variables have typical sizes, and these; without some row that is not looked at."""
+    sized = vectors.shape[0] > SIZES
+    return sized, vectors[SIZES if sized else X]
+
+
+@jit(no_cpython_wrapper=True)
 def _scale_of_x(vectors):
     """Median of the non-zero variables in their typical sizes: a sign step moves small ones too."""
-    x, sizes, work = vectors[X], vectors[SIZES], vectors[XT]
+    x, work = vectors[X], vectors[XT]
+    sized, sizes = _sizes(vectors)
     count = 0
     for i in range(x.size):
-        size = abs(x[i] / sizes[i])
+        size = abs(x[i] / sizes[i] if sized else x[i])
         if size == size and size != 0.0:  # the selection would never end on NaN
             work[count] = size
             count += 1
@@ -135,13 +145,14 @@ def _scale_of_x(vectors):
 def adam_start(state, x, f, g):
     """Begin at an evaluated point, the moments at zero; answers what is needed, ITERATION without a probe."""
     vectors, real, counts = state.vectors, state.real, state.counts
+    sized, sizes = _sizes(vectors)
     slope = 0.0
     copy(x, vectors[X])
     copy(g, vectors[G])
     for i in range(x.size):
         vectors[M, i] = 0.0
         vectors[V, i] = 0.0
-        slope -= np.float64(vectors[SIZES, i]) * abs(np.float64(g[i]))
+        slope -= (np.float64(sizes[i]) if sized else 1.0) * abs(np.float64(g[i]))
     real[F] = f
     counts[T] = 0
     counts[REJECTIONS] = 0
@@ -170,13 +181,15 @@ def adam_start(state, x, f, g):
 def _probe(state):
     """Place the trial along -sizes * sign(g); the moments wait until the step length is settled."""
     vectors, rate = state.vectors, state.real[RATE]
+    sized, sizes = _sizes(vectors)
     for i in range(vectors.shape[1]):
-        step = 0.0
+        step = rate * sizes[i] if sized else rate
+        trial = np.float64(vectors[X, i])
         if vectors[G, i] > 0.0:
-            step = rate * vectors[SIZES, i]
+            trial -= step
         elif vectors[G, i] < 0.0:
-            step = -rate * vectors[SIZES, i]
-        vectors[XT, i] = vectors[X, i] - step
+            trial += step
+        vectors[XT, i] = trial
 
 
 @jit
@@ -269,13 +282,15 @@ def _settle(state, g):
     """Book the accepted probe as Adam's first step and set the learning rate by the secant."""
     vectors, real, counts = state.vectors, state.real, state.counts
     rate, slope = real[RATE], real[SLOPE]
+    sized, sizes = _sizes(vectors)
     after = 0.0
     for i in range(g.size):
         old = np.float64(vectors[G, i])
+        slope_i = sizes[i] * g[i] if sized else g[i]
         if old > 0.0:
-            after -= vectors[SIZES, i] * g[i]
+            after -= slope_i
         elif old < 0.0:
-            after += vectors[SIZES, i] * g[i]
+            after += slope_i
         vectors[M, i] = (1.0 - real[BETA1]) * old
         vectors[V, i] = (1.0 - real[BETA2]) * (old * old)
     counts[T] = 1
@@ -354,6 +369,10 @@ class Adam:
     def x(self) -> Array:
         """Current iterate, shape (n,): the state itself, which an epoch of steps changes in place."""
         return self.state.vectors[X]
+
+    def iterate(self) -> tuple[Array, float, Array]:
+        """Return the current iterate with its value and gradient: the state itself, until the next call."""
+        return self.state.vectors[X], self.f, self.state.vectors[G]
 
     @property
     def g(self) -> Array:
@@ -441,6 +460,11 @@ class Adam:
 
     def ask(self) -> Array:
         """Where to evaluate, shape (n,); not to be changed."""
+        return self.trial
+
+    @property
+    def trial(self) -> Array:
+        """Where to evaluate, shape (n,): the state itself, not to be changed."""
         return self.state.vectors[XT]
 
     def tell(self, f: float, g: Array | None) -> int:

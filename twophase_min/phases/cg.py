@@ -40,8 +40,8 @@ from twophase_min.phases.line_search import (
     line_tell_g,
 )
 
-# rows of CGState.vectors
-X, G, P, XT, GT, METRIC, WORK = range(7)
+# rows of CGState.vectors; the last only where the variables are scaled
+X, G, P, XT, GT, METRIC = range(6)
 # places in CGState.real, behind those of the line search
 F, SLOPE, STEP_NORM, BETA, FIRST, EPS, GAMMA, PREDICTED, LAST_A, LAST_SLOPE, PLAIN_C1 = range(21, 32)
 # places in CGState.counts, behind those of the line search
@@ -76,8 +76,9 @@ class CGState(NamedTuple):
 
     Attributes
     ----------
-    vectors : ndarray, shape (7, n)
-        Iterate, gradient, direction, trial, gradient at the trial, squared change of variables, scratch.
+    vectors : ndarray, shape (5, n) or (6, n)
+        Iterate, gradient, direction, trial, gradient at the trial; and the squared change of variables where
+        there is one (without it every kernel saves a stream of memory).
     pairs : ndarray, shape (2, memory, n)
         Steps s and gradient differences y, a ring.
     ring : ndarray of float64, shape (2, memory)
@@ -94,14 +95,20 @@ class CGState(NamedTuple):
 
 
 def cg_init(
-    n: int, memory: int, dtype: Any = np.float64, c1: float = 1e-4, c2: float = 0.9, upper: float = math.inf
+    n: int,
+    memory: int,
+    dtype: Any = np.float64,
+    c1: float = 1e-4,
+    c2: float = 0.9,
+    upper: float = math.inf,
+    scaled: bool = True,
 ) -> CGState:
-    """Allocate the state for ``n`` variables and ``memory`` pairs.
+    """Allocate the state for ``n`` variables and ``memory`` pairs, with or without a change of variables.
 
     ``c1``, ``c2`` and ``upper`` are the constants of the line search, see `line_search.line_init`.
     """
     state = CGState(
-        np.zeros((7, n), dtype=dtype),
+        np.zeros((METRIC + scaled, n), dtype=dtype),
         np.zeros((2, memory, n), dtype=dtype),
         np.zeros((2, memory)),
         np.zeros(PLAIN_C1 + 1),
@@ -110,10 +117,17 @@ def cg_init(
     r, k = line_init(c2, upper, refine=memory == 0)
     state.real[: r.size] = r
     state.counts[: k.size] = k
-    state.vectors[METRIC] = 1
+    state.vectors[METRIC:] = 1
     state.real[EPS] = float(np.finfo(dtype).eps)
     state.real[PLAIN_C1] = c1
     return state
+
+
+@jit(no_cpython_wrapper=True)
+def _metric(state):
+    """Whether the variables are scaled, and the metric; without one some row that is not looked at."""
+    scaled = state.vectors.shape[0] > METRIC
+    return scaled, state.vectors[METRIC if scaled else X]
 
 
 @jit(no_cpython_wrapper=True)
@@ -150,7 +164,10 @@ def cg_typical(state):
     or positive. Below -1/2 the metric becomes ``D = diag(x**2)`` (a zero gets the geometric mean of the
     others), which makes the whole run independent of the units of the single variables. True if so.
     """
-    x, g, metric = state.vectors[X], state.vectors[G], state.vectors[METRIC]
+    x, g = state.vectors[X], state.vectors[G]
+    scaled, metric = _metric(state)
+    if not scaled:  # no place for one
+        return False
     used = 0
     mean_x = 0.0
     mean_g = 0.0
@@ -188,27 +205,32 @@ def cg_typical(state):
 
 
 @jit(no_cpython_wrapper=True)
-def _length(p, metric):
+def _length(state, p):
     """Norm of a step or direction in the scaled variables, ``sqrt(p . D^-1 p)``."""
+    scaled, metric = _metric(state)
     total = 0.0
     for i in range(p.size):
-        total += np.float64(p[i]) / np.float64(metric[i]) * np.float64(p[i])
+        d = np.float64(metric[i]) if scaled else 1.0
+        total += np.float64(p[i]) / d * np.float64(p[i])
     return math.sqrt(total)
 
 
 @jit(no_cpython_wrapper=True)
-def _dual_length(g, metric):
+def _dual_length(state, g):
     """Norm of a gradient in the scaled variables, ``sqrt(g . D g)``."""
+    scaled, metric = _metric(state)
     total = 0.0
     for i in range(g.size):
-        total += np.float64(g[i]) * np.float64(metric[i]) * np.float64(g[i])
+        d = np.float64(metric[i]) if scaled else 1.0
+        total += np.float64(g[i]) * d * np.float64(g[i])
     return math.sqrt(total)
 
 
 @jit(no_cpython_wrapper=True)
 def _first_guess(state, slope):
     """Guess a step along ``-D g`` without units; see `MemoryCG`."""
-    real, p, x, metric = state.real, state.vectors[P], state.vectors[X], state.vectors[METRIC]
+    real, p, x = state.real, state.vectors[P], state.vectors[X]
+    scaled, metric = _metric(state)
     if real[STEP_NORM] > 0.0:
         return real[STEP_NORM] / math.sqrt(-slope)
     if real[FIRST] > 0.0:
@@ -216,7 +238,7 @@ def _first_guess(state, slope):
     size = 0.0
     reach = 0.0
     for i in range(x.size):
-        d = math.sqrt(metric[i])
+        d = math.sqrt(metric[i]) if scaled else 1.0
         size = max(size, abs(x[i]) / d)
         reach = max(reach, abs(p[i]) / d)
     guess = math.inf
@@ -232,7 +254,8 @@ def _first_guess(state, slope):
 @jit(no_cpython_wrapper=True)
 def _two_loop(state):
     """Set ``p = -H g`` from the pairs in memory (N&W algorithm 7.4)."""
-    p, g, metric = state.vectors[P], state.vectors[G], state.vectors[METRIC]
+    p, g = state.vectors[P], state.vectors[G]
+    scaled, metric = _metric(state)
     s, y = state.pairs[0], state.pairs[1]
     rho, alpha = state.ring[0], state.ring[1]
     m = rho.size
@@ -250,7 +273,7 @@ def _two_loop(state):
             inner = axpy_dot(-alpha[j], y[j], p, s[older])
             j = older
     for i in range(p.size):
-        p[i] *= state.real[GAMMA] * metric[i]
+        p[i] *= state.real[GAMMA] * (metric[i] if scaled else 1.0)
     inner = dot(y[j], p)
     for back in range(many):
         factor = alpha[j] - rho[j] * inner
@@ -286,12 +309,13 @@ def _place(state, code):
 @jit(no_cpython_wrapper=True)
 def _restart(state):
     """Forget the memory and search along ``-D g``; NEED_F, or FAILED."""
-    p, g, metric = state.vectors[P], state.vectors[G], state.vectors[METRIC]
+    p, g = state.vectors[P], state.vectors[G]
+    scaled, metric = _metric(state)
     if state.counts[PAIRS] > 0 or state.real[BETA] != 0.0:
         state.counts[RESTARTS] += 1
     _reset(state)
     for i in range(p.size):
-        p[i] = -metric[i] * g[i]
+        p[i] = -metric[i] * g[i] if scaled else -g[i]
     slope = dot(p, g)
     state.counts[STEEP] = 1
     state.counts[MODE] = SEARCHING
@@ -307,7 +331,8 @@ def _restart(state):
 def cg_next(state):
     """Choose a direction and place the first trial of its line search: NEED_F, or FAILED."""
     real, counts = state.real, state.counts
-    p, g, metric = state.vectors[P], state.vectors[G], state.vectors[METRIC]
+    p, g = state.vectors[P], state.vectors[G]
+    scaled, metric = _metric(state)
     counts[MODE] = SEARCHING
     step = 1.0
     if counts[PAIRS] > 0:
@@ -315,14 +340,14 @@ def cg_next(state):
         slope = dot(p, g)
     elif real[BETA] != 0.0:
         for i in range(p.size):
-            p[i] = real[BETA] * p[i] - metric[i] * g[i]
+            p[i] = real[BETA] * p[i] - (metric[i] * g[i] if scaled else g[i])
         slope = dot(p, g)
         # the first-order change is expected to repeat (N&W equation before 3.60)
         step = real[LAST_A] * real[LAST_SLOPE] / slope
     else:
         return _restart(state)
     # sufficient descent, measured as an angle: far below what a sound memory ever gives
-    scale = _dual_length(g, metric) * _length(p, metric)
+    scale = _dual_length(state, g) * _length(state, p)
     if slope < -1e-12 * scale and scale < math.inf and 0.0 < step < math.inf:
         counts[STEEP] = 0
         return _begin_search(state, slope, step, real[PLAIN_C1])
@@ -340,18 +365,17 @@ def _after_no_decrease(state):
 
 
 @jit(no_cpython_wrapper=True)
-def _learn(state):
-    """Take the pair in rows XT (s) and WORK (y) into the memory if its curvature is positive.
+def _learn(state, s, y):
+    """Take a pair into the memory if its curvature is positive.
 
     The recursion starts from a multiple of D that the newest pair sets. Where the memory reaches back further
     than there are variables, that start only matters in directions not seen yet, mostly flat ones: the longer
     of the two usual scales, ``s.s / s.y``, lets them move. Where pairs are forgotten it matters in every
     direction, and the shorter one, ``s.y / y.y``, keeps the unit step acceptable.
     """
-    s, y, metric = state.vectors[XT], state.vectors[WORK], state.vectors[METRIC]
     sy = dot(s, y)
-    s_length = _length(s, metric)
-    y_length = _dual_length(y, metric)
+    s_length = _length(state, s)
+    y_length = _dual_length(state, y)
     if sy > state.real[EPS] * s_length * y_length and 0.0 < y_length < math.inf and s_length < math.inf:
         m = state.ring.shape[1]
         j = state.counts[HEAD]
@@ -368,41 +392,46 @@ def _learn(state):
 
 @jit(no_cpython_wrapper=True)
 def _hager_zhang(state):
-    """Set beta for ``p = -D g + beta p`` from y (row WORK), the new gradient (GT), the old p and g.
+    """Set beta for ``p = -D g + beta p`` from y (row G), the new gradient (GT), the old p and its slope.
 
     Hager & Zhang 2013, equations (2.1)-(2.2) with their eta = 0.4, in the metric D.
     """
-    p, new, metric, y = state.vectors[P], state.vectors[GT], state.vectors[METRIC], state.vectors[WORK]
+    p, new, y = state.vectors[P], state.vectors[GT], state.vectors[G]
+    scaled, metric = _metric(state)
     gy = 0.0
     yy = 0.0
     pp = 0.0
     for i in range(p.size):
-        dy = np.float64(metric[i]) * np.float64(y[i])
+        d = np.float64(metric[i]) if scaled else 1.0
+        dy = d * np.float64(y[i])
         gy += np.float64(new[i]) * dy
         yy += np.float64(y[i]) * dy
-        pp += np.float64(p[i]) * np.float64(p[i]) / np.float64(metric[i])
+        pp += np.float64(p[i]) * np.float64(p[i]) / d
     py = dot(p, y)
     beta = 0.0
     if py > 0.0 and pp > 0.0:
         beta = (gy - 2.0 * yy * dot(p, new) / py) / py
-        beta = max(beta, 0.4 * dot(p, state.vectors[G]) / pp)
+        beta = max(beta, 0.4 * state.real[SLOPE] / pp)
     state.real[BETA] = beta if math.isfinite(beta) else 0.0
 
 
 @jit(no_cpython_wrapper=True)
 def _accept(state, a, f):
-    """Move to the trial, whose gradient is in row GT, and learn from the step."""
+    """Move to the trial, whose gradient is in row GT, and learn from the step.
+
+    Its pair takes the places of the trial and of the old gradient, until the new one comes in.
+    """
     real, counts, v = state.real, state.counts, state.vectors
     for i in range(v.shape[1]):
-        v[WORK, i] = v[GT, i] - v[G, i]
+        v[G, i] = v[GT, i] - v[G, i]
         step = v[XT, i] - v[X, i]
         v[X, i] = v[XT, i]
         v[XT, i] = step
-    length = _length(v[XT], v[METRIC])
+    length = _length(state, v[XT])
     if 0.0 < length < math.inf:
         real[STEP_NORM] = length
     if state.ring.shape[1] > 0:
-        _learn(state)
+        _learn(state, v[XT], v[G])
     else:
         _hager_zhang(state)
     copy(v[GT], v[G])
@@ -472,8 +501,8 @@ def cg_add_pair(state, s, y):
     if state.ring.shape[1] == 0:
         return False
     copy(s, state.vectors[XT])
-    copy(y, state.vectors[WORK])
-    return _learn(state)
+    copy(y, state.vectors[GT])
+    return _learn(state, state.vectors[XT], state.vectors[GT])
 
 
 def default_memory(n: int) -> int:
@@ -532,12 +561,18 @@ class MemoryCG:
         self.precondition = precondition
         self.state: CGState = cg_init(0, 0)
 
-    def _allocate(self, n: int, dtype: Any) -> None:
+    @property
+    def scaled(self) -> bool:
+        """Whether there is a change of variables, or place for one."""
+        return self.state.vectors.shape[0] > METRIC
+
+    def allocate(self, n: int, dtype: Any, scaled: bool) -> None:
+        """Make a state for n variables, with place for a change of variables or without."""
         memory = default_memory(n) if self.memory is None else int(self.memory)
         c2 = (0.9 if memory else 0.2) if self.c2 is None else float(self.c2)
         if not 0 < self.c1 < min(0.5, c2) or not c2 < 1:
             raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
-        self.state = cg_init(n, memory, dtype, self.c1, c2, math.inf if memory else c2)
+        self.state = cg_init(n, memory, dtype, self.c1, c2, math.inf if memory else c2, scaled)
 
     def start(
         self,
@@ -574,7 +609,7 @@ class MemoryCG:
         g = np.ascontiguousarray(g, dtype=dtype)
         if x.ndim != 1 or x.shape != g.shape:
             raise ValueError("x and g must be vectors of one length")
-        self._allocate(x.size, dtype)
+        self.allocate(x.size, dtype, diagonal is not None or self.precondition == "auto")
         if diagonal is not None:
             d = np.asarray(diagonal, dtype=float)
             if d.shape != x.shape or not np.all(np.isfinite(d)) or not np.all(d > 0):
@@ -603,7 +638,12 @@ class MemoryCG:
         """Where to evaluate, shape (n,), a copy."""
         if self.need == FAILED:
             raise RuntimeError(f"nothing to ask for: {self.reason}")
-        return self.state.vectors[XT].copy()
+        return self.trial.copy()
+
+    @property
+    def trial(self) -> np.ndarray:
+        """Where to evaluate, shape (n,): the state itself, not to be changed."""
+        return self.state.vectors[XT]
 
     def tell(self, f: float, g: np.ndarray | None = None) -> int:
         """Take what was asked for; answers NEED_F, NEED_G, ITERATION or FAILED.
@@ -620,6 +660,10 @@ class MemoryCG:
         if code == NEED_G and g is not None and state.counts[MODE] == mode == SEARCHING:
             code = tell(state, float(f), given)
         return int(code)
+
+    def iterate(self) -> tuple[np.ndarray, float, np.ndarray]:
+        """Return the current iterate with its value and gradient: the state itself, until the next call."""
+        return self.state.vectors[X], self.f, self.state.vectors[G]
 
     @property
     def x(self) -> np.ndarray:
