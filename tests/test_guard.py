@@ -295,7 +295,8 @@ def test_a_phase_that_was_left_in_vain_goes_on_as_if_it_had_not_been(convex_meth
     assert [swap["to"] for swap in result.swaps] == [convex_method, "adam", convex_method, convex_method]
     _, left, _, back = (swap["iteration"] for swap in result.swaps)
     assert "back to the best point" in result.swaps[-1]["reason"]
-    monkeypatch.setattr(_driver, "CREEPING", 0.0)
+    for module in (_driver, _guard):
+        monkeypatch.setattr(module, "CREEPING", 0.0)
     alone = minimize(raised, CREEPER, jac=rosen_der, options=options)
     assert len(alone.swaps) == 1
     kept = np.r_[result.history.fun[: left + 1], result.history.fun[back + 1 :]]

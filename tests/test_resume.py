@@ -129,7 +129,8 @@ def test_stalls_and_rollbacks_are_resumed_at_every_evaluation(trigger, tmp_path,
 
     monkeypatch.setattr(_guard, "SHORTEST", 4.0)
     monkeypatch.setattr(_driver, "WHILE", 3.0)
-    monkeypatch.setattr(_driver, "CREEPING", 2e6 if trigger == "stall" else 0.0)
+    for module in (_driver, _guard):
+        monkeypatch.setattr(module, "CREEPING", 2e6 if trigger == "stall" else 0.0)
     monkeypatch.setattr(_driver, "STALLED", 1e6 if trigger == "stall" else 0.0)
     if trigger == "rollback":
         monkeypatch.setattr(_guard.Rate, "reference", property(lambda self: 1e6))
@@ -142,9 +143,10 @@ def test_stalls_and_rollbacks_are_resumed_at_every_evaluation(trigger, tmp_path,
 
 def test_an_excursion_that_maxfun_forbade_is_owned_up_to(tmp_path, monkeypatch):
     """A run resumed beyond the limit that its guard had reckoned with says that it is not the same run."""
-    from twophase_min import _driver
+    from twophase_min import _driver, _guard
 
-    monkeypatch.setattr(_driver, "CREEPING", 1e6)
+    for module in (_driver, _guard):
+        monkeypatch.setattr(module, "CREEPING", 1e6)
     monkeypatch.setattr(_driver, "WHILE", 20.0)
     first = minimize(rosen, START, jac=rosen_der, options={**OWN, "maxfun": 18})
     assert first.status == Status.MAXFUN
