@@ -48,8 +48,11 @@ GO, PAUSED = -1, -2
 MARKS = 128
 """Room for the marks of a rate; thinned out, at most some fifty are in use."""
 
-# rows of Core.vectors; the last two only where the variables may be changed
-POINT_X, POINT_G, BEST_X, BEST_G, LAST_X, LAST_G, BAD_X, HANDED, GRAD, DIAGONAL, SIZES = range(11)
+# Rows of Core.vectors. Three evaluated points come first, x and below it its gradient: counts[POINT], [BEST]
+# and [LAST] say which of them are the iterate, the best and the last one, often the same, so that a point is
+# written once. The last two rows are there only where the variables may be changed.
+POINTS = 3
+BAD_X, HANDED, DIAGONAL, SIZES = range(2 * POINTS, 2 * POINTS + 4)
 # places in Core.real; the objective leaves its value in the first
 VALUE_F, POINT_F, BEST_F, LAST_F, BAD_F, NORM_BEFORE = range(6)
 FAILED_AT, PATIENCE, PARKED_F, STALL_SPAN, REFERENCE, LENGTH, GTOL = range(6, 13)
@@ -58,17 +61,19 @@ MAXITER, MAXFUN, TARGET, GTOL_ABS, GTOL_REL, MAX_SWAPS, NOISE, GIVEN_RATE, GIVEN
 # four rates: Adam's, the convex phase's, its recent past, and where Adam is heading
 SPAN, PART, BEGAN = 22, 26, 30
 ADAM_RATE, RATE, RECENT, COURSE = 0, 1, 2, 3
-STALL_LIMIT, GUARD_TARGET, SPENT = 34, 35, 36
-N_REAL = 37
+STALL_LIMIT, GUARD_TARGET, SPENT, NORM_HERE = 34, 35, 36, 37
+N_REAL = 38
 # places in Core.counts
 NIT, NFEV, NJEV, LEG, STEPS, SWAPS, APART, PASSED, BEGUN, OWN_BEGUN = range(10)
-BEST_KNOWN, BEST_HAS_G, LAST_KNOWN, LAST_HAS_G, BAD_KNOWN, ELSEWHERE, FINAL, WHY = range(10, 18)
-PAIR_COUNT, PAIR_HEAD, PARKED_COUNT, PARKED_HEAD, ROWS, EVENTS, SIZED = range(18, 25)
+BEST_KNOWN, LAST_KNOWN, BAD_KNOWN, ELSEWHERE, FINAL, WHY = range(10, 16)
+PAIR_COUNT, PAIR_HEAD, PARKED_COUNT, PARKED_HEAD, ROWS, EVENTS, SIZED = range(16, 23)
+# rows of points, the last that of the newest call of `_evaluate`; and whether their gradients are known
+POINT, BEST, LAST, AT, HAS_G = range(23, 28)
 # first mark and number of marks of the four rates
-FIRST, MANY = 25, 29
+FIRST, MANY = HAS_G + POINTS, HAS_G + POINTS + 4
 # settings
-FUSED, TWO_NORM, AUTOMATIC, GUARDED, PRECONDITION, TYPICAL, KEEP_PAIRS, RECORD = range(33, 41)
-N_COUNT = 41
+FUSED, TWO_NORM, AUTOMATIC, GUARDED, PRECONDITION, TYPICAL, KEEP_PAIRS, RECORD = range(MANY + 4, MANY + 12)
+N_COUNT = RECORD + 1
 
 ADAM, CONVEX = 0, 1
 """Legs."""
@@ -88,8 +93,8 @@ class Core(NamedTuple):
 
     Attributes
     ----------
-    vectors : ndarray, shape (9, n) or (11, n)
-        Points and gradients by the names above.
+    vectors : ndarray, shape (8, n) or (10, n)
+        Points and gradients, as described above.
     marks : ndarray, shape (4, MARKS, 2)
         Cost and value at the marks of the four rates; rings.
     real, counts : ndarray of float64 and int64
@@ -156,54 +161,50 @@ def _same(a, b):
 
 
 @_inner
-def _remember(core, x, f, has_g):
-    """Note an evaluation as the last, and as the best where it is; its gradient is in row GRAD."""
+def _row(counts):
+    """Row for a new point: not that of the iterate, nor that of the best one."""
+    row = 0
+    while row == counts[POINT] or (counts[BEST_KNOWN] != 0 and row == counts[BEST]):
+        row += 2
+    return row
+
+
+@_inner
+def _remember(core, row, f):
+    """Note the point in this row as the last, and as the best where it is."""
     v, real, counts = core.vectors, core.real, core.counts
     best = real[BEST_F]
-    better = counts[BEST_KNOWN] == 0 or f < best or (best != best and f == f)
-    if f == best and counts[BEST_HAS_G] == 0 and has_g and _same(v[BEST_X], x):
-        better = True
+    if counts[BEST_KNOWN] == 0 or f < best or (best != best and f == f):
+        real[BEST_F] = f
+        counts[BEST] = row
+        counts[BEST_KNOWN] = 1
     real[LAST_F] = f
+    counts[LAST] = row
     counts[LAST_KNOWN] = 1
-    counts[LAST_HAS_G] = has_g
-    bad = not math.isfinite(f)
-    if bad:
+    if not math.isfinite(f):
         real[BAD_F] = f
         counts[BAD_KNOWN] = 1
+        copy(v[row], v[BAD_X])
     elif counts[BEGUN]:
         counts[ELSEWHERE] = 1
-    if better:
-        real[BEST_F] = f
-        counts[BEST_KNOWN] = 1
-        counts[BEST_HAS_G] = has_g
-    copy(x, v[LAST_X])
-    if has_g:
-        copy(v[GRAD], v[LAST_G])
-    if better:
-        copy(x, v[BEST_X])
-        if has_g:
-            copy(v[GRAD], v[BEST_G])
-    if bad:
-        copy(x, v[BAD_X])
 
 
 @_inner
 def _evaluate(core, address, table, x, gradient):
-    """Leave the value at x in real[VALUE_F] and, if wanted, the gradient in row GRAD; GO or a stop.
+    """Evaluate at x, with the gradient if it is wanted; GO or a stop.
 
-    The last and the best point are not evaluated twice. The user's function gets a copy of x.
+    The value is left in real[VALUE_F], and the point in row counts[AT], with its gradient below it. The last
+    and the best point are not evaluated twice. The user's function gets a copy of x.
     """
     v, real, counts = core.vectors, core.real, core.counts
-    at_last = counts[LAST_KNOWN] != 0 and _same(v[LAST_X], x)
-    at_best = not at_last and counts[BEST_KNOWN] != 0 and _same(v[BEST_X], x)
+    at_last = counts[LAST_KNOWN] != 0 and _same(v[counts[LAST]], x)
+    known = at_last or (counts[BEST_KNOWN] != 0 and _same(v[counts[BEST]], x))
     f = real[LAST_F] if at_last else real[BEST_F]
-    known = at_last or at_best
-    if at_last and counts[LAST_HAS_G] != 0:
+    row = counts[LAST] if at_last else counts[BEST]
+    if not known:
+        row = _row(counts)
+    elif counts[HAS_G + row // 2] != 0:
         gradient = False
-        copy(v[LAST_G], v[GRAD])
-    elif at_best and counts[BEST_HAS_G] != 0:
-        gradient = False
-        copy(v[BEST_G], v[GRAD])
     fused = counts[FUSED] != 0
     for turn in range(2):
         if (turn == 0 and known) or (turn == 1 and not gradient):
@@ -216,12 +217,15 @@ def _evaluate(core, address, table, x, gradient):
         if want != VALUE:
             counts[NJEV] += 1
         copy(x, v[HANDED])
-        if call(address, v[HANDED], real, v[GRAD], table, want) != DONE:
+        if call(address, v[HANDED], real, v[row + 1], table, want) != DONE:
             copy(x, v[HANDED])
             return _EXCEPTION
         if want != GRADIENT:
             f = real[VALUE_F]
-        _remember(core, x, f, 1 if want != VALUE else 0)
+        if turn == 0:
+            copy(x, v[row])
+        counts[HAS_G + row // 2] = 1 if want != VALUE else 0
+        _remember(core, row, f)
         if fused:
             gradient = False
         if turn == 0:
@@ -230,6 +234,7 @@ def _evaluate(core, address, table, x, gradient):
             if f <= real[TARGET]:
                 return _TARGET
     real[VALUE_F] = f
+    counts[AT] = row
     return GO
 
 
@@ -390,10 +395,23 @@ def _record(core, rows, norm, step):
 
 @_inner
 def _at(core, x, f, g):
-    """Make this the current point."""
-    copy(x, core.vectors[POINT_X])
-    copy(g, core.vectors[POINT_G])
+    """Make this the current point: in the row where it is remembered, or in one of its own."""
+    v, counts = core.vectors, core.counts
+    last, best = counts[LAST_KNOWN] != 0, counts[BEST_KNOWN] != 0
+    if last and counts[HAS_G + counts[LAST] // 2] != 0 and _same(v[counts[LAST]], x):
+        row = counts[LAST]
+    elif best and counts[HAS_G + counts[BEST] // 2] != 0 and _same(v[counts[BEST]], x):
+        row = counts[BEST]
+    else:
+        row = 0
+        while (last and row == counts[LAST]) or (best and row == counts[BEST]):
+            row += 2
+        copy(x, v[row])
+        copy(g, v[row + 1])
+        counts[HAS_G + row // 2] = 1
+    counts[POINT] = row
     core.real[POINT_F] = f
+    core.real[NORM_HERE] = math.nan
 
 
 @_inner
@@ -401,21 +419,23 @@ def _iteration(core, pairs, rows, x, f, g):
     """Book a new iterate; GO or a stop."""
     v, real, counts = core.vectors, core.real, core.counts
     counts[NIT] += 1
+    before, slope = v[counts[POINT]], v[counts[POINT] + 1]
     square = 0.0
     for i in range(x.size):
-        d = x[i] - v[POINT_X, i]
+        d = x[i] - before[i]
         square += d * d
     step = math.sqrt(square)
     if counts[KEEP_PAIRS] and step > 0.0:
         pair = pairs[0, counts[PAIR_HEAD]]
         for i in range(x.size):
-            pair[0, i] = x[i] - v[POINT_X, i]
-            pair[1, i] = g[i] - v[POINT_G, i]
+            pair[0, i] = x[i] - before[i]
+            pair[1, i] = g[i] - slope[i]
         counts[PAIR_HEAD] = (counts[PAIR_HEAD] + 1) % PAIRS
         counts[PAIR_COUNT] = min(counts[PAIR_COUNT] + 1, PAIRS)
-    real[NORM_BEFORE] = norm2(v[POINT_G])
+    real[NORM_BEFORE] = real[NORM_HERE] if real[NORM_HERE] == real[NORM_HERE] else norm2(slope)
     _at(core, x, f, g)
     norm = norm2(g)
+    real[NORM_HERE] = norm
     _record(core, rows, norm, step)
     if (norm if counts[TWO_NORM] else norm_inf(g)) <= real[GTOL]:
         # the best point, up to what the test can see
@@ -424,7 +444,7 @@ def _iteration(core, pairs, rows, x, f, g):
             return _CONVERGED
         square = 0.0
         for i in range(x.size):
-            d = x[i] - v[BEST_X, i]
+            d = x[i] - v[counts[BEST], i]
             square += d * d
         if f <= real[BEST_F] + real[GTOL] * math.sqrt(square):
             counts[FINAL] = AT_POINT
@@ -443,7 +463,7 @@ def _swap(core, floats, events, to, why, cause, number):
         row[0] = counts[NIT]
         row[1] = counts[NFEV] + counts[NJEV]
         row[2] = real[POINT_F]
-        row[3] = norm2(core.vectors[POINT_G])
+        row[3] = norm2(core.vectors[counts[POINT] + 1])
         row[4] = floats[_detector_jit.PEAK]
         row[5] = why
         row[6] = to
@@ -489,7 +509,7 @@ def _adam_leg(state, address, table, rows, events, pause):
             stop = _evaluate(core, address, table, x, code != NEED_F or counts[FUSED] != 0)
             if stop != GO:
                 return stop
-            code = adam_tell(adam, real[VALUE_F], v[GRAD])
+            code = adam_tell(adam, real[VALUE_F], v[counts[AT] + 1])
         if code == ITERATION:
             stop = _iteration(
                 core,
@@ -595,10 +615,10 @@ def _own_begin(core, adam, cg, pairs):
     scaled = _metric(core, adam, cg)
     first = 0.0
     if adam.real[adam_phase.CURVATURE] > 0.0:
-        first = norm2(v[POINT_G]) / adam.real[adam_phase.CURVATURE]
+        first = norm2(v[counts[POINT] + 1]) / adam.real[adam_phase.CURVATURE]
     elif adam.counts[adam_phase.T] > 0:
         first = adam.real[adam_phase.RATE] * math.sqrt(float(v.shape[1]))
-    cg_start(cg, v[POINT_X], real[POINT_F], v[POINT_G], first)
+    cg_start(cg, v[counts[POINT]], real[POINT_F], v[counts[POINT] + 1], first)
     if not scaled and counts[TYPICAL]:
         cg_typical(cg)
     if counts[KEEP_PAIRS]:
@@ -636,10 +656,10 @@ def _convex_leg(state, address, table, rows, events, pause):
             return PAUSED
         if not counts[OWN_BEGUN]:
             if not counts[APART]:
-                stop = _evaluate(core, address, table, v[BEST_X], True)
+                stop = _evaluate(core, address, table, v[counts[BEST]], True)
                 if stop != GO:
                     return stop
-                _at(core, v[BEST_X], real[BEST_F], v[GRAD])
+                _at(core, v[counts[BEST]], real[BEST_F], v[counts[BEST] + 1])
             _own_begin(core, adam, cg, state.pairs)
         code = cg.counts[cg_phase.CODE]
         if code == ITERATION:
@@ -655,7 +675,7 @@ def _convex_leg(state, address, table, rows, events, pause):
                     same = mode == cg_phase.SEARCHING and mode == cg.counts[cg_phase.MODE]
                     if code != NEED_F or not (both and same and cg.counts[cg_phase.CODE] == NEED_G):
                         continue
-                told = cg_tell(cg, real[VALUE_F], v[GRAD])
+                told = cg_tell(cg, real[VALUE_F], v[counts[AT] + 1])
             code = told
         f, x_here, g_here = cg.real[cg_phase.F], cg.vectors[cg_phase.X], cg.vectors[cg_phase.G]
         if code == FAILED:
@@ -697,7 +717,7 @@ def _leave_convex(state, address, table, events, why):
     """Where a convex leg that ended leads: to the best point with Adam, on Adam's own path, or back."""
     core, adam, d = state.core, state.adam, state.detector
     v, counts, real = core.vectors, core.counts, core.real
-    stop = _evaluate(core, address, table, v[BEST_X], True)
+    stop = _evaluate(core, address, table, v[counts[BEST]], True)
     if stop != GO:
         return stop
     best = real[BEST_F]
@@ -718,7 +738,7 @@ def _leave_convex(state, address, table, events, why):
             _copy_cg(state.cg, state.parked)
     to, cause = (CONVEX if back else ADAM), why
     if failed:
-        _new_adam(core, adam, v[BEST_X], best, v[GRAD])
+        _new_adam(core, adam, v[counts[BEST]], best, v[counts[BEST] + 1])
         real[FAILED_AT] = best
     elif back:
         # a phase on a long plateau looks stalled too: from now on only a true stall is doubted, ever later
@@ -764,11 +784,11 @@ def _begin(state, address, table, rows):
     """Evaluate the start, and set up Adam; GO or a stop."""
     core, adam, cg, d = state.core, state.adam, state.cg, state.detector
     v, real, counts = core.vectors, core.real, core.counts
-    code = _evaluate(core, address, table, v[POINT_X], True)
+    code = _evaluate(core, address, table, v[counts[POINT]], True)
     if code != GO:
         return code
-    f, x, g = real[VALUE_F], v[POINT_X], v[POINT_G]
-    _at(core, x, f, v[GRAD])
+    f, x, g = real[VALUE_F], v[counts[AT]], v[counts[AT] + 1]
+    _at(core, x, f, g)
     if not math.isfinite(f) or not all_finite(g):
         counts[WHY] = BAD_GRADIENT if math.isfinite(f) else BAD_VALUE
         return _NONFINITE
@@ -809,7 +829,7 @@ def _reset(state, x0):
     real, counts = core.real, core.counts
     for i in range(FUSED):
         counts[i] = 0
-    copy(x0, core.vectors[POINT_X])
+    copy(x0, core.vectors[counts[POINT]])
     real[FAILED_AT] = math.nan
     real[PARKED_F] = math.nan
     real[PATIENCE] = FIRST_PATIENCE
@@ -825,13 +845,13 @@ def _reset(state, x0):
 def _final(core, x, g):
     """Copy what the run returns into x and g (NaN where the gradient is not known); answers f."""
     v, real, counts = core.vectors, core.real, core.counts
-    row, f, known = POINT_X, math.nan, counts[FINAL] == AT_POINT
+    row, f, known = counts[POINT], math.nan, counts[FINAL] == AT_POINT
     if known:
         f = real[POINT_F]
     elif counts[FINAL] == AT_BAD:
         row, f = BAD_X, real[BAD_F]
     elif counts[BEST_KNOWN]:
-        row, f, known = BEST_X, real[BEST_F], counts[BEST_HAS_G] != 0
+        row, f, known = counts[BEST], real[BEST_F], counts[HAS_G + counts[BEST] // 2] != 0
     copy(v[row], x)
     if known:
         copy(v[row + 1], g)

@@ -252,8 +252,9 @@ class _Compiled(Run):
         objective.kind = "fused" if jac is True else "callable"
         objective._f_samples, objective._g_samples = int(self.counts[k.NFEV]), int(self.counts[k.NJEV])
         if self.counts[k.BEST_KNOWN]:
-            known = v[k.BEST_G] if self.counts[k.BEST_HAS_G] else None
-            objective.best = Point(v[k.BEST_X], float(self.real[k.BEST_F]), known)  # the result copies it
+            row = int(self.counts[k.BEST])
+            known = v[row + 1] if self.counts[k.HAS_G + row // 2] else None
+            objective.best = Point(v[row], float(self.real[k.BEST_F]), known)  # the result copies it
         self._read_history(rows[: self.counts[k.ROWS]])
         for event in events[: self.counts[k.EVENTS]].tolist():
             self.history.swaps.append(self._read_swap(event))
