@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 COLUMNS = ("iteration", "nfev", "njev", "cost", "time", "fun", "grad_norm", "step")
 """Numeric columns; ``phase`` is the one of text."""
+_ITERATION, _COST, _FUN = (COLUMNS.index(name) for name in ("iteration", "cost", "fun"))
 
 
 class History:
@@ -85,19 +85,19 @@ class History:
     def phases(self) -> list[dict[str, Any]]:
         """The run as stretches of one phase: name, first and last iteration, evaluations, loss reached."""
         stretches: list[dict[str, Any]] = []
-        iteration, cost, fun = (COLUMNS.index(name) for name in ("iteration", "cost", "fun"))
-        first = 0
-        for phase, group in itertools.groupby(self._phases):
-            last = first + sum(1 for _ in group) - 1
+        names, first = self._phases, 0
+        for last, phase in enumerate(names):
+            if last + 1 < len(names) and names[last + 1] == phase:
+                continue
             if phase != "start":
                 begin, end = self._rows[first], self._rows[last]
                 stretches.append(
                     {
                         "name": phase,
-                        "first": int(begin[iteration]),
-                        "last": int(end[iteration]),
-                        "evaluations": float(end[cost]),
-                        "fun": float(end[fun]),
+                        "first": int(begin[_ITERATION]),
+                        "last": int(end[_ITERATION]),
+                        "evaluations": float(end[_COST]),
+                        "fun": float(end[_FUN]),
                     }
                 )
             first = last + 1

@@ -117,8 +117,6 @@ def _twophase(
     options: Mapping[str, Any] | None,
 ) -> OptimizeResult:
     """Validate, and run the driver."""
-    from twophase_min._driver import Driver  # kernels, and Numba with them: not before the first run
-
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
     compiled = is_compiled(fun) and (jac is True or is_compiled(jac))
@@ -158,6 +156,8 @@ def _twophase(
     )
     if record.convex_method in CURVED:
         objective.use_hessian(hess, hessp)
+    from twophase_min._driver import Driver  # kernels, and Numba with them: not before the first run
+
     driver = Driver(objective, start, record, wrap_callback(callback))
     del start  # which the driver gives up as soon as it can
     return driver.run()
