@@ -41,7 +41,7 @@ from twophase_min.phases.line_search import (
 )
 
 # rows of CGState.vectors; the last only where the variables are scaled
-X, G, P, XT, GT, METRIC = range(6)
+X, G, P, XT, METRIC = range(5)
 # places in CGState.real, behind those of the line search
 F, SLOPE, STEP_NORM, BETA, FIRST, EPS, GAMMA, PREDICTED, LAST_A, LAST_SLOPE, PLAIN_C1 = range(21, 32)
 # places in CGState.counts, behind those of the line search
@@ -76,9 +76,9 @@ class CGState(NamedTuple):
 
     Attributes
     ----------
-    vectors : ndarray, shape (5, n) or (6, n)
-        Iterate, gradient, direction, trial, gradient at the trial; and the squared change of variables where
-        there is one (without it every kernel saves a stream of memory).
+    vectors : ndarray, shape (4, n) or (5, n)
+        Iterate, gradient, direction, trial; and the squared change of variables where there is one (without
+        it every kernel saves a stream of memory).
     pairs : ndarray, shape (2, memory, n)
         Steps s and gradient differences y, a ring.
     ring : ndarray of float64, shape (2, memory)
@@ -391,12 +391,12 @@ def _learn(state, s, y):
 
 
 @jit(no_cpython_wrapper=True)
-def _hager_zhang(state):
-    """Set beta for ``p = -D g + beta p`` from y (row G), the new gradient (GT), the old p and its slope.
+def _hager_zhang(state, new):
+    """Set beta for ``p = -D g + beta p`` from y (row G), the new gradient, the old p and its slope.
 
     Hager & Zhang 2013, equations (2.1)-(2.2) with their eta = 0.4, in the metric D.
     """
-    p, new, y = state.vectors[P], state.vectors[GT], state.vectors[G]
+    p, y = state.vectors[P], state.vectors[G]
     scaled, metric = _metric(state)
     gy = 0.0
     yy = 0.0
@@ -416,14 +416,14 @@ def _hager_zhang(state):
 
 
 @jit(no_cpython_wrapper=True)
-def _accept(state, a, f):
-    """Move to the trial, whose gradient is in row GT, and learn from the step.
+def _accept(state, a, f, g):
+    """Move to the trial, and learn from the step.
 
     Its pair takes the places of the trial and of the old gradient, until the new one comes in.
     """
     real, counts, v = state.real, state.counts, state.vectors
     for i in range(v.shape[1]):
-        v[G, i] = v[GT, i] - v[G, i]
+        v[G, i] = g[i] - v[G, i]
         step = v[XT, i] - v[X, i]
         v[X, i] = v[XT, i]
         v[XT, i] = step
@@ -433,8 +433,8 @@ def _accept(state, a, f):
     if state.ring.shape[1] > 0:
         _learn(state, v[XT], v[G])
     else:
-        _hager_zhang(state)
-    copy(v[GT], v[G])
+        _hager_zhang(state, g)
+    copy(g, v[G])
     real[F] = f
     real[LAST_A] = a
     real[LAST_SLOPE] = real[SLOPE]
@@ -471,15 +471,14 @@ def cg_tell(state, f, g):
         counts[GRADIENTS] += 1
         slope = math.nan
         if all_finite(g):
-            copy(g, state.vectors[GT])
-            slope = dot(state.vectors[GT], state.vectors[P])
+            slope = dot(g, state.vectors[P])
         if counts[MODE] == RESCUING:
             if math.isfinite(slope):
-                return _accept(state, real[BEST_A], real[BEST_F])
+                return _accept(state, real[BEST_A], real[BEST_F], g)
             return _after_no_decrease(state)
         code = line_tell_g(real, counts, slope)
         if code == ITERATION:
-            return _accept(state, real[A], real[FA])
+            return _accept(state, real[A], real[FA], g)
     if code != FAILED:
         return _place(state, code)
     if real[BEST_A] > 0.0:
@@ -496,13 +495,11 @@ def cg_tell(state, f, g):
 def cg_add_pair(state, s, y):
     """Teach the memory a pair from elsewhere (Adam's steps); False where its curvature is not positive.
 
-    Between `cg_start` or ITERATION and `cg_next` only: it uses the rows of the trial.
+    Between `cg_start` or ITERATION and `cg_next` only.
     """
     if state.ring.shape[1] == 0:
         return False
-    copy(s, state.vectors[XT])
-    copy(y, state.vectors[GT])
-    return _learn(state, state.vectors[XT], state.vectors[GT])
+    return _learn(state, s, y)
 
 
 def default_memory(n: int) -> int:
@@ -651,7 +648,7 @@ class MemoryCG:
         Where the gradient comes with the value anyway, hand over both: it is used if it is wanted next.
         """
         state = self.state
-        given = state.vectors[GT] if g is None else np.ascontiguousarray(g, dtype=state.vectors.dtype)
+        given = state.vectors[G] if g is None else np.ascontiguousarray(g, dtype=state.vectors.dtype)
         if g is None and self.need == NEED_G:
             raise ValueError("the gradient is wanted")
         tell = _ready(cg_tell, state.vectors.dtype.char)
