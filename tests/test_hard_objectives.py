@@ -327,7 +327,7 @@ LARGE = 2_000 if DISABLED else 100_000
 
 
 def test_conjugate_gradients_without_memory_need_sixteen_vectors():
-    """Five of Adam, four of the other phase; iterate and trial with gradients, the user's copy, the result."""
+    """Five of Adam, four of the other phase; iterate and trial with gradients, one copy, the result."""
     own = {"convex_method": "memory-cg", "convex_options": {"memory": 0}, "precondition": None, "maxiter": 30}
 
     def run(n):
