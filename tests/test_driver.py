@@ -323,3 +323,53 @@ def test_a_best_value_that_is_lower_by_less_than_gtol_sees_does_not_hinder_conve
     assert result.success, result.message
     assert result.nfev < 1500
     np.testing.assert_allclose(result.x, 1.0, atol=1e-3)
+
+
+# ---- the arrays of a run ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("convex_method", ["CG", "L-BFGS-B", "memory-cg"])
+def test_nobody_reaches_the_arrays_of_a_run(convex_method, fused):
+    """Iterates, best and last points share arrays inside; what is handed out may be overwritten."""
+    buffer = np.empty(3)
+
+    def fun(x):
+        f = rosen(x)
+        x[:] = np.nan
+        return f
+
+    def jac(x):
+        buffer[:] = rosen_der(x)
+        x[:] = 1e9
+        return buffer
+
+    def both(x):
+        f, slope = rosen(x), jac(x)
+        return f, slope
+
+    def spoil(intermediate_result):
+        buffer[:] = -7.0
+        for name in ("x", "jac"):
+            intermediate_result[name][:] = np.nan
+
+    options = {"convex_method": convex_method, "return_all": True}
+    polite = minimize(
+        (lambda x: (rosen(x), rosen_der(x))) if fused else rosen,
+        START,
+        jac=True if fused else rosen_der,
+        options=options,
+    )
+    rude = minimize(
+        both if fused else fun, START.copy(), jac=True if fused else jac, callback=spoil, options=options
+    )
+    assert rude.message == polite.message
+    assert rude.nfev == polite.nfev
+    np.testing.assert_array_equal(rude.allvecs, polite.allvecs)
+    np.testing.assert_array_equal(rude.x, polite.x)
+    np.testing.assert_array_equal(rude.jac, polite.jac)
+    for name in ("x", "jac"):
+        rude[name][:] = 5.0
+    for name, value in polite.state.items():
+        if name != "notes" and not name.startswith("history"):
+            np.testing.assert_array_equal(rude.state[name], value)
