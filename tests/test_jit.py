@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -358,3 +360,17 @@ def test_division_by_zero_follows_ieee():
 
     assert divide(np.float64(1.0), np.float64(0.0)) == np.inf
     assert np.isnan(divide(np.float64(0.0), np.float64(0.0)))
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_preparing_a_kernel_leaves_the_garbage_collector_as_it_was(collecting):
+    before = gc.isenabled()
+    try:
+        (gc.enable if collecting else gc.disable)()
+        assert prepare(jit(lambda x: x + 1.0, cache=False), 1.0)(2.0) == 3.0
+        assert gc.isenabled() == collecting
+        with contextlib.suppress(Exception):  # raised where something is compiled
+            prepare(jit(lambda x: x.no_such_attribute, cache=False), 1.0)
+        assert gc.isenabled() == collecting
+    finally:
+        (gc.enable if before else gc.disable)()
