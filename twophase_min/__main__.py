@@ -428,7 +428,7 @@ def _options(asked: argparse.Namespace) -> dict[str, Any]:
 def _prepare(options: dict[str, Any]) -> float:
     """Compile or load the kernels by a small run, so that no method's time contains it; answers the seconds.
 
-    `warmup` would take six times as long: it compiles the engine for compiled objectives too.
+    `warmup` would take several times as long: it compiles the engine for compiled objectives too.
     """
     began = time.perf_counter()
     problem = problems.get("rosenbrock")

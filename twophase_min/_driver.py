@@ -472,9 +472,10 @@ class Driver(Run):
             began = self.nit
 
             def on_iterate(x: Array, began: int = began) -> None:
-                f, g = objective.value_and_gradient(x)
-                self.iteration(np.asarray(x, dtype=objective.dtype), f, g)
-                kind, reason = self._verdict(f)
+                point = objective.evaluated(x)
+                assert point.g is not None
+                self.iteration(point.x, point.f, point.g)
+                kind, reason = self._verdict(point.f)
                 full = cycles and self.nit - began >= CYCLE
                 # left between two cycles, a stalled phase can be taken up as if it had not been left
                 if kind and (kind != "stall" or full or not cycles):

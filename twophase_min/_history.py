@@ -54,8 +54,7 @@ class History:
 
     def append(self, phase: str, row: tuple[float, ...]) -> None:
         """Add an iteration: its phase and the values in the order of `COLUMNS`."""
-        if not isinstance(self._rows, list):
-            self._rows = list(map(tuple, self._rows.tolist()))
+        assert isinstance(self._rows, list)  # the array is of a run that is over
         self._rows.append(row)
         self._phases.append(phase)
 
