@@ -7,7 +7,7 @@
 - **specialised**: the loop takes the dispatcher as an argument and is compiled anew for every function;
 - **first-class**: the loop takes a typed Numba function object, and is compiled once a process (Numba cannot
   keep it on disk);
-- **pointer**: the loop takes the address of a wrapper with one C signature (`twophase_min._compiled`), and is
+- **pointer**: the loop takes the address of a wrapper with one C signature (`objective.compiled`), and is
   compiled once and kept on disk; the wrapper is what is compiled for a new function.
 
 The loop here is the smallest there is, so that the call shows; the engine's own takes some seconds to
@@ -24,8 +24,8 @@ import numba
 import numpy as np
 from numba import float64, types
 
-from twophase_min import _compiled
-from twophase_min._jit import jit
+from twophase_min.jit.compilation import jit
+from twophase_min.objective import compiled as _compiled
 
 
 def objective(k: int):

@@ -18,7 +18,7 @@ def vectors(n: int, kind: str, count: int) -> list[np.ndarray]:
 
 def adam_ours(n: int, kind: str) -> Call:
     """`twophase_min`: serial or threaded as its size rule says."""
-    from twophase_min import _kernels
+    from twophase_min.jit import kernels as _kernels
 
     x, m, v, g = vectors(n, kind, 4)
     np.abs(v, out=v)
@@ -34,7 +34,7 @@ def adam_ours(n: int, kind: str) -> Call:
 
 def adam_ours_serial(n: int, kind: str) -> Call:
     """`twophase_min` on one thread."""
-    from twophase_min import _kernels
+    from twophase_min.jit import kernels as _kernels
 
     x, m, v, g = vectors(n, kind, 4)
     np.abs(v, out=v)
@@ -127,7 +127,7 @@ def copy_one_thread(n: int, kind: str) -> Call:
 
 def copy_two_threads(n: int, kind: str) -> Call:
     """Copy the same, each vector in two halves on two threads."""
-    from twophase_min._threads import Pool
+    from twophase_min.jit.threads import Pool
 
     sources, targets = vectors(n, kind, 3), vectors(n, kind, 3)
     pool, half = Pool(2), -(-n // 2)
@@ -145,7 +145,7 @@ def kernel_contender(expression: str) -> Callable[[int, str], Call]:
     """Return a contender that evaluates an expression in vectors a, b, c, `K` (our kernels) and `np`."""
 
     def contender(n: int, kind: str) -> Call:
-        from twophase_min import _kernels
+        from twophase_min.jit import kernels as _kernels
 
         a, b, c = vectors(n, kind, 3)
         names = {"a": a, "b": b, "c": c, "K": _kernels, "np": np, "out": np.empty_like(a)}

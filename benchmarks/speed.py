@@ -116,8 +116,8 @@ def section_dispatch(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time calls from Python in which the kernel has nothing to do (n = 2)."""
     from typing import NamedTuple
 
-    from twophase_min import _kernels
-    from twophase_min._jit import jit, prepare
+    from twophase_min.jit import kernels as _kernels
+    from twophase_min.jit.compilation import jit, prepare
 
     Wide = NamedTuple("Wide", [(f"v{k}", np.ndarray) for k in range(12)])  # type: ignore[misc]
 
@@ -159,7 +159,7 @@ import twophase_min
 t.append(time.perf_counter())
 import numba
 t.append(time.perf_counter())
-from twophase_min import _kernels as K
+from twophase_min.jit import kernels as K
 x = numpy.ones(10)
 K.adam_step(x, x.copy(), x.copy(), x.copy(), 1, 1e-3, .9, .999, 1e-8)
 K.dot(x, x), K.norm_inf(x), K.all_finite(x)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min.phases import FAILED, ITERATION, NEED_F
-from twophase_min.phases.cg import (
+from twophase_min.phases.memory_cg import (
     GAMMA,
     METRIC,
     NOT_FINITE,
@@ -587,7 +587,7 @@ def test_plain_python_gives_the_same_run():
     code = (
         "import numpy as np, sys\n"
         "from scipy.optimize import rosen, rosen_der\n"
-        "from twophase_min.phases.cg import MemoryCG, minimize_memory_cg as go\n"
+        "from twophase_min.phases.memory_cg import MemoryCG, minimize_memory_cg as go\n"
         "for memory in (0, 3, 50):\n"
         "    s = MemoryCG(memory=memory)\n"
         "    go(rosen, rosen_der, np.array([-1.2, 1.0, 0.5]), gtol=0, maxfun=25, solver=s)\n"

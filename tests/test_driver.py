@@ -115,7 +115,7 @@ def brittle(patience):
 
 def test_one_run_can_swap_more_than_once(monkeypatch):
     """With the ladder's own rungs taken away, a convex method that gives up is tried again after Adam."""
-    from twophase_min import _driver
+    from twophase_min.run import driver as _driver
 
     monkeypatch.setattr(_driver.Driver, "_ladder", lambda self: [("convex", False)])
     options = {"convex_method": brittle(3), "gtol": 1e-4}
@@ -163,7 +163,7 @@ def test_without_a_preconditioner_there_is_none_to_drop(broken):
 
 
 def test_below_our_own_gradients_comes_adam_and_then_the_diagnosis(broken, monkeypatch):
-    from twophase_min.phases.cg import MemoryCG
+    from twophase_min.phases.memory_cg import MemoryCG
 
     def start(self, *arguments, **keywords):
         begin(self, *arguments, **keywords)
@@ -245,7 +245,7 @@ def test_the_change_of_variables_reaches_scipys_cg():
     The textbook recursion with the same H = S S', exact line searches and Polak-Ribiere's formula, is written
     out here; on a quadratic with a tight Wolfe search both agree to a few digits for the first iterates.
     """
-    from twophase_min.phases.precondition import Scaling
+    from twophase_min.phases.scaling import Scaling
 
     c = np.array([1.0, 10.0, 100.0, 1000.0])
     fun, jac = diagonal_quadratic(c)

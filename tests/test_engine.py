@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twophase_min import Status, TwoPhaseOptions, minimize
-from twophase_min import engine as engine_module
+from twophase_min.run import engine as engine_module
 
 
 @numba.njit

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, rosen, rosen_der
 
-from twophase_min import _gradient, check_gradient, minimize, problems
+from twophase_min import check_gradient, minimize, problems
+from twophase_min.objective import gradient as _gradient
 
 modest = settings(max_examples=50, deadline=None, derandomize=True)
 

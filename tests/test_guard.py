@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
-from twophase_min import Status, _driver, _guard, minimize
-from twophase_min._guard import (
+from twophase_min import Status, minimize
+from twophase_min.run import driver as _driver
+from twophase_min.run import guard as _guard
+from twophase_min.run.guard import (
     CREEPING,
     LONGEST,
     RETURN,
@@ -324,7 +326,7 @@ def test_no_excursion_that_maxfun_would_cut_off(convex_method):
 
 def test_a_search_between_two_known_points_ends(monkeypatch):
     """With unlimited iterations it would go on for ever, for it costs nothing."""
-    from twophase_min.phases.cg import MemoryCG
+    from twophase_min.phases.memory_cg import MemoryCG
 
     class Shuttle(MemoryCG):
         """Goes to and fro between the start and one other point of the same value."""
@@ -346,7 +348,7 @@ def test_a_search_between_two_known_points_ends(monkeypatch):
         f = property(lambda self: self.value)
         g = property(lambda self: np.ones(2))
 
-    monkeypatch.setattr("twophase_min.phases.cg.MemoryCG", Shuttle)
+    monkeypatch.setattr("twophase_min.phases.memory_cg.MemoryCG", Shuttle)
     options = {"convex_method": "memory-cg", "swap": 1, "maxiter": 10**6, "maxfun": 500}
     result = minimize(
         lambda x: float(np.sum(np.abs(x))), [1.0, 2.0], jac=lambda x: np.sign(x) + 0.5, options=options

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min import Status, minimize, problems
-from twophase_min._jit import DISABLED
+from twophase_min.jit.compilation import DISABLED
 
 START = np.array([-1.2, 1.0, -0.5])
 BOTH = pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])

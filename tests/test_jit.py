@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import twophase_min._jit as jit_module
-from twophase_min import _kernels
-from twophase_min._jit import jit, prepare, warmup
+import twophase_min.jit.compilation as jit_module
+from twophase_min.jit import kernels as _kernels
+from twophase_min.jit.compilation import jit, prepare, warmup
 
 ROOT = str(Path(jit_module.__file__).parents[1])
 
@@ -65,7 +65,7 @@ CALL = """
 """
 
 INNER = """
-    from twophase_min._jit import jit
+    from twophase_min.jit.compilation import jit
 
     @jit
     def inner(x):
@@ -73,7 +73,7 @@ INNER = """
 """
 
 OUTER = """
-    from twophase_min._jit import jit
+    from twophase_min.jit.compilation import jit
     from inner import inner
 
     SCALE = 10.0
@@ -87,7 +87,7 @@ OUTER = """
 def test_nothing_is_compiled_by_importing_the_kernels(sandbox):
     out = sandbox.run(
         """
-        import twophase_min._kernels as K
+        import twophase_min.jit.kernels as K
         print(len(K.adam_serial.signatures), len(K.dot.signatures))
         """
     )
@@ -100,8 +100,8 @@ def test_disabled_gives_plain_functions_and_never_imports_numba(sandbox):
         """
         import sys
         import numpy as np
-        from twophase_min import _kernels as K
-        from twophase_min._jit import jit, prepare, warmup
+        from twophase_min.jit import kernels as K
+        from twophase_min.jit.compilation import jit, prepare, warmup
         x = np.array([3.0, 4.0])
         assert jit(len) and warmup() >= 0 and prepare(K.dot, x, x) is K.dot
         print(K.norm2(x), 'numba' in sys.modules)
@@ -137,7 +137,7 @@ def test_numba_1833_a_change_in_anything_reached_is_noticed(sandbox, module, old
 def test_a_change_through_a_module_attribute_is_noticed(sandbox):
     text = """
         import inner as tools
-        from twophase_min._jit import jit
+        from twophase_min.jit.compilation import jit
 
         @jit
         def outer(x):
@@ -152,7 +152,7 @@ def test_a_change_through_a_module_attribute_is_noticed(sandbox):
 def test_reordered_fields_of_a_named_tuple_are_noticed(sandbox):
     text = """
         from typing import NamedTuple
-        from twophase_min._jit import jit
+        from twophase_min.jit.compilation import jit
 
         class State(NamedTuple):
             a: float
@@ -238,7 +238,7 @@ def test_the_user_directory_serves_where_the_package_cannot_be_written_to(sandbo
 def test_closures_are_told_apart_and_functions_as_arguments_stay_in_memory(sandbox):
     sandbox.write(
         outer="""
-        from twophase_min._jit import jit
+        from twophase_min.jit.compilation import jit
 
         def make(step):
             @jit
@@ -287,7 +287,7 @@ def test_code_from_the_disk_can_be_called_by_newly_compiled_code(sandbox):
 def test_symbols_that_numba_registers_late_are_found(sandbox):
     """Hashing needs symbols that exist only after the registries have been filled."""
     text = """
-        from twophase_min._jit import jit
+        from twophase_min.jit.compilation import jit
 
         @jit(_nrt=True)
         def outer(x):
@@ -305,7 +305,7 @@ def test_numba_4807_processes_that_start_together_on_an_empty_cache(sandbox):
     code = """
         import sys
         import numpy as np
-        from twophase_min import _kernels as K
+        from twophase_min.jit import kernels as K
         kinds = [np.float64, np.float32][::{order}]
         for kind in kinds:
             x = np.full(3, 2, kind)
@@ -329,9 +329,9 @@ def test_warmup_leaves_nothing_to_compile(sandbox):
         """
         import numba
         import numpy as np
-        from twophase_min import _jit
+        from twophase_min.jit import compilation as _jit
         seconds = _jit.warmup(np.float64, 'float32')
-        from twophase_min import _kernels as K
+        from twophase_min.jit import kernels as K
         kinds = lambda example: {tuple(map(numba.typeof, example(k))) for k in (np.float64, np.float32)}
         print(all(len(kernel.signatures) == len(kinds(example)) for kernel, example in _jit._registered))
         print(len(_jit._registered) > 10, seconds > 0)

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from twophase_min import _kernels as K
-from twophase_min._jit import DISABLED, jit
-from twophase_min._threads import Pool
+from twophase_min.jit import kernels as K
+from twophase_min.jit.compilation import DISABLED, jit
+from twophase_min.jit.threads import Pool
 
 KINDS = [np.float64, np.float32]
 DEFAULTS = (1e-3, 0.9, 0.999, 1e-8)

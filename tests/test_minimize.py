@@ -9,8 +9,9 @@ import pytest
 import scipy.optimize
 from scipy.optimize import OptimizeResult, rosen, rosen_der
 
-from twophase_min import FiniteSum, Status, _objective, minimize, problems
+from twophase_min import FiniteSum, Status, minimize, problems
 from twophase_min.networks import MLP
+from twophase_min.objective import calls as _objective
 
 START = np.array([-1.2, 1.0, -0.5])  # with three variables the minimum at 1 is the only one
 CONVEX = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg"]

@@ -20,8 +20,9 @@ from numba import njit
 from scipy.optimize import Bounds, OptimizeResult, OptimizeWarning, rosen, rosen_der
 
 import twophase_min
-from twophase_min import Status, _workers, multistart
+from twophase_min import Status, multistart
 from twophase_min._multistart import problem_seed, start_points
+from twophase_min.objective import workers as _workers
 
 ROOT = Path(__file__).parents[1]
 BOX = [(-2.0, 2.0)] * 3

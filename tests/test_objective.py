@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from twophase_min import _objective
-from twophase_min._objective import Objective, as_scalar
 from twophase_min._status import Status, Stop
+from twophase_min.objective import calls as _objective
+from twophase_min.objective.calls import Objective, as_scalar
 
 
 def quadratic(x):

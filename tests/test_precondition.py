@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize as scipy_minimize
 
 from twophase_min import minimize, problems
-from twophase_min.phases import precondition
-from twophase_min.phases.precondition import Scaling
+from twophase_min.phases import scaling as precondition
+from twophase_min.phases.scaling import Scaling
 
 searched = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)

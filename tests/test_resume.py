@@ -5,10 +5,10 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min import FiniteSum, Status, minimize
-from twophase_min._diagnosis import VALUES
-from twophase_min._driver import Driver
 from twophase_min._history import COLUMNS
 from twophase_min.detector import ConvexitySwapDetector
+from twophase_min.run.diagnosis import VALUES
+from twophase_min.run.driver import Driver
 
 START = np.array([-1.2, 1.0, -0.5])
 OWN = {"convex_method": "memory-cg"}
@@ -125,7 +125,8 @@ def ripples_der(x):
 @pytest.mark.parametrize("trigger", ["stall", "rollback"])
 def test_stalls_and_rollbacks_are_resumed_at_every_evaluation(trigger, tmp_path, monkeypatch):
     """The guard is made strict, so that it calls the convex phase back within a few evaluations."""
-    from twophase_min import _driver, _guard
+    from twophase_min.run import driver as _driver
+    from twophase_min.run import guard as _guard
 
     monkeypatch.setattr(_guard, "SHORTEST", 4.0)
     monkeypatch.setattr(_driver, "WHILE", 3.0)
@@ -143,7 +144,8 @@ def test_stalls_and_rollbacks_are_resumed_at_every_evaluation(trigger, tmp_path,
 
 def test_an_excursion_that_maxfun_forbade_is_owned_up_to(tmp_path, monkeypatch):
     """A run resumed beyond the limit that its guard had reckoned with says that it is not the same run."""
-    from twophase_min import _driver, _guard
+    from twophase_min.run import driver as _driver
+    from twophase_min.run import guard as _guard
 
     for module in (_driver, _guard):
         monkeypatch.setattr(module, "CREEPING", 1e6)

@@ -11,7 +11,7 @@ from twophase_min import minimize
 from twophase_min._options import SCIPY_CONVEX_METHODS
 from twophase_min._status import Stop
 from twophase_min.phases import scipy as phase
-from twophase_min.phases.precondition import Scaling
+from twophase_min.phases.scaling import Scaling
 
 START = np.array([-1.2, 1.0, 0.7])
 

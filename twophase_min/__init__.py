@@ -9,9 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from twophase_min._gradient import GradientCheck, check_gradient
     from twophase_min._history import History
-    from twophase_min._jit import warmup
     from twophase_min._method import shgo_method, twophase
     from twophase_min._minimize import minimize
     from twophase_min._multistart import multistart
@@ -19,6 +17,8 @@ if TYPE_CHECKING:
     from twophase_min._status import Status
     from twophase_min.detector import ConvexitySwapDetector, detect_swap
     from twophase_min.finite_sum import FiniteSum
+    from twophase_min.jit.compilation import warmup
+    from twophase_min.objective.gradient import GradientCheck, check_gradient
 
 __version__ = "0.1.0"
 
@@ -30,9 +30,9 @@ _HOMES = {
     "detect_swap": "detector",
     "FiniteSum": "finite_sum",
     "multistart": "_multistart",
-    "check_gradient": "_gradient",
-    "GradientCheck": "_gradient",
-    "warmup": "_jit",
+    "check_gradient": "objective.gradient",
+    "GradientCheck": "objective.gradient",
+    "warmup": "jit.compilation",
     "TwoPhaseOptions": "_options",
     "Status": "_status",
     "History": "_history",

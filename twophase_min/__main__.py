@@ -185,7 +185,7 @@ def adam_alone(task: Task, setting: AdamSetting, readings: bool = True) -> Outco
     Over mini-batches the loss over the whole data is read once an epoch. These readings are charged neither
     to the budget nor to the clock, and the best of them counts: Adam alone is judged by its best epoch.
     """
-    from twophase_min._kernels import adam_step
+    from twophase_min.jit.kernels import adam_step
 
     whole = task.net.objective(task.x, task.y)
     samples = len(task.x)

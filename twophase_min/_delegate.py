@@ -12,9 +12,9 @@ from scipy.optimize import minimize as scipy_minimize
 
 from twophase_min._callback import wrap_callback
 from twophase_min._history import History
-from twophase_min._objective import Objective
-from twophase_min._start import start_vector
 from twophase_min._status import TEXTS, Status
+from twophase_min.objective.calls import Objective
+from twophase_min.objective.start import start_vector
 
 Array = NDArray[np.floating]
 

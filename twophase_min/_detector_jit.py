@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import jit
-from .detector import (
+from twophase_min.detector import (
     AlwaysRule,
     ConvexitySwapDetector,
     FixedStepRule,
@@ -22,6 +21,7 @@ from .detector import (
     NormAgainstLossRule,
     NormPeakRule,
 )
+from twophase_min.jit.compilation import jit
 
 # Kinds of rules.
 _NEVER, _ALWAYS, _FIXED, _PEAK, _AGAINST = range(5)

@@ -12,10 +12,10 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min import _delegate
 from twophase_min._callback import wrap_callback
-from twophase_min._dispatcher import is_compiled
-from twophase_min._objective import Objective
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
-from twophase_min._start import start_vector
+from twophase_min.jit.dispatcher import is_compiled
+from twophase_min.objective.calls import Objective
+from twophase_min.objective.start import start_vector
 from twophase_min.phases.scipy import CURVED
 
 Array = NDArray[np.floating]
@@ -156,7 +156,7 @@ def _twophase(
     )
     if record.convex_method in CURVED:
         objective.use_hessian(hess, hessp)
-    from twophase_min._driver import Driver  # kernels, and Numba with them: not before the first run
+    from twophase_min.run.driver import Driver  # kernels, and Numba with them: not before the first run
 
     driver = Driver(objective, start, record, wrap_callback(callback))
     del start  # which the driver gives up as soon as it can
@@ -169,7 +169,7 @@ def _compiled_run(
     """Run on the compiled engine; None where the driver has to do it."""
     if record.engine == "python":
         return None
-    from twophase_min import engine
+    from twophase_min.run import engine
 
     reason = engine.why_not(fun, jac, record, callback, start.dtype)
     if not reason:

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from twophase_min import _workers
 from twophase_min._callback import Progress
 from twophase_min._delegate import limits
-from twophase_min._dispatcher import is_compiled
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._status import SUCCESSFUL, Status, describe
-from twophase_min._workers import Chunk, Row
+from twophase_min.jit.dispatcher import is_compiled
+from twophase_min.objective import workers as _workers
+from twophase_min.objective.workers import Chunk, Row
 
 Array = NDArray[np.floating]
 
@@ -304,7 +304,7 @@ def _by_engine(
     """
     if record.engine == "python":
         return ""
-    from twophase_min import engine
+    from twophase_min.run import engine
 
     if record.convex_method is None:
         record = replace(record, convex_method=OWN_CONVEX_METHOD)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min import _kernels
-from twophase_min._jit import jit, prepare, register
-from twophase_min._kernels import adam_serial, all_finite, copy, norm_inf
+from twophase_min.jit import kernels as _kernels
+from twophase_min.jit.compilation import jit, prepare, register
+from twophase_min.jit.kernels import adam_serial, all_finite, copy, norm_inf
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
 
 Array = NDArray[np.floating]

@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from twophase_min._jit import jit
+from twophase_min.jit.compilation import jit
 
 NEED_F = 1
 NEED_G = 2

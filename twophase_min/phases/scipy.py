@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize as scipy_minimize
 
 if TYPE_CHECKING:
-    from twophase_min.phases.precondition import Scaling
+    from twophase_min.phases.scaling import Scaling
 
 
 Array = NDArray[np.floating]

@@ -13,10 +13,10 @@ from scipy.optimize import OptimizeResult, OptimizeWarning
 from twophase_min import _reasons
 from twophase_min._callback import Progress
 from twophase_min._history import History
-from twophase_min._kernels import norm2, norm_inf
-from twophase_min._objective import Objective, Point
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import SUCCESSFUL, Status, Stop, describe
+from twophase_min.jit.kernels import norm2, norm_inf
+from twophase_min.objective.calls import Objective, Point
 
 Array = NDArray[np.floating]
 

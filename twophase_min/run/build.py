@@ -29,7 +29,7 @@ def run_detector(options: TwoPhaseOptions, sampled: bool) -> ConvexitySwapDetect
 
 def own_solver(options: TwoPhaseOptions) -> Any:
     """Our own conjugate gradients, with the caller's options where they were asked for by name."""
-    from twophase_min.phases.cg import MemoryCG
+    from twophase_min.phases.memory_cg import MemoryCG
 
     extra = dict(options.convex_options or {}) if options.convex_method == OWN_CONVEX_METHOD else {}
     return MemoryCG(**{"c1": options.c1, "c2": options.c2, "precondition": None, **extra})

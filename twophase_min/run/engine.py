@@ -21,10 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from twophase_min import _engine_kernels as k
 from twophase_min import _reasons
-from twophase_min._build import own_solver, run_detector
-from twophase_min._compiled import (
+from twophase_min._detector_jit import can_pack, pack
+from twophase_min._history import History
+from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._status import Status
+from twophase_min.detector import NormPeakRule
+from twophase_min.jit.compilation import prepare, register
+from twophase_min.jit.dispatcher import is_compiled
+from twophase_min.objective.calls import Objective, Point
+from twophase_min.objective.compiled import (
     Argument,
     Compiled,
     compile_objective,
@@ -32,20 +38,14 @@ from twophase_min._compiled import (
     row_arguments,
     tables,
 )
-from twophase_min._detector_jit import can_pack, pack
-from twophase_min._diagnosis import diagnose, last_step
-from twophase_min._dispatcher import is_compiled
-from twophase_min._engine_kernels import Core, EngineState
-from twophase_min._history import History
-from twophase_min._jit import prepare, register
-from twophase_min._objective import Objective, Point
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
-from twophase_min._run import PAIRS, Run
-from twophase_min._status import Status
-from twophase_min.detector import NormPeakRule
 from twophase_min.phases import adam as adam_phase
 from twophase_min.phases.adam import adam_init
-from twophase_min.phases.cg import REASONS, cg_init
+from twophase_min.phases.memory_cg import REASONS, cg_init
+from twophase_min.run import engine_kernels as k
+from twophase_min.run.book import PAIRS, Run
+from twophase_min.run.build import own_solver, run_detector
+from twophase_min.run.diagnosis import diagnose, last_step
+from twophase_min.run.engine_kernels import Core, EngineState
 
 Array = NDArray[np.floating]
 

@@ -18,11 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from twophase_min import _reasons, _resume
-from twophase_min._build import own_solver, run_detector
+from twophase_min import _reasons
 from twophase_min._callback import Progress
-from twophase_min._diagnosis import diagnose, last_step
-from twophase_min._guard import (
+from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._status import Status, Stop
+from twophase_min.jit.kernels import norm2
+from twophase_min.objective.calls import Objective, Point
+from twophase_min.phases import FAILED, ITERATION, NEED_F
+from twophase_min.phases import scipy as scipy_phase
+from twophase_min.phases.scaling import Scaling, typical_sizes
+from twophase_min.run import resume as _resume
+from twophase_min.run.book import Run
+from twophase_min.run.build import own_solver, run_detector
+from twophase_min.run.diagnosis import diagnose, last_step
+from twophase_min.run.guard import (
     AHEAD,
     CREEPING,
     GAP,
@@ -39,14 +48,6 @@ from twophase_min._guard import (
     Rate,
     first_doubt,
 )
-from twophase_min._kernels import norm2
-from twophase_min._objective import Objective, Point
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
-from twophase_min._run import Run
-from twophase_min._status import Status, Stop
-from twophase_min.phases import FAILED, ITERATION, NEED_F
-from twophase_min.phases import scipy as scipy_phase
-from twophase_min.phases.precondition import Scaling, typical_sizes
 
 Array = NDArray[np.floating]
 

@@ -222,7 +222,7 @@ _task: Task | None = None
 def _begin(task: Task) -> None:
     """Prepare a process: the task comes once, Ctrl-C is the parent's to handle, kernels get one thread."""
     global _task
-    from twophase_min import _threads
+    from twophase_min.jit import threads as _threads
 
     _task = task
     _threads._pool = _threads.Pool(1)

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min import _gradient
 from twophase_min._status import Status, Stop
+from twophase_min.objective import gradient as _gradient
 
 Array = NDArray[np.floating]
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min._jit import jit, register
+from twophase_min.jit.compilation import jit, register
 
 Array = NDArray[np.floating]
 

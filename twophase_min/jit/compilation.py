@@ -2,7 +2,7 @@
 
 Only modules full of kernels import this file, and those are imported when a run needs them, never by
 ``import twophase_min``. Nothing is compiled at import: a kernel is compiled, or read from the disk
-(`_cache.py`), at its first call with arguments of new types, or ahead of time by `warmup`.
+(`cache.py`), at its first call with arguments of new types, or ahead of time by `warmup`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 DISABLED = os.environ.get("TWOPHASE_DISABLE_JIT", "0") not in ("", "0")
 """Whether kernels run as plain Python (read once, when the first kernel module is imported)."""
 
-KERNEL_MODULES = ("_kernels", "phases.adam", "phases.cg", "phases.precondition", "engine")
+KERNEL_MODULES = ("jit.kernels", "phases.adam", "phases.memory_cg", "phases.scaling", "run.engine")
 """Modules that `warmup` imports, for them to `register` their kernels."""
 
 _registered: list[tuple[Any, Callable[[type], tuple[Any, ...]]]] = []
@@ -61,7 +61,7 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return plain
     import numba
 
-    from ._cache import attach
+    from twophase_min.jit.cache import attach
 
     cached = options.pop("cache", True)
     dispatcher = numba.njit(
@@ -118,7 +118,7 @@ def warmup(*dtypes: Any) -> float:
     start = time.perf_counter()
     if not DISABLED:
         for name in KERNEL_MODULES:
-            importlib.import_module(f".{name}", __package__)
+            importlib.import_module(f"twophase_min.{name}")
         for kernel, example in _registered:
             for kind in kinds:
                 prepare(kernel, *example(kind))

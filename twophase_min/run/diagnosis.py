@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min._objective import Objective, Point
 from twophase_min._status import Status, Stop
+from twophase_min.objective.calls import Objective, Point
 
 Array = NDArray[np.floating]
 

@@ -13,11 +13,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twophase_min import _detector_jit, _guard
-from twophase_min._compiled import DONE, GRADIENT, VALUE, call
+from twophase_min import _detector_jit
 from twophase_min._detector_jit import DetectorState
-from twophase_min._driver import FIRST_PATIENCE, MOMENTS, RECOVERY, REMAINDER, WORKING_PRECISION
-from twophase_min._guard import (
+from twophase_min._status import Status
+from twophase_min.jit.compilation import jit
+from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf, out_of_line
+from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
+from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
+from twophase_min.phases import adam as adam_phase
+from twophase_min.phases import memory_cg as cg_phase
+from twophase_min.phases.adam import AdamState, adam_next, adam_scales, adam_start, adam_tell
+from twophase_min.phases.memory_cg import CGState, cg_add_pair, cg_next, cg_start, cg_tell, cg_typical
+from twophase_min.run import guard as _guard
+from twophase_min.run.book import PAIRS
+from twophase_min.run.driver import FIRST_PATIENCE, MOMENTS, RECOVERY, REMAINDER, WORKING_PRECISION
+from twophase_min.run.guard import (
     AHEAD,
     BEHIND,
     CREEPING,
@@ -32,15 +42,6 @@ from twophase_min._guard import (
     STALLED,
     WHILE,
 )
-from twophase_min._jit import jit
-from twophase_min._kernels import all_finite, copy, norm2, norm_inf, out_of_line
-from twophase_min._run import PAIRS
-from twophase_min._status import Status
-from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
-from twophase_min.phases import adam as adam_phase
-from twophase_min.phases import cg as cg_phase
-from twophase_min.phases.adam import AdamState, adam_next, adam_scales, adam_start, adam_tell
-from twophase_min.phases.cg import CGState, cg_add_pair, cg_next, cg_start, cg_tell, cg_typical
 
 GO, PAUSED = -1, -2
 """No stop; and a stop for the caller to look around, after which `solve` is called again."""

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min._dispatcher import is_compiled
-from twophase_min._jit import DISABLED
+from twophase_min.jit.compilation import DISABLED
+from twophase_min.jit.dispatcher import is_compiled
 
 VALUE, GRADIENT = 1, 2
 """What is wanted of one call; their sum asks for both."""
@@ -238,7 +238,7 @@ else:
     from numba.core.errors import NumbaError
     from numba.extending import intrinsic
 
-    from twophase_min._cache import attach
+    from twophase_min.jit.cache import attach
 
     @intrinsic
     def _pointer(context, address):

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from twophase_min._jit import jit, prepare, register
-from twophase_min._kernels import all_finite, axpy, axpy_dot, copy, dot, norm2, trial_point
+from twophase_min.jit.compilation import jit, prepare, register
+from twophase_min.jit.kernels import all_finite, axpy, axpy_dot, copy, dot, norm2, trial_point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
     BEST_A,

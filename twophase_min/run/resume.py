@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twophase_min._build import own_solver
-from twophase_min._guard import Course, Guard, Rate
 from twophase_min._history import History
-from twophase_min._objective import Point
 from twophase_min._options import OWN_CONVEX_METHOD
 from twophase_min.detector import ConvexitySwapDetector
+from twophase_min.objective.calls import Point
+from twophase_min.run.build import own_solver
+from twophase_min.run.guard import Course, Guard, Rate
 
 if TYPE_CHECKING:
-    from twophase_min._driver import Driver
+    from twophase_min.run.driver import Driver
 
 VERSION = 3
 """Of the layout; another one is refused."""

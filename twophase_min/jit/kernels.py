@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ._jit import DISABLED, jit, register
-from ._threads import pool
+from twophase_min.jit.compilation import DISABLED, jit, register
+from twophase_min.jit.threads import pool
 
 BLOCK = 8192
 """Elements summed into one partial sum: 64 KiB of float64, which stays in the first two cache levels."""

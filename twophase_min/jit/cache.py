@@ -109,7 +109,9 @@ def _describe_function(function: Any, seen: set[int]) -> Iterator[str]:
     for default in plain.__defaults__ or ():
         yield from _describe_value(default, set(), seen, strict=True)
     names = _all_names(plain.__code__)
-    foreign = not plain.__module__.startswith(__package__)  # a user's: what is not understood is not cached
+    foreign = not plain.__module__.startswith(
+        "twophase_min."
+    )  # a user's: what is not understood is not cached
     for name in sorted(names):
         if name in plain.__globals__:
             yield f"name {name}"

@@ -1,0 +1,1 @@
+"""Compilation by Numba, its cache on disk, and the vector kernels."""

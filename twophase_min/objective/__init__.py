@@ -1,0 +1,1 @@
+"""The user's function: its calls, its gradient, its checks, and how compiled code reaches it."""

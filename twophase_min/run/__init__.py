@@ -1,0 +1,1 @@
+"""One run: its state, its decisions, and the two loops that serve them."""
