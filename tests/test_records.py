@@ -32,7 +32,7 @@ def advance(slot, f):
     run.nit += 1
     run.line.step = 2.0 * f
     note(run.rates[1], f)
-    note(run.rates[1], f / 0.0)
+    note(run.rates[1], run.f / 0.0)  # a member divides as IEEE 754 does, in plain Python too
     return run.rates[2].span
 
 

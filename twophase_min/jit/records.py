@@ -12,8 +12,8 @@ scalars, and small arrays of them::
         adam.t += 1
 
 Compiled, a slot is a structured array of shape (1,), and ``slot[0]`` a pointer to its record. (To hand a
-record itself over from Python costs 3.6 microseconds, an array 0.2.) In plain Python ``slot[0]`` is a `view`, whose
-attributes read and write the same memory. Saving is a copy of the array; its field names travel along.
+record itself over from Python costs 3.6 microseconds, an array 0.2.) In plain Python ``slot[0]`` is a `view`,
+whose attributes read and write the same memory. Saving is a copy of the array; its field names travel along.
 """
 
 from __future__ import annotations
