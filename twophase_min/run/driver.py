@@ -36,6 +36,7 @@ from twophase_min.run.state import (
     EVENT,
     ITERATE,
     LOOP,
+    MOMENTS,
     NEW_ADAM,
     PAIRS,
     RESUME_CONVEX,
@@ -43,10 +44,6 @@ from twophase_min.run.state import (
 )
 
 Array = NDArray[np.floating]
-
-MOMENTS = 20
-"""Steps of Adam after which its second moments scale the convex phase's variables unasked."""
-
 
 class Driver(Report):
     """One run of the two-phase method.
@@ -210,7 +207,7 @@ class Driver(Report):
         if np.isfinite(f) and finite:
             x0 = np.asarray(self.point.x, dtype=objective.dtype)
             self._move(objective.kept(x0, f, g))
-            self._record(float(np.linalg.norm(g)), 0.0)
+            self._record("start", float(np.linalg.norm(g)), 0.0)
         self._stop_if_due()
         self.detector.update(f, norm)
         if options.precondition == "auto":
@@ -308,7 +305,7 @@ class Driver(Report):
         assert best is not None
         distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0
         machine.accept(self.slot, *self._counts(), best.f, f, norm, norm_before, size, distance)
-        self._record(norm, step)
+        self._record(self.phase, norm, step)
         if self.bar is not None:
             self.bar.update(self.phase, f, size, self.objective.nfev)
         if self.callback is not None and self.callback(
@@ -327,10 +324,10 @@ class Driver(Report):
             raise Stop(Status.CALLBACK)
         self._stop_if_due()
 
-    def _record(self, norm: float, step: float) -> None:
+    def _record(self, phase: str, norm: float, step: float) -> None:
         point, objective = self.point, self.objective
         self.history.append(
-            self.phase,
+            phase,
             (
                 self.loop.nit,
                 objective.nfev,

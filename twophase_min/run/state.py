@@ -27,6 +27,8 @@ GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM, BACK_TO_ADAM, RESUME_CONVEX, STOP 
 BEST_POINT, ITERATE, BAD_POINT = 0, 1, 2
 """Which point a run returns."""
 
+MOMENTS = 20
+"""Steps of Adam after which its second moments scale the convex phase's variables unasked."""
 PAIRS = 20
 """Pairs (s, y) of the last iterations kept for the change of variables and for a memory of pairs."""
 
@@ -161,6 +163,10 @@ class State(NamedTuple):
     ----------
     loop, memo : slot
         `LOOP` and `MEMO`.
+    fresh_loop, fresh_memo : slot
+        The same with the settings of the run, as every problem begins.
+    answer : ndarray of float64, shape (1,)
+        Where the objective leaves its value.
     vectors : ndarray, shape (8, n) or (10, n)
         Points and gradients, as described above.
     adam, convex : AdamState, and the state of a compiled convex phase
@@ -177,6 +183,9 @@ class State(NamedTuple):
 
     loop: Any
     memo: Any
+    fresh_loop: Any
+    fresh_memo: Any
+    answer: np.ndarray
     vectors: np.ndarray
     adam: Any
     convex: Any
