@@ -83,7 +83,7 @@ class Record:
 
     def __init__(self, name: str, *fields: Field):
         self.name, self.fields = name, fields
-        self.dtype = np.dtype(
+        self.dtype: np.dtype[Any] = np.dtype(
             [
                 (field.name, field.kind.dtype if isinstance(field.kind, Record) else field.kind, field.shape)
                 for field in fields
@@ -150,6 +150,9 @@ class _PlainSlot:
     def __getitem__(self, index: int) -> Any:
         return self._member
 
+    def __setitem__(self, index: int, member: Any) -> None:
+        self.array[index] = member._array[0]
+
     def copy(self) -> _PlainSlot:
         """Return another slot with the same values."""
         return _PlainSlot(self.record, self.array.copy())
@@ -159,6 +162,7 @@ def _view_class(name: str, fields: tuple[Field, ...]) -> type:
     """Make the class whose attributes are the members of a structured array of shape (1,)."""
 
     def __init__(self: Any, array: NDArray[Any]) -> None:
+        object.__setattr__(self, "_array", array)
         for field in fields:
             member = array[field.name]
             if isinstance(field.kind, Record):
@@ -172,7 +176,10 @@ def _view_class(name: str, fields: tuple[Field, ...]) -> type:
             else:
                 object.__setattr__(self, "_" + field.name, member[0] if field.shape else member)
 
-    members: dict[str, Any] = {"__init__": __init__, "__slots__": tuple("_" + field.name for field in fields)}
+    members: dict[str, Any] = {
+        "__init__": __init__,
+        "__slots__": ("_array", *("_" + field.name for field in fields)),
+    }
     for field in fields:
         members[field.name] = (
             _whole(field) if field.shape or isinstance(field.kind, Record) else _scalar(field)

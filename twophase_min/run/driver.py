@@ -1,11 +1,11 @@
 """The one loop of a run: phases, handover, way back, and every stop.
 
 The flow: Adam until the detector sees the swap (or the guard wants to try), the convex phase from the best
-point, judged by the guard. A failed search climbs down the failure ladder: plain variables, our own conjugate
-gradients, Adam again; a ladder without any progress ends the run. Every stop raises `Stop` with its status
-where it happens; nothing guesses the cause afterwards.
+point, judged by the guard. When its search fails, the fallbacks follow: plain variables, the phases that the
+registry names, Adam again; without any progress the run ends. Every stop raises `Stop` with its status where
+it happens; nothing guesses the cause afterwards.
 
-The run is a state machine whose whole state is in attributes (`leg`, `rung`, `steps`, ... and the phases'
+The run is a state machine whose whole state is in attributes (`leg`, `fallback`, `steps`, ... and the phases'
 arrays), so that `_resume` can save it between any two evaluations and go on from there.
 """
 
@@ -20,13 +20,14 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min import _reasons
 from twophase_min._callback import Progress
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import Status, Stop
 from twophase_min.jit.kernels import norm2
 from twophase_min.objective.calls import Objective, Point
-from twophase_min.phases import FAILED, ITERATION, NEED_F
+from twophase_min.phases import FAILED, ITERATION, NEED_F, PHASES, convex_phase
 from twophase_min.phases import scipy as scipy_phase
-from twophase_min.phases.scaling import Scaling, typical_sizes
+from twophase_min.phases.metric import typical_sizes
+from twophase_min.phases.scaling import Scaling
 from twophase_min.run import resume as _resume
 from twophase_min.run.book import Run
 from twophase_min.run.build import own_solver, run_detector
@@ -51,8 +52,6 @@ from twophase_min.run.guard import (
 
 Array = NDArray[np.floating]
 
-CYCLE = 5
-"""Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
 REMAINDER = 0.25
 """Share of ``maxfun`` that must be left after an excursion from a phase that has not stalled altogether."""
 RECOVERY = 5
@@ -82,8 +81,8 @@ class Driver(Run):
         Which side of the alternation is at work.
     steps : int
         Iterations of the current Adam leg.
-    rung : int
-        Rung of the failure ladder of the current convex leg.
+    fallback : int
+        Place of the current convex leg in the list of the fallbacks; 0 is the method itself.
     unread : bool
         Whether the newest iterate has not been shown to the detector or the guard yet.
     swaps : int
@@ -121,7 +120,7 @@ class Driver(Run):
         super().__init__(objective, x0, options, callback)
         self.detector = run_detector(options, objective.finite_sum is not None)
         self.leg = "adam"
-        self.steps = self.rung = self.swaps = self.epoch = self.batch = 0
+        self.steps = self.fallback = self.swaps = self.epoch = self.batch = 0
         self.unread = False
         self.failed_at = float("nan")
         self.patience = FIRST_PATIENCE
@@ -318,7 +317,7 @@ class Driver(Run):
         return f < self.parked + GAP * (self.adam.f - self.parked)
 
     def _to_convex(self, reason: str) -> None:
-        """Hand over to the convex phase at the best point, unless the whole ladder has failed to gain."""
+        """Hand over to the convex phase at the best point, unless all fallbacks have failed to gain."""
         best = self.objective.best
         assert best is not None
         if not np.isnan(self.failed_at) and not best.f < self.failed_at - self.noise * abs(self.failed_at):
@@ -338,9 +337,9 @@ class Driver(Run):
                 self.stall_limit,
                 target,
             )
-        self.leg, self.rung = "convex", 0
+        self.leg, self.fallback = "convex", 0
         self.scales = self._diagonal()
-        self._swap(self._ladder()[0][0], reason)
+        self._swap(self._fallbacks()[0][0], reason)
 
     def _give_up(self, reason: str) -> None:
         """Neither phase finds a decrease: say so, with what is known."""
@@ -355,38 +354,35 @@ class Driver(Run):
 
     # ---- the convex phase ---------------------------------------------------------------------------------
 
-    def _ladder(self) -> list[tuple[str, bool]]:
+    def _fallbacks(self) -> list[tuple[str, bool]]:
         """Methods to try in turn when a search fails, and whether in scaled variables."""
         options = self.options
-        name = options.convex_method or "CG"
-        name = name if isinstance(name, str) else "convex"
+        phase = convex_phase(options.convex_method)
         preconditioned = options.precondition is not None
-        rungs = [(name, preconditioned)]
-        if name != OWN_CONVEX_METHOD:
-            if preconditioned:
-                rungs.append((name, False))
-            rungs.append((OWN_CONVEX_METHOD, False))
-        return rungs
+        methods = [(phase.name, preconditioned)]
+        if phase.external and preconditioned:  # ours restart along the steepest descent by themselves
+            methods.append((phase.name, False))
+        return methods + [(name, False) for name in phase.fallbacks]
 
     def _convex_leg(self) -> tuple[str, str]:
-        """Down the ladder until the guard ends it ('rollback', 'stall') or no rung is left ('failed')."""
-        ladder = self._ladder()
+        """Run the method, then its fallbacks, until the guard ends it or all have failed; how it ended, why."""
+        fallbacks = self._fallbacks()
         while True:
-            method, preconditioned = ladder[self.rung]
+            method, preconditioned = fallbacks[self.fallback]
             self.phase = method
             if self.own is None and not self.unread and not self.apart:
                 self.point = self.best()
-            if method == OWN_CONVEX_METHOD:
-                kind, reason = self._own_leg(preconditioned)
+            if method in PHASES and not PHASES[method].external:
+                kind, reason = self._own_leg(method, preconditioned)
             else:
                 kind, reason = self._scipy_leg(preconditioned)
             if kind == "stall":  # it may be taken up again: see _leave_convex
                 return kind, reason
             self.own = None
-            if kind != "failed" or self.rung + 1 == len(ladder):
+            if kind != "failed" or self.fallback + 1 == len(fallbacks):
                 return kind, reason
-            self.rung += 1
-            self._swap(ladder[self.rung][0], reason)
+            self.fallback += 1
+            self._swap(fallbacks[self.fallback][0], reason)
 
     def _verdict(self, f: float) -> tuple[str, str]:
         """Show the newest iterate to the guard."""
@@ -415,19 +411,19 @@ class Driver(Run):
         share = 1.0 if rate < STALLED else 1.0 - REMAINDER
         return self.objective.nfev * (1 + RETURN) * (1 + SHARE) <= share * self.objective.maxfun
 
-    def _new_own(self, preconditioned: bool) -> Any:
-        """Our own conjugate gradients, begun at the current point."""
-        own, point = own_solver(self.options), self.point
+    def _new_own(self, method: str, preconditioned: bool) -> Any:
+        """Return a phase of our own, begun at the current point."""
+        own, point = own_solver(self.options, method), self.point
         assert point.g is not None
-        pairs = list(self.pairs) if preconditioned and own.memory != 0 else None
+        pairs = list(self.pairs) if preconditioned and own.keeps_pairs else None
         diagonal = self.scales if preconditioned else None
         own.start(point.x, point.f, point.g, self._first_length(), pairs, diagonal)
         return own
 
-    def _own_leg(self, preconditioned: bool) -> tuple[str, str]:
-        """Our own conjugate gradients until they fail or the guard calls them back."""
+    def _own_leg(self, method: str, preconditioned: bool) -> tuple[str, str]:
+        """Run a phase of our own until it fails or the guard calls it back."""
         if self.own is None:
-            self.own = self._new_own(preconditioned)
+            self.own = self._new_own(method, preconditioned)
         own = self.own
         while True:
             if not self.unread:
@@ -463,12 +459,12 @@ class Driver(Run):
         return None
 
     def _scipy_leg(self, preconditioned: bool) -> tuple[str, str]:
-        """SciPy's method until it fails or the guard calls it back; CG in cycles, each in new variables."""
+        """SciPy's method until it fails or the guard calls it back; in cycles, each in new variables."""
         options, objective = self.options, self.objective
-        method = options.convex_method or "CG"
-        cycles = preconditioned and method == "CG"
+        phase = convex_phase(options.convex_method)
+        cycle = phase.cycle if preconditioned else None
         objective.remember_more(10 if objective.n <= 100_000 else 0)
-        c2 = options.c2 if options.c2 is not None else (0.4 if method == "CG" else 0.9)
+        c2 = options.c2 if options.c2 is not None else phase.c2
         while True:
             began = self.nit
 
@@ -477,16 +473,16 @@ class Driver(Run):
                 assert point.g is not None
                 self.iteration(point.x, point.f, point.g)
                 kind, reason = self._verdict(point.f)
-                full = cycles and self.nit - began >= CYCLE
+                full = cycle is not None and self.nit - began >= cycle
                 # left between two cycles, a stalled phase can be taken up as if it had not been left
-                if kind and (kind != "stall" or full or not cycles):
+                if kind and (kind != "stall" or full or cycle is None):
                     raise _LegEnd(kind, reason)
                 if full:
                     raise _LegEnd("cycle")
 
             try:
                 message = scipy_phase.run(
-                    method,
+                    options.convex_method if callable(options.convex_method) else phase.name,
                     objective,
                     self._scaling(preconditioned),  # not kept here: the next one takes its place
                     on_iterate,
@@ -597,10 +593,10 @@ class Driver(Run):
             self.stall_span *= 2
         else:
             self.stall_span, self.stall_limit = WHILE, STALLED
-        self._swap(self._ladder()[0][0], _reasons.BACK.format(reason, best.f))
-        if self.parked_own is not None and self._ladder()[0][0] == OWN_CONVEX_METHOD:
+        self._swap(self._fallbacks()[0][0], _reasons.BACK.format(reason, best.f))
+        if self.parked_own is not None and not convex_phase(self.options.convex_method).external:
             self.own = self.parked_own
             self.point = Point(self.own.x, self.own.f, self.own.g)
         self.parked_own = None
         self.guard = Guard(self.objective.work, best.f, 0.0, self.stall_span, self.stall_limit)
-        self.leg, self.rung = "convex", 0
+        self.leg, self.fallback = "convex", 0

@@ -1,7 +1,7 @@
 """The kernels of the compiled loop: the state machine of `_driver` over arrays; `engine` is its Python side.
 
 It runs both phases, detector and guard over the same ask/tell kernels as the driver (`phases.adam`,
-`phases.cg`), with our own conjugate gradients as the convex phase, and calls the objective by its address
+`phases.compiled`), with any compiled convex phase, and calls the objective by its address
 (`_compiled`). For the same options it visits the same points as the driver, up to rounding. `solve` is
 re-entrant between iterations; the whole run lives in the arrays of `EngineState`.
 """
@@ -9,7 +9,7 @@ re-entrant between iterations; the whole run lives in the arrays of `EngineState
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,11 +19,10 @@ from twophase_min._status import Status
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf, out_of_line
 from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
-from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
+from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, XT, G, X
 from twophase_min.phases import adam as adam_phase
-from twophase_min.phases import memory_cg as cg_phase
 from twophase_min.phases.adam import AdamState, adam_next, adam_scales, adam_start, adam_tell
-from twophase_min.phases.memory_cg import CGState, cg_add_pair, cg_next, cg_start, cg_tell, cg_typical
+from twophase_min.phases.compiled import add_pair, copy_state, next_trial, start, tell_both, use_sizes
 from twophase_min.run import guard as _guard
 from twophase_min.run.book import PAIRS
 from twophase_min.run.driver import FIRST_PATIENCE, MOMENTS, RECOVERY, REMAINDER, WORKING_PRECISION
@@ -118,7 +117,7 @@ class EngineState(NamedTuple):
     ----------
     core, adam, cg, detector
         States of the loop and of the kernels it calls.
-    parked : CGState
+    parked : named tuple
         That of a convex phase that stalled, while Adam's own path is tried.
     pairs : ndarray, shape (2, PAIRS, 2, n) or (2, 0, 2, n)
         Steps and gradient differences of the last iterations, a ring; and those of the parked phase.
@@ -126,8 +125,8 @@ class EngineState(NamedTuple):
 
     core: Core
     adam: AdamState
-    cg: CGState
-    parked: CGState
+    cg: Any
+    parked: Any
     detector: DetectorState
     pairs: np.ndarray
 
@@ -486,9 +485,9 @@ def _swap(core, floats, events, to, why, cause, number):
 @_inner
 def _new_adam(core, adam, x, f, g):
     """Adam from scratch at an evaluated point, with the settings of the run."""
-    adam.counts[adam_phase.PROBING] = adam.counts[adam_phase.ADAPTING]  # 1 where no rate was given
-    adam.real[adam_phase.RATE] = core.real[GIVEN_RATE]
-    adam.real[adam_phase.EPSILON] = core.real[GIVEN_EPSILON]
+    adam.slot[0].probing = adam.slot[0].adapting  # 1 where no rate was given
+    adam.slot[0].rate = core.real[GIVEN_RATE]
+    adam.slot[0].epsilon = core.real[GIVEN_EPSILON]
     adam_start(adam, x, f, g)
 
 
@@ -503,9 +502,9 @@ def _adam_leg(state, address, table, rows, events, pause):
     while why == NO_REASON:
         if _full(core, rows, pause):
             return PAUSED
-        if adam.counts[adam_phase.NEED] == ITERATION:
+        if adam.slot[0].code == ITERATION:
             adam_next(adam)
-        code = adam.counts[adam_phase.NEED]
+        code = adam.slot[0].code
         while code != ITERATION and code != FAILED:
             stop = _evaluate(core, address, table, x, code != NEED_F or counts[FUSED] != 0)
             if stop != GO:
@@ -517,17 +516,17 @@ def _adam_leg(state, address, table, rows, events, pause):
                 state.pairs,
                 rows,
                 adam.vectors[adam_phase.X],
-                adam.real[adam_phase.F],
+                adam.slot[0].f,
                 adam.vectors[adam_phase.G],
             )
             if stop != GO:
                 return stop
         if code == FAILED:
             why = ADAM_FAILED
-            number = float(adam.counts[adam_phase.REASON])
+            number = float(adam.slot[0].reason)
             continue
         counts[STEPS] += 1
-        f = adam.real[adam_phase.F]
+        f = adam.slot[0].f
         if not real[BEST_F] < f:
             counts[APART] = 0
         _rate_note(core, ADAM_RATE, f if counts[APART] else real[BEST_F])
@@ -542,7 +541,7 @@ def _adam_leg(state, address, table, rows, events, pause):
         if decided and not counts[APART]:
             why = DETECTED
         elif counts[AUTOMATIC] or real[PARKED_F] == real[PARKED_F]:
-            curved = adam.counts[adam_phase.T] == 1 and adam.real[adam_phase.CURVATURE] > 0.0
+            curved = adam.slot[0].t == 1 and adam.slot[0].curvature > 0.0
             if counts[AUTOMATIC] and curved and norm < real[NORM_BEFORE]:
                 why = CURVED
             elif number >= real[PATIENCE] and not _on_course(core, f):
@@ -569,7 +568,7 @@ def _to_convex(core, adam, floats, events, why, number):
     counts[SWAPS] += 1
     if counts[GUARDED]:
         spent, rate = _rate(core, ADAM_RATE)
-        start = adam.real[adam_phase.F] if counts[APART] else best
+        start = adam.slot[0].f if counts[APART] else best
         target = math.inf
         if counts[APART] and real[PARKED_F] == real[PARKED_F]:
             target = real[PARKED_F]
@@ -586,10 +585,10 @@ def _to_convex(core, adam, floats, events, why, number):
 @_inner
 def _metric(core, adam, cg):
     """Write the squared change of variables of the convex phase; whether there is one."""
-    if cg.vectors.shape[0] <= cg_phase.METRIC:
+    if cg.vectors.shape[0] <= METRIC:
         return False
-    counts, metric = core.counts, cg.vectors[cg_phase.METRIC]
-    kind, t = counts[PRECONDITION], adam.counts[adam_phase.T]
+    counts, metric = core.counts, cg.vectors[METRIC]
+    kind, t = counts[PRECONDITION], adam.slot[0].t
     for i in range(metric.size):
         metric[i] = 1.0
     if (kind == PRE_ADAM and t >= 1) or (kind == PRE_AUTO and t >= MOMENTS):
@@ -615,18 +614,18 @@ def _own_begin(core, adam, cg, pairs):
     v, real, counts = core.vectors, core.real, core.counts
     scaled = _metric(core, adam, cg)
     first = 0.0
-    if adam.real[adam_phase.CURVATURE] > 0.0:
-        first = norm2(v[counts[POINT] + 1]) / adam.real[adam_phase.CURVATURE]
-    elif adam.counts[adam_phase.T] > 0:
-        first = adam.real[adam_phase.RATE] * math.sqrt(float(v.shape[1]))
-    cg_start(cg, v[counts[POINT]], real[POINT_F], v[counts[POINT] + 1], first)
+    if adam.slot[0].curvature > 0.0:
+        first = norm2(v[counts[POINT] + 1]) / adam.slot[0].curvature
+    elif adam.slot[0].t > 0:
+        first = adam.slot[0].rate * math.sqrt(float(v.shape[1]))
+    start(cg, v[counts[POINT]], real[POINT_F], v[counts[POINT] + 1], first)
     if not scaled and counts[TYPICAL]:
-        cg_typical(cg)
+        use_sizes(cg)
     if counts[KEEP_PAIRS]:
         oldest = counts[PAIR_HEAD] - counts[PAIR_COUNT] + PAIRS
         for k in range(counts[PAIR_COUNT]):
             pair = pairs[0, (oldest + k) % PAIRS]
-            cg_add_pair(cg, pair[0], pair[1])
+            add_pair(cg, pair[0], pair[1])
     counts[OWN_BEGUN] = 1
 
 
@@ -634,8 +633,8 @@ def _own_begin(core, adam, cg, pairs):
 def _working_precision(core, cg):
     """Whether the failed search was asked for a decrease below rounding at a flat point."""
     real = core.real
-    f, x, g = cg.real[cg_phase.F], cg.vectors[cg_phase.X], cg.vectors[cg_phase.G]
-    if f > real[BEST_F] + real[NOISE] * abs(real[BEST_F]) or not cg.counts[cg_phase.PRECISION]:
+    f, x, g = cg.slot[0].f, cg.vectors[X], cg.vectors[G]
+    if f > real[BEST_F] + real[NOISE] * abs(real[BEST_F]) or not cg.slot[0].precision:
         return False
     largest = 0.0
     for i in range(x.size):
@@ -650,7 +649,7 @@ def _convex_leg(state, address, table, rows, events, pause):
     """Conjugate gradients until they fail, the guard calls them back, or a stop; hands back."""
     core, adam, cg = state.core, state.adam, state.cg
     v, real, counts = core.vectors, core.real, core.counts
-    x = cg.vectors[cg_phase.XT]
+    x = cg.vectors[XT]
     why = NO_REASON
     while why == NO_REASON:
         if _full(core, rows, pause):
@@ -662,23 +661,16 @@ def _convex_leg(state, address, table, rows, events, pause):
                     return stop
                 _at(core, v[counts[BEST]], real[BEST_F], v[counts[BEST] + 1])
             _own_begin(core, adam, cg, state.pairs)
-        code = cg.counts[cg_phase.CODE]
+        code = cg.slot[0].code
         if code == ITERATION:
-            code = cg_next(cg)
+            code = next_trial(cg)
         while code != ITERATION and code != FAILED:
             both = code == NEED_G or counts[FUSED] != 0
-            mode = cg.counts[cg_phase.MODE]
             stop = _evaluate(core, address, table, x, both)
             if stop != GO:
                 return stop
-            for turn in range(2):  # a gradient that came with its value is used if it is wanted next
-                if turn == 1:
-                    same = mode == cg_phase.SEARCHING and mode == cg.counts[cg_phase.MODE]
-                    if code != NEED_F or not (both and same and cg.counts[cg_phase.CODE] == NEED_G):
-                        continue
-                told = cg_tell(cg, real[VALUE_F], v[counts[AT] + 1])
-            code = told
-        f, x_here, g_here = cg.real[cg_phase.F], cg.vectors[cg_phase.X], cg.vectors[cg_phase.G]
+            code = tell_both(cg, real[VALUE_F], v[counts[AT] + 1], both)
+        f, x_here, g_here = cg.slot[0].f, cg.vectors[X], cg.vectors[G]
         if code == FAILED:
             why = CG_FAILED
         elif f >= real[POINT_F] and _cost(core) == real[SPENT]:  # for ever, if it may
@@ -701,19 +693,6 @@ def _convex_leg(state, address, table, rows, events, pause):
 
 
 @_inner
-def _copy_cg(source, target):
-    for row in range(source.vectors.shape[0]):
-        copy(source.vectors[row], target.vectors[row])
-    for k in range(source.counts[cg_phase.PAIRS]):
-        place = (source.counts[cg_phase.HEAD] - 1 - k + source.ring.shape[1]) % source.ring.shape[1]
-        copy(source.pairs[0, place], target.pairs[0, place])
-        copy(source.pairs[1, place], target.pairs[1, place])
-        target.ring[0, place] = source.ring[0, place]
-    copy(source.real, target.real)
-    copy(source.counts, target.counts)
-
-
-@_inner
 def _leave_convex(state, address, table, events, why):
     """Where a convex leg that ended leads: to the best point with Adam, on Adam's own path, or back."""
     core, adam, d = state.core, state.adam, state.detector
@@ -722,7 +701,7 @@ def _leave_convex(state, address, table, events, why):
     if stop != GO:
         return stop
     best = real[BEST_F]
-    number = float(state.cg.counts[cg_phase.REASON]) if why == CG_FAILED else state.cg.real[cg_phase.F]
+    number = float(state.cg.slot[0].reason) if why == CG_FAILED else state.cg.slot[0].f
     failed = why in (CG_FAILED, TO_AND_FRO) and not counts[APART]
     back = (
         not failed and counts[APART] != 0 and real[PARKED_F] == real[PARKED_F] and not best < real[PARKED_F]
@@ -734,9 +713,9 @@ def _leave_convex(state, address, table, events, why):
             copy(state.pairs[source, k, 0], state.pairs[target, k, 0])
             copy(state.pairs[source, k, 1], state.pairs[target, k, 1])
         if back:
-            _copy_cg(state.parked, state.cg)
+            copy_state(state.parked, state.cg)
         else:
-            _copy_cg(state.cg, state.parked)
+            copy_state(state.cg, state.parked)
     to, cause = (CONVEX if back else ADAM), why
     if failed:
         _new_adam(core, adam, v[counts[BEST]], best, v[counts[BEST] + 1])
@@ -760,19 +739,19 @@ def _leave_convex(state, address, table, events, why):
             counts[PARKED_COUNT] = counts[PAIR_COUNT]
             counts[PARKED_HEAD] = counts[PAIR_HEAD]
             real[PATIENCE] = RETURN * _cost(core)
-        counts[APART] = 1 if best < adam.real[adam_phase.F] else 0
+        counts[APART] = 1 if best < adam.slot[0].f else 0
         real[FAILED_AT] = math.nan
     _swap(core, d.floats, events, to, why, cause, number)
     counts[LEG] = to
     if back:
         cg = state.cg
-        _at(core, cg.vectors[cg_phase.X], cg.real[cg_phase.F], cg.vectors[cg_phase.G])
+        _at(core, cg.vectors[X], cg.slot[0].f, cg.vectors[G])
         _guard_begin(core, best, 0.0, math.inf)
         counts[OWN_BEGUN] = 1
         return GO
-    _at(core, adam.vectors[adam_phase.X], adam.real[adam_phase.F], adam.vectors[adam_phase.G])
+    _at(core, adam.vectors[adam_phase.X], adam.slot[0].f, adam.vectors[adam_phase.G])
     _detector_jit.rearm(d.options, d.floats, d.counts)
-    _course_begin(core, adam.real[adam_phase.F])
+    _course_begin(core, adam.slot[0].f)
     counts[STEPS] = 0
     return GO
 
@@ -805,13 +784,13 @@ def _begin(state, address, table, rows):
         return _MAXITER
     _detector_jit.update(d.options, d.floats, d.counts, d.ring, f, norm)
     if counts[PRECONDITION] == PRE_AUTO:
-        metric, sizes = cg.vectors[cg_phase.METRIC], adam.vectors[adam_phase.SIZES]
+        metric, sizes = cg.vectors[METRIC], adam.vectors[adam_phase.SIZES]
         for i in range(metric.size):
             metric[i] = 1.0
         copy(metric, sizes)
-        copy(x, cg.vectors[cg_phase.X])
-        copy(g, cg.vectors[cg_phase.G])
-        if cg_typical(cg):
+        copy(x, cg.vectors[X])
+        copy(g, cg.vectors[G])
+        if use_sizes(cg):
             counts[SIZED] = 1
             for i in range(metric.size):
                 sizes[i] = math.sqrt(metric[i])

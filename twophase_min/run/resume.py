@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twophase_min._history import History
-from twophase_min._options import OWN_CONVEX_METHOD
 from twophase_min.detector import ConvexitySwapDetector
 from twophase_min.objective.calls import Point
+from twophase_min.phases import PHASES
 from twophase_min.run.build import own_solver
 from twophase_min.run.guard import Course, Guard, Rate
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
-VERSION = 3
+VERSION = 4
 """Of the layout; another one is refused."""
 
-_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread", "apart", "curbed")
+_COUNTS = ("nit", "steps", "fallback", "swaps", "epoch", "batch", "unread", "apart", "curbed")
 _VECTORS = ("sizes", "scales", "parked_scales")
 _NUMBERS = ("failed_at", "patience", "gtol", "norm_before", "parked", "stall_span", "stall_limit", "spent")
 _TEXTS = ("leg", "phase")
@@ -44,7 +44,7 @@ def pack(driver: Driver) -> dict[str, Any]:
     notes = {name: getattr(driver, name) for name in (*_COUNTS, *_NUMBERS, *_TEXTS)}
     notes |= {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
-    notes["exact"] = driver.leg == "adam" or driver.phase == OWN_CONVEX_METHOD
+    notes["exact"] = driver.leg == "adam" or (driver.phase in PHASES and not PHASES[driver.phase].external)
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes))}
     _put(state, "adam", driver.adam.get_state(copied=False))
     if driver.epoch_start is not None:
@@ -119,7 +119,7 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     driver.adam = driver._new_adam(point)
     driver.adam.set_state(_get(saved, "adam"))
     driver.epoch_start = _get(saved, "epoch_start") or None
-    driver.rung = min(driver.rung, len(driver._ladder()) - 1)  # of another method, perhaps
+    driver.fallback = min(driver.fallback, len(driver._fallbacks()) - 1)  # of another method, perhaps
     if not notes["exact"]:
         driver.inexact = (
             f"Resuming was not exact: the state of {driver.phase} cannot be saved, it began anew at the best "
