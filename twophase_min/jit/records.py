@@ -85,7 +85,7 @@ class Record:
 
     def __init__(self, name: str, *fields: Field):
         self.name, self.fields = name, fields
-        self.dtype = np.dtype(
+        self.dtype: np.dtype[Any] = np.dtype(
             [
                 (field.name, field.kind.dtype if isinstance(field.kind, Record) else field.kind, field.shape)
                 for field in fields

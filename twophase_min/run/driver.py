@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import Progress
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
 from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Objective, Point
-from twophase_min.phases import FAILED, ITERATION, NEED_F
-from twophase_min.phases.scaling import typical_sizes
+from twophase_min.phases import FAILED, ITERATION, NEED_F, is_ours
+from twophase_min.phases.metric import typical_sizes
 from twophase_min.run import external, machine, resume
-from twophase_min.run.build import own_solver, run_detector
+from twophase_min.run.build import fallbacks, own_solver, run_detector
 from twophase_min.run.diagnosis import diagnose, last_step
 from twophase_min.run.result import Report, relative_gradient
 from twophase_min.run.state import (
@@ -90,8 +90,8 @@ class Driver(Report):
         options: TwoPhaseOptions,
         callback: Callable[[OptimizeResult], bool] | None = None,
     ):
-        self.ladder = external.fallbacks(options)
-        super().__init__(objective, x0, options, [name for name, _ in self.ladder])
+        self.fallbacks = fallbacks(options)
+        super().__init__(objective, x0, options, [name for name, _ in self.fallbacks])
         self.callback = callback
         self.bar: Progress | None = None
         self.slot = LOOP.new()
@@ -100,7 +100,7 @@ class Driver(Report):
         loop.maxiter = max(1000, 200 * x0.size) if options.maxiter is None else options.maxiter
         loop.maxfun, loop.max_swaps = objective.maxfun, options.max_swaps
         loop.noise, loop.gtol = 10 * float(np.finfo(objective.dtype).eps), options.gtol
-        loop.guarded, loop.fallbacks = options.guard, len(self.ladder)
+        loop.guarded, loop.fallbacks = options.guard, len(self.fallbacks)
         loop.automatic = options.learning_rate is None and options.guard and options.swap == "auto"
         loop.sampled = objective.finite_sum is not None
         self.event = EVENT.new()
@@ -448,13 +448,13 @@ class Driver(Report):
     def _convex_run(self) -> None:
         """The convex method at work until it fails or the guard calls it back; does what follows."""
         loop = self.loop
-        method, scaled = self.ladder[loop.fallback]
+        method, scaled = self.fallbacks[loop.fallback]
         if self.own is None and not loop.unread and not loop.off_incumbent:
             self._move(self.best())
-        if method == OWN_CONVEX_METHOD:
-            cause, text = self._own_run(scaled)
+        if is_ours(method):
+            cause, text = self._own_run(method, scaled)
         else:
-            cause, text = external.run(self, method, scaled)
+            cause, text = external.run(self, scaled)
         own, self.own = self.own, None
         assert self.objective.best is not None
         if machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
@@ -488,16 +488,16 @@ class Driver(Report):
         self.pairs.clear()
         self.pairs.extend(self.suspended_pairs)
         self.scales = self.suspended_scales
-        if self.suspended_own is not None and self.ladder[0][0] == OWN_CONVEX_METHOD:
+        if self.suspended_own is not None and is_ours(self.fallbacks[0][0]):
             self.own = self.suspended_own
             self._move(Point(self.own.x, self.own.f, self.own.g))
         self.suspended_own = None
 
-    def _own_run(self, scaled: bool) -> tuple[int, str]:
-        """Our own conjugate gradients until they fail or the guard calls them back; why, and their reason."""
+    def _own_run(self, method: str, scaled: bool) -> tuple[int, str]:
+        """Run a phase of our own until it fails or the guard calls it back; why, and its reason."""
         loop, objective = self.loop, self.objective
         if self.own is None:
-            self.own = self._new_own(scaled)
+            self.own = self._new_own(method, scaled)
         own = self.own
         while True:
             if not loop.unread:
@@ -510,11 +510,11 @@ class Driver(Report):
             if cause != Cause.NONE:
                 return cause, ""
 
-    def _new_own(self, scaled: bool) -> Any:
-        """Our own conjugate gradients, begun at the current point."""
-        own, point = own_solver(self.options), self.point
+    def _new_own(self, method: str, scaled: bool) -> Any:
+        """Return a phase of our own, begun at the current point."""
+        own, point = own_solver(self.options, method), self.point
         assert point.g is not None
-        pairs = list(self.pairs) if scaled and own.memory != 0 else None
+        pairs = list(self.pairs) if scaled and own.keeps_pairs else None
         diagonal = self.scales if scaled else None
         own.start(point.x, point.f, point.g, self.first_length(), pairs, diagonal)
         return own

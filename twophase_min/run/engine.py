@@ -24,7 +24,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min import _reasons
 from twophase_min._detector_jit import can_pack, pack
 from twophase_min._history import History
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import Status
 from twophase_min.detector import NormPeakRule
 from twophase_min.jit.compilation import prepare, register
@@ -38,9 +38,9 @@ from twophase_min.objective.compiled import (
     row_arguments,
     tables,
 )
+from twophase_min.phases import COMPILED_DEFAULT, PHASES, convex_phase
 from twophase_min.phases import adam as adam_phase
-from twophase_min.phases.adam import adam_init
-from twophase_min.phases.memory_cg import REASONS, cg_init
+from twophase_min.phases.adam import ADAM, adam_init
 from twophase_min.run import engine_kernels as k
 from twophase_min.run.book import PAIRS, Run
 from twophase_min.run.build import own_solver, run_detector
@@ -53,8 +53,6 @@ FIRST_BREATH = 8
 """Evaluations after which the loop first comes back: Ctrl-C must work on slow objectives too."""
 BREATH = 0.05
 """Seconds after which it should come back."""
-
-PHASES = {k.ADAM: "adam", k.CONVEX: OWN_CONVEX_METHOD, -1: "start"}
 
 
 def new_state(
@@ -73,11 +71,12 @@ def new_state(
     stop : ndarray of int64, shape (1,), optional
         The flag that ends the run early.
     """
-    own = own_solver(options)
+    own, parked = own_solver(options), own_solver(options)
     changed = options.precondition is not None
     own.allocate(n, np.float64, changed or own.precondition == "auto")
-    memory, scaled = own.state.ring.shape[1], own.scaled
-    keep = changed and memory > 0
+    # without the guard nothing is ever parked
+    parked.allocate(n if options.guard else 0, np.float64, changed or own.precondition == "auto")
+    keep = changed and own.keeps_pairs
     real, counts = np.zeros(k.N_REAL), np.zeros(k.N_COUNT, dtype=np.int64)
     real[k.MAXITER] = max(1000, 200 * n) if options.maxiter is None else options.maxiter
     real[k.MAXFUN] = math.inf if options.maxfun is None else options.maxfun
@@ -89,7 +88,7 @@ def new_state(
     adam = adam_init(
         n, np.float64, options.learning_rate, options.beta1, options.beta2, options.epsilon, sizes
     )
-    real[k.GIVEN_EPSILON] = adam.real[adam_phase.EPSILON]
+    real[k.GIVEN_EPSILON] = ADAM.view(adam.slot).epsilon
     counts[k.FUSED] = fused
     counts[k.TWO_NORM] = options.norm == 2
     counts[k.AUTOMATIC] = options.learning_rate is None and options.guard and options.swap == "auto"
@@ -105,8 +104,7 @@ def new_state(
         np.zeros(1, dtype=np.int64) if stop is None else stop,
     )
     pairs = np.zeros((2, PAIRS if keep else 0, 2, n))
-    parked = cg_init(n, memory, scaled=scaled) if options.guard else cg_init(0, 0)
-    return EngineState(core, adam, own.state, parked, pack(run_detector(options, sampled=False)), pairs)
+    return EngineState(core, adam, own.state, parked.state, pack(run_detector(options, sampled=False)), pairs)
 
 
 COMPILED_RULES = ("auto", "norm-peak", "norm-against-loss", "always", "never")
@@ -129,8 +127,9 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
             return f"{name!r} needs Python after every iteration"
     if np.dtype(dtype) != np.float64:
         return f"it works in float64, and x0 is {np.dtype(dtype)}: convert x0"
-    if options.convex_method != OWN_CONVEX_METHOD:
-        return f"convex_method {options.convex_method!r} is not compiled: use {OWN_CONVEX_METHOD!r}"
+    if not convex_phase(options.convex_method).compiled:
+        names = " or ".join(repr(phase.name) for phase in PHASES.values() if phase.compiled)
+        return f"convex_method {options.convex_method!r} is not compiled: use {names}"
     if options.norm not in (2, np.inf):
         return f"it knows the norms 2 and inf, not {options.norm!r}"
     named = isinstance(options.swap, str) and options.swap in COMPILED_RULES
@@ -154,10 +153,10 @@ def _own_state(n: int, options: TwoPhaseOptions, fused: bool) -> EngineState:
     return last[3]
 
 
-def _example(kind: Any = np.float64) -> tuple[Any, ...]:
+def _example(kind: Any = np.float64, method: str = COMPILED_DEFAULT) -> tuple[Any, ...]:
     """Arguments of `solve` as a run passes them; float64 whatever is asked for."""
     one, flat = np.zeros((1, 1)), np.zeros(1)
-    state = new_state(1, TwoPhaseOptions(convex_method=OWN_CONVEX_METHOD), False)
+    state = new_state(1, TwoPhaseOptions(convex_method=method), False)
     return state, 1, one.astype(int), one, one, one, flat, one.astype(int), one, one, 1.0
 
 
@@ -165,9 +164,9 @@ register(k.solve, _example)
 
 
 @functools.cache
-def _entry() -> Any:
+def _entry(method: str) -> Any:
     """Return the compiled loop without Numba's dispatch, which looks at every array of the state."""
-    return prepare(k.solve, *_example())
+    return prepare(k.solve, *_example(method=method))
 
 
 def minimize(
@@ -206,7 +205,7 @@ def minimize(
     events: Array = np.empty((8, 16))
     deadline = math.inf if options.maxtime is None else began + options.maxtime
     status, pause = k.PAUSED, float(FIRST_BREATH)
-    solve = _entry()
+    solve = _entry(str(options.convex_method))
     try:
         while status == k.PAUSED:
             solve(state, compiled.address, table, x0[None], x, g, f, numbers, rows, events, pause)
@@ -247,6 +246,7 @@ class _Compiled(Run):
         super().__init__(objective, x0, options)
         self.state = state
         core = state.core
+        self.names = {k.ADAM: "adam", k.CONVEX: str(options.convex_method), -1: "start"}
         self.counts, self.real, v = core.counts, core.real, core.vectors
         self.nit = int(self.counts[k.NIT])
         objective.kind = "fused" if jac is True else "callable"
@@ -260,22 +260,22 @@ class _Compiled(Run):
             self.history.swaps.append(self._read_swap(event))
 
     def _read_history(self, rows: Array) -> None:
-        phases = [PHASES[leg] for leg in rows[:, 4].tolist()]
+        phases = [self.names[leg] for leg in rows[:, 4].tolist()]
         rows[:, 4] = np.nan  # the time of an iteration: nobody looked at the clock
         self.history = History.of_rows(rows, phases)
         self.phase = "start"
         if self.counts[k.BEGUN]:
-            self.phase = PHASES[int(self.counts[k.LEG])]
+            self.phase = self.names[int(self.counts[k.LEG])]
 
     def _read_swap(self, event: list[float]) -> dict[str, Any]:
-        to = PHASES[int(event[6])]
+        to = self.names[int(event[6])]
         return {
             "iteration": int(event[0]),
             "evaluations": event[1],
             "loss": event[2],
             "norm": event[3],
             "peak": event[4],
-            "from": PHASES[k.ADAM] if to == OWN_CONVEX_METHOD and event[5] != k.BACK else OWN_CONVEX_METHOD,
+            "from": self.names[k.ADAM if int(event[6]) == k.CONVEX and event[5] != k.BACK else k.CONVEX],
             "to": to,
             "reason": self._reason(int(event[5]), event),
         }
@@ -294,7 +294,7 @@ class _Compiled(Run):
         if why == k.BACK:
             return _reasons.BACK.format(self._reason(int(event[14]), event), event[15])
         if why == k.CG_FAILED:
-            return REASONS[int(number)]
+            return convex_phase(self.options.convex_method).load().reasons[int(number)]
         if why == k.TO_AND_FRO:
             return _reasons.TO_AND_FRO
         if why == k.ROLLED_BACK:
@@ -358,12 +358,12 @@ class _Compiled(Run):
         if self.counts[k.PAIR_COUNT]:
             newest = self.state.pairs[0, (self.counts[k.PAIR_HEAD] - 1) % PAIRS]
             pairs = [(newest[0], newest[1])]
-        curvature = float(self.state.adam.real[adam_phase.CURVATURE])
+        curvature = float(ADAM.view(self.state.adam.slot).curvature)
         gtol = float(self.real[k.GTOL])
         step, curvature = last_step(self.history, pairs, curvature)
         text = diagnose(self.objective, best, step, curvature, gtol)
         if why == k.ADAM_FAILED:
-            reason = int(self.state.adam.counts[adam_phase.REASON])
+            reason = ADAM.view(self.state.adam.slot).reason
             cause = _reasons.NO_STEP.format(adam_phase.REASONS[reason])
         elif why == k.NO_SWAPS:
             cause = _reasons.NO_HANDOVER
@@ -428,7 +428,7 @@ def solve_many(
     numbers[:, 0] = int(Status.INTERRUPTED)
     size = max(1, min(256, -(-m // (4 * max(threads, 1)))))
     none = np.empty((0, 0))
-    solve = _entry()
+    solve = _entry(str(options.convex_method))
 
     def work(chunk: int) -> None:
         part = slice(chunk * size, (chunk + 1) * size)

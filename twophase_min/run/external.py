@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._status import Cause
+from twophase_min.phases import convex_phase
 from twophase_min.phases import scipy as scipy_phase
 from twophase_min.phases.scaling import Scaling
 from twophase_min.run import machine
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-CYCLE = 5
-"""Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
 LARGEST_MEMO = 100_000
 """Variables up to which earlier trials are remembered: SciPy's fallback search asks for them again."""
 
@@ -36,26 +34,14 @@ class _PhaseEnd(BaseException):
         self.cause = cause
 
 
-def fallbacks(options: TwoPhaseOptions) -> list[tuple[str, bool]]:
-    """Convex methods to try in turn when a search fails, and whether in scaled variables."""
-    name = options.convex_method or "CG"
-    name = name if isinstance(name, str) else "convex"
-    preconditioned = options.precondition is not None
-    methods = [(name, preconditioned)]
-    if name != OWN_CONVEX_METHOD:
-        if preconditioned:
-            methods.append((name, False))
-        methods.append((OWN_CONVEX_METHOD, False))
-    return methods
-
-
-def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
+def run(driver: Driver, scaled: bool) -> tuple[int, str]:
     """Run SciPy's method from the current point until it fails or the guard calls it back; why, and its words."""
     options, objective, loop = driver.options, driver.objective, driver.loop
-    cycles = scaled and method == "CG"
+    phase = convex_phase(options.convex_method)
+    cycle = phase.cycle if scaled else None
     objective.remember_more(10 if objective.n <= LARGEST_MEMO else 0)
-    c2 = options.c2 if options.c2 is not None else (0.4 if method == "CG" else 0.9)
-    solver: Any = options.convex_method or "CG"
+    c2 = options.c2 if options.c2 is not None else phase.c2
+    method: Any = options.convex_method if callable(options.convex_method) else phase.name
 
     def on_gradient(x: Array, g: Array) -> None:
         """Stop a line search at a trial that converges the run: SciPy was told never to stop."""
@@ -75,16 +61,16 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
             assert point.g is not None
             driver.iteration(point.x, point.f, point.g)
             cause = machine.after_convex(driver.slot, point.f)
-            full = cycles and loop.nit - began >= CYCLE
+            full = cycle is not None and loop.nit - began >= cycle
             # left between two cycles, a stalled phase can be taken up as if it had not been left
-            if cause != Cause.NONE and (cause != Cause.STALLED or full or not cycles):
+            if cause != Cause.NONE and (cause != Cause.STALLED or full or cycle is None):
                 raise _PhaseEnd(cause)
             if full:
                 raise _PhaseEnd(Cause.NONE)
 
         try:
             message = scipy_phase.run(
-                solver,
+                method,
                 objective,
                 variables(driver, scaled),  # not kept here: the next one takes its place
                 on_iterate,

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twophase_min._history import History
-from twophase_min._options import OWN_CONVEX_METHOD
 from twophase_min.detector import ConvexitySwapDetector
 from twophase_min.objective.calls import Point
+from twophase_min.phases import is_ours
 from twophase_min.run.build import own_solver
 from twophase_min.run.state import CONVEX, GO_ON, LOOP
 
@@ -43,7 +43,7 @@ def pack(driver: Driver) -> dict[str, Any]:
     notes: dict[str, Any] = {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
     notes |= {"epoch": driver.epoch, "batch": driver.batch, "phase": driver.phase}
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
-    notes["exact"] = loop.phase != CONVEX or driver.phase == OWN_CONVEX_METHOD
+    notes["exact"] = loop.phase != CONVEX or is_ours(driver.phase)
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes)), "loop": LOOP.array(driver.slot).copy()}
     _put(state, "adam", driver.adam.get_state(copied=False))
     if driver.epoch_start is not None:
@@ -148,7 +148,10 @@ def _own(driver: Driver, saved: Mapping[str, Any], name: str) -> Any:
     state = _get(saved, name)
     if not state:
         return None
-    own = own_solver(driver.options)
+    name, _ = driver.fallbacks[driver.loop.fallback if name == "own" else 0]
+    if not is_ours(name):  # resumed with another method
+        return None
+    own = own_solver(driver.options, name)
     own.set_state(state)
     return own
 
