@@ -52,8 +52,8 @@ from twophase_min import FiniteSum, minimize, problems  # noqa: E402
 FILE = HERE / "streams.json"
 MARKS = 8
 """Places of a stream of which a checksum is kept."""
-LOG_ROWS = 2000
-"""Requests that a compiled run can write down."""
+LOG_ROWS = 3
+"""Requests that a compiled run can write down, for each value that it may ask for."""
 
 # ---- what occurs -------------------------------------------------------------------------------------------
 
@@ -301,6 +301,8 @@ STARTS: dict[str, tuple[str, Any]] = {
     "wood": ("wood", [-3.0, -1.0, -3.0, -1.0]),
     "trigonometric": ("trigonometric", [0.1] * 10),
     "raised": ("raised", [-1.2 + (i % 7) / 10 for i in range(20)]),
+    "raised-400": ("raised", [-1.2 + (i % 7) / 10 for i in range(400)]),
+    "raised-3000": ("raised", [-1.2 + (i % 7) / 10 for i in range(3000)]),
     "network": ("network", [0.02 * (-1) ** i * (1 + i % 5) for i in range(16)]),
     "ripples": ("ripples", [5.0, -4.0, 3.3]),
     "bumps": ("bumps", [3.0, 3.0, 3.0, 3.0]),
@@ -324,6 +326,9 @@ STARTS: dict[str, tuple[str, Any]] = {
 
 ORDINARY = ("rosenbrock-10", "quadratic-20", "wells", "raised", "network")
 """Problems that see every option."""
+
+MANY = {"raised-400": 400, "raised-3000": 150}
+"""Problems with more variables than evaluations, which the guard doubts sooner, and their ``maxfun``."""
 
 OWN = {"convex_method": "memory-cg"}
 BOTH_ENGINES: dict[str, dict[str, Any]] = {
@@ -396,6 +401,7 @@ CHAOTIC = ("kink", "rough", "noise", "cliff", "steps", "wrong", "vast", "far", "
 """Problems on which a path hangs on the last bit."""
 LAST_BIT = "the path hangs on the last bit of a value"
 LONG = "rounding has hundreds of evaluations to grow in"
+CLOSE = "whether maxfun leaves room hangs on a single evaluation"
 LONG_RUNS = (
     "rosenbrock-50/",
     "quadratic-20/memory-0/",
@@ -441,7 +447,10 @@ def catalogued(problem: str, options: dict[str, Any], engine: str, fused: bool =
             f = recorder.wrap("value", lambda x: objectives.value(which, x))
             g = recorder.wrap("gradient", lambda x: objectives.gradient(which, x))
             return [minimize(f, x0, jac=g, options=options)]
-        count, log = np.zeros(1, dtype=np.int64), np.zeros((LOG_ROWS, 2 + 2 * x0.size))
+        count, log = (
+            np.zeros(1, dtype=np.int64),
+            np.zeros((LOG_ROWS * (options["maxfun"] + 40), 2 + 2 * x0.size)),
+        )
         fun = objectives.logged_both if fused else objectives.logged_value
         jac = True if fused else objectives.logged_gradient
         result = minimize(fun, x0, (which, count, log), jac=jac, options=options)
@@ -453,6 +462,8 @@ def catalogued(problem: str, options: dict[str, Any], engine: str, fused: bool =
 
 def _both_engines() -> Iterator[Case]:
     for problem in STARTS:
+        if problem in MANY:
+            continue
         for name, options in BOTH_ENGINES.items():
             if problem not in ORDINARY and name not in HARD_OPTIONS:
                 continue
@@ -464,6 +475,13 @@ def _both_engines() -> Iterator[Case]:
         for engine in ("python", "numba"):
             yield Case(f"{problem}/fused/{engine}", catalogued(problem, OWN, engine, fused=True))
     for engine in ("python", "numba"):
+        for problem, maxfun in MANY.items():
+            yield Case(
+                f"{problem}/default/{engine}", catalogued(problem, OWN | {"maxfun": maxfun}, engine), LONG
+            )
+        for maxfun in (126, 133, 139):  # about where it leaves no room for an excursion
+            case = f"raised/maxfun-{maxfun}/{engine}"
+            yield Case(case, catalogued("raised", OWN | {"maxfun": maxfun}, engine), CLOSE)
         for problem in ("tiny", "vast"):
             options = OWN | {"gtol": 0.0, "maxfun": 60}
             name = f"{problem}/gtol-0/{engine}"
@@ -473,6 +491,8 @@ def _both_engines() -> Iterator[Case]:
 def _python_only() -> Iterator[Case]:
     for problem in STARTS:
         for name, options in PYTHON_ONLY.items():
+            if problem in MANY:
+                continue
             if problem in ORDINARY or name in HARD_PYTHON:
                 case = f"{problem}/{name}/python"
                 yield Case(case, catalogued(problem, options, "python"), _loose(case))
