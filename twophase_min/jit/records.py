@@ -108,6 +108,13 @@ class Record:
         array = np.repeat(self._initial, many)
         return _PlainSlot(self, array) if DISABLED else array
 
+    def enlarged(self, slot: Any) -> Any:
+        """Return slots for twice as many records, the first half as they are."""
+        many = self.array(slot).size
+        larger = self.new(2 * many)
+        self.array(larger)[:many] = self.array(slot)
+        return larger
+
     @contextlib.contextmanager
     def preset(self, **values: Any) -> Iterator[None]:
         """Have new slots begin with other values for a while; ``{...}`` for a nested record."""

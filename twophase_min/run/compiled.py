@@ -231,13 +231,14 @@ def _accept(state, rows, x, f, g):
 @_inner
 def _note(state, events, reason, phase_f):
     """Put the handover that the machine has named on record."""
-    memo = state.memo[0]
+    loop, memo = state.loop[0], state.memo[0]
     if memo.recorded:
         detector = state.detector.slot[0]
         norm = norm2(state.vectors[memo.point + 1])
         machine.note_event(state.loop, events, memo.events, detector.peak, norm, reason, phase_f)
         events[memo.events].detector = detector
-    memo.events += 1
+    if loop.next != STOP:  # else the numbers for the sentence of the end
+        memo.events += 1
 
 
 # ---- Adam --------------------------------------------------------------------------------------------------

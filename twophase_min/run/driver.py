@@ -41,9 +41,11 @@ from twophase_min.run.state import (
     PAIRS,
     RESUME_CONVEX,
     STOP,
+    set_limits,
 )
 
 Array = NDArray[np.floating]
+
 
 class Driver(Report):
     """One run of the two-phase method.
@@ -96,12 +98,8 @@ class Driver(Report):
         self.bar: Progress | None = None
         self.slot = LOOP.new()
         loop = self.loop = LOOP.view(self.slot)
-        loop.n = x0.size
-        loop.maxiter = max(1000, 200 * x0.size) if options.maxiter is None else options.maxiter
-        loop.maxfun, loop.max_swaps = objective.maxfun, options.max_swaps
-        loop.noise, loop.gtol = 10 * float(np.finfo(objective.dtype).eps), options.gtol
-        loop.guarded, loop.fallbacks = options.guard, len(self.fallbacks)
-        loop.automatic = options.learning_rate is None and options.guard and options.swap == "auto"
+        set_limits(loop, x0.size, options, float(np.finfo(objective.dtype).eps))
+        loop.fallbacks = len(self.fallbacks)
         loop.sampled = objective.finite_sum is not None
         self.event = EVENT.new()
         self.detector = run_detector(options, objective.finite_sum is not None)
@@ -281,9 +279,7 @@ class Driver(Report):
         assert self.point.g is not None
         best = self.objective.best
         assert best is not None
-        return machine.passes(
-            self.slot, best.f, self.point.f, self.size_of(self.point.g), self._distance()
-        )
+        return machine.passes(self.slot, best.f, self.point.f, self.size_of(self.point.g), self._distance())
 
     def iteration(self, x: Array, f: float, g: Array) -> None:
         """Book a new iterate of the current phase; raises `Stop` where a stop is due."""

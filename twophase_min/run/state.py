@@ -9,14 +9,16 @@ that the objective's memo has anyway, and the compiled one rows of one array.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from twophase_min._status import Cause
 from twophase_min.jit.records import Record, count, nested, real
 from twophase_min.run.detecting import DETECTOR, DetectorState
 from twophase_min.run.guard import GUARD, RATE
+
+if TYPE_CHECKING:
+    from twophase_min._options import TwoPhaseOptions
 
 ADAM, CONVEX = 0, 1
 """Which phase is at work."""
@@ -195,6 +197,24 @@ class State(NamedTuple):
     stop: np.ndarray
 
 
-def cause_of(event: Any) -> Cause:
-    """Return the cause that the sentence of an event is about."""
-    return Cause(int(event.behind if event.cause == Cause.RESUMED else event.cause))
+def set_limits(loop: Any, n: int, options: TwoPhaseOptions, eps: float) -> None:
+    """Enter limits and settings into a view of `LOOP`.
+
+    Parameters
+    ----------
+    loop : view of LOOP
+        Written to.
+    n : int
+        Variables.
+    options : TwoPhaseOptions
+        Validated.
+    eps : float
+        Rounding unit of the objective's values.
+    """
+    loop.n = n
+    loop.maxiter = max(1000, 200 * n) if options.maxiter is None else options.maxiter
+    loop.maxfun = math.inf if options.maxfun is None else options.maxfun
+    loop.max_swaps = options.max_swaps
+    loop.noise, loop.gtol = 10 * eps, options.gtol
+    loop.guarded = options.guard
+    loop.automatic = options.learning_rate is None and options.guard and options.swap == "auto"
