@@ -38,6 +38,7 @@ RULE = Record(
     count("blind", "whether it works without a finite reading"),
     *_members(_RULE_FIELDS),
 )
+_RULE_NAMES = tuple(field.name for field in RULE.fields)
 DETECTOR = Record("Detector", *_members(plain.FIELDS), nested("rule", RULE, "the rule"))
 
 
@@ -106,11 +107,12 @@ def unpack(state: DetectorState, detector: ConvexitySwapDetector) -> ConvexitySw
     ConvexitySwapDetector
         The same detector.
     """
-    rule, array = detector.rule, DETECTOR.array(state.slot)
-    for name, *_ in plain.FIELDS:
-        setattr(detector._state, name, array[name].item())
+    *values, own = DETECTOR.array(state.slot).item()
+    for (name, *_), value in zip(plain.FIELDS, values, strict=True):
+        setattr(detector._state, name, value)
+    rule, known = detector.rule, dict(zip(_RULE_NAMES, own, strict=True))
     for name, *_ in _fields(rule):
-        setattr(rule, name, array["rule"][name].item())
+        setattr(rule, name, known[name])
     if state.ring.shape[1]:
         rule.ring = state.ring.tolist()  # type: ignore[attr-defined]
     return detector

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from twophase_min import _reasons
-from twophase_min._detector_jit import can_pack, pack
 from twophase_min._history import History
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._status import Status
-from twophase_min.detector import NormPeakRule
+from twophase_min.detector import ConvexitySwapDetector
 from twophase_min.jit.compilation import prepare, register
 from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective.calls import Objective, Point
@@ -44,6 +43,7 @@ from twophase_min.phases.memory_cg import REASONS, cg_init
 from twophase_min.run import engine_kernels as k
 from twophase_min.run.book import PAIRS, Run
 from twophase_min.run.build import own_solver, run_detector
+from twophase_min.run.detecting import COMPILED_RULES, can_compile, pack, sentence
 from twophase_min.run.diagnosis import diagnose, last_step
 from twophase_min.run.engine_kernels import Core, EngineState
 
@@ -109,10 +109,6 @@ def new_state(
     return EngineState(core, adam, own.state, parked, pack(run_detector(options, sampled=False)), pairs)
 
 
-COMPILED_RULES = ("auto", "norm-peak", "norm-against-loss", "always", "never")
-"""Names for which no detector need be made to see that it can be compiled."""
-
-
 def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: Any) -> str:
     """Say why a run cannot be compiled; '' where it can, as far as is known before compiling."""
     if not is_compiled(fun):
@@ -133,9 +129,10 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
         return f"convex_method {options.convex_method!r} is not compiled: use {OWN_CONVEX_METHOD!r}"
     if options.norm not in (2, np.inf):
         return f"it knows the norms 2 and inf, not {options.norm!r}"
-    named = isinstance(options.swap, str) and options.swap in COMPILED_RULES
-    if not (named or can_pack(run_detector(options, sampled=False))):
-        return f"the rule {options.swap!r} is not compiled: use 'norm-peak', 'norm-against-loss' or a number"
+    named = isinstance(options.swap, str) and options.swap in ("auto", *COMPILED_RULES)
+    if not (named or can_compile(run_detector(options, sampled=False))):
+        known = ", ".join(map(repr, COMPILED_RULES))
+        return f"the rule {options.swap!r} is not compiled: use {known} or a number"
     return ""
 
 
@@ -206,12 +203,14 @@ def minimize(
     events: Array = np.empty((8, 16))
     deadline = math.inf if options.maxtime is None else began + options.maxtime
     status, pause = k.PAUSED, float(FIRST_BREATH)
+    reasons: dict[int, str] = {}
     solve = _entry()
     try:
         while status == k.PAUSED:
             solve(state, compiled.address, table, x0[None], x, g, f, numbers, rows, events, pause)
             status = int(numbers[0, 0])
             if status == k.PAUSED:
+                _note_reason(state, options, events, reasons)
                 rows, events = _with_room(rows, counts[k.ROWS]), _with_room(events, counts[k.EVENTS])
                 now = time.perf_counter()
                 if now >= deadline:
@@ -222,8 +221,9 @@ def minimize(
                 pause = spent + min(max(more, 1.0), 30.0 * spent)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
+    _note_reason(state, options, events, reasons)  # an interrupt may have come before
     del keep  # the memory that the table points into has served
-    run = _Compiled(fun, jac, args, x0, options, state, rows, events)
+    run = _Compiled(fun, jac, args, x0, options, state, rows, events, reasons)
     return run.outcome(Status(status), Point(x[0], float(f[0]), g[0]))
 
 
@@ -241,7 +241,7 @@ class _Compiled(Run):
 
     def __init__(
         self, fun: Any, jac: Any, args: Any, x0: Array, options: TwoPhaseOptions, state: EngineState,
-        rows: Array, events: Array,
+        rows: Array, events: Array, reasons: dict[int, str],
     ):  # fmt: skip
         objective = Objective(fun, jac, args, x0.size, x0.dtype, maxfun=options.maxfun)
         super().__init__(objective, x0, options)
@@ -256,8 +256,8 @@ class _Compiled(Run):
             known = v[row + 1] if self.counts[k.HAS_G + row // 2] else None
             objective.best = Point(v[row], float(self.real[k.BEST_F]), known)  # the result copies it
         self._read_history(rows[: self.counts[k.ROWS]])
-        for event in events[: self.counts[k.EVENTS]].tolist():
-            self.history.swaps.append(self._read_swap(event))
+        for i, event in enumerate(events[: self.counts[k.EVENTS]].tolist()):
+            self.history.swaps.append(self._read_swap(event, reasons.get(i)))
 
     def _read_history(self, rows: Array) -> None:
         phases = [PHASES[leg] for leg in rows[:, 4].tolist()]
@@ -267,7 +267,7 @@ class _Compiled(Run):
         if self.counts[k.BEGUN]:
             self.phase = PHASES[int(self.counts[k.LEG])]
 
-    def _read_swap(self, event: list[float]) -> dict[str, Any]:
+    def _read_swap(self, event: list[float], reason: str | None) -> dict[str, Any]:
         to = PHASES[int(event[6])]
         return {
             "iteration": int(event[0]),
@@ -277,14 +277,12 @@ class _Compiled(Run):
             "peak": event[4],
             "from": PHASES[k.ADAM] if to == OWN_CONVEX_METHOD and event[5] != k.BACK else OWN_CONVEX_METHOD,
             "to": to,
-            "reason": self._reason(int(event[5]), event),
+            "reason": reason or self._reason(int(event[5]), event),
         }
 
     def _reason(self, why: int, event: list[float]) -> str:
         """Cause of a handover in the driver's words."""
         number = event[7]
-        if why == k.DETECTED:
-            return _detected(self.options, event)
         if why == k.ADAM_FAILED:
             return _reasons.NO_STEP.format(adam_phase.REASONS[int(number)])
         if why == k.CURVED:
@@ -372,15 +370,20 @@ class _Compiled(Run):
         return _reasons.ENDED_BY.format(text, cause)
 
 
-def _detected(options: TwoPhaseOptions, event: list[float]) -> str:
-    """Cause of a swap that the detector saw."""
-    last = getattr(_kept, "rule", None)
+def _note_reason(
+    state: EngineState, options: TwoPhaseOptions, events: Array, reasons: dict[int, str]
+) -> None:
+    """Note what the detector says of the newest handover, if it was its own and is not noted yet.
+
+    The loop comes back right after such a handover, before the detector reads on or is rearmed.
+    """
+    newest = int(state.core.counts[k.EVENTS]) - 1
+    if newest < 0 or newest in reasons or events[newest, 5] != k.DETECTED:
+        return
+    last: tuple[TwoPhaseOptions, ConvexitySwapDetector] | None = getattr(_kept, "rule", None)
     if last is None or last[0] is not options:
-        last = _kept.rule = (options, run_detector(options, sampled=False).rule)
-    rule = last[1]
-    if isinstance(rule, NormPeakRule):
-        return rule.say(event[12], event[4])
-    return f"the rule {rule.name!r} sees the swap at a gradient norm of {event[12]:.6g}"
+        last = _kept.rule = (options, run_detector(options, sampled=False))
+    reasons[newest] = sentence(state.detector, last[1])
 
 
 def solve_many(

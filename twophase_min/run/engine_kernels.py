@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from twophase_min import _detector_jit
-from twophase_min._detector_jit import DetectorState
 from twophase_min._status import Status
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf, out_of_line
@@ -24,8 +22,10 @@ from twophase_min.phases import adam as adam_phase
 from twophase_min.phases import memory_cg as cg_phase
 from twophase_min.phases.adam import AdamState, adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.phases.memory_cg import CGState, cg_add_pair, cg_next, cg_start, cg_tell, cg_typical
+from twophase_min.run import detecting
 from twophase_min.run import guard as _guard
 from twophase_min.run.book import PAIRS
+from twophase_min.run.detecting import DetectorState
 from twophase_min.run.driver import FIRST_PATIENCE, MOMENTS, RECOVERY, REMAINDER, WORKING_PRECISION
 from twophase_min.run.guard import (
     AHEAD,
@@ -456,8 +456,8 @@ def _iteration(core, pairs, rows, x, f, g):
 
 
 @_inner
-def _swap(core, floats, events, to, why, cause, number):
-    """Note a handover in the columns that `engine` reads; ``floats`` are the detector's."""
+def _swap(core, d, events, to, why, cause, number):
+    """Note a handover in the columns that `engine` reads; ``d`` is the detector."""
     counts, real = core.counts, core.real
     if counts[RECORD]:
         row = events[counts[EVENTS]]
@@ -465,7 +465,7 @@ def _swap(core, floats, events, to, why, cause, number):
         row[1] = counts[NFEV] + counts[NJEV]
         row[2] = real[POINT_F]
         row[3] = norm2(core.vectors[counts[POINT] + 1])
-        row[4] = floats[_detector_jit.PEAK]
+        row[4] = d.slot[0].peak
         row[5] = why
         row[6] = to
         row[7] = number
@@ -473,7 +473,7 @@ def _swap(core, floats, events, to, why, cause, number):
         row[9] = real[REFERENCE]
         row[10] = _rate(core, RATE)[0]
         row[11] = _rate(core, RECENT)[1]
-        row[12] = floats[_detector_jit.LEVEL_NORM]
+        row[12] = d.slot[0].norm
         row[13] = real[GUARD_TARGET]
         row[14] = cause
         row[15] = real[BEST_F]
@@ -534,7 +534,7 @@ def _adam_leg(state, address, table, rows, events, pause):
         newest = (counts[FIRST + COURSE] + counts[MANY + COURSE] - 1) % MARKS
         _rate_note(core, COURSE, min(f, core.marks[COURSE, newest, 1]))
         norm = norm2(adam.vectors[adam_phase.G])
-        decided = _detector_jit.update(d.options, d.floats, d.counts, d.ring, f, norm)
+        decided = detecting.update(d, f, norm)
         recovering = not math.isnan(real[FAILED_AT]) and counts[STEPS] < RECOVERY
         if counts[SWAPS] >= real[MAX_SWAPS] or recovering:
             continue
@@ -548,11 +548,13 @@ def _adam_leg(state, address, table, rows, events, pause):
             elif number >= real[PATIENCE] and not _on_course(core, f):
                 why = UNTOLD
                 real[PATIENCE] = max(2.0 * real[PATIENCE], 2.0 * SHORTEST)
-    return _to_convex(core, adam, d.floats, events, why, number)
+    status = _to_convex(core, adam, d, events, why, number)
+    # The detector is as it was at the swap until it is rearmed: let Python read its reason now.
+    return PAUSED if status == GO and why == DETECTED and counts[RECORD] != 0 else status
 
 
 @_inner
-def _to_convex(core, adam, floats, events, why, number):
+def _to_convex(core, adam, d, events, why, number):
     """Hand over to the convex phase at the best point, unless it has failed without a gain since."""
     counts, real = core.counts, core.real
     best, failed_at = real[BEST_F], real[FAILED_AT]
@@ -574,7 +576,7 @@ def _to_convex(core, adam, floats, events, why, number):
         if counts[APART] and real[PARKED_F] == real[PARKED_F]:
             target = real[PARKED_F]
         _guard_begin(core, start, max(rate, 0.0) if spent >= SHORTEST else 0.0, target)
-    _swap(core, floats, events, CONVEX, why, why, number)
+    _swap(core, d, events, CONVEX, why, why, number)
     counts[LEG] = CONVEX
     counts[OWN_BEGUN] = 0
     return GO
@@ -762,7 +764,7 @@ def _leave_convex(state, address, table, events, why):
             real[PATIENCE] = RETURN * _cost(core)
         counts[APART] = 1 if best < adam.real[adam_phase.F] else 0
         real[FAILED_AT] = math.nan
-    _swap(core, d.floats, events, to, why, cause, number)
+    _swap(core, d, events, to, why, cause, number)
     counts[LEG] = to
     if back:
         cg = state.cg
@@ -771,7 +773,7 @@ def _leave_convex(state, address, table, events, why):
         counts[OWN_BEGUN] = 1
         return GO
     _at(core, adam.vectors[adam_phase.X], adam.real[adam_phase.F], adam.vectors[adam_phase.G])
-    _detector_jit.rearm(d.options, d.floats, d.counts)
+    detecting.rearm(d)
     _course_begin(core, adam.real[adam_phase.F])
     counts[STEPS] = 0
     return GO
@@ -803,7 +805,7 @@ def _begin(state, address, table, rows):
         return _CONVERGED
     if real[MAXITER] <= 0:
         return _MAXITER
-    _detector_jit.update(d.options, d.floats, d.counts, d.ring, f, norm)
+    detecting.update(d, f, norm)
     if counts[PRECONDITION] == PRE_AUTO:
         metric, sizes = cg.vectors[cg_phase.METRIC], adam.vectors[adam_phase.SIZES]
         for i in range(metric.size):
@@ -838,8 +840,7 @@ def _reset(state, x0):
     real[STALL_LIMIT] = SOONEST
     real[SPENT] = -1.0
     _guard_begin(core, 0.0, 0.0, math.inf)
-    _detector_jit.rearm(d.options, d.floats, d.counts)
-    d.counts[_detector_jit.STEP] = 0
+    detecting.reset(d)
 
 
 @_inner
