@@ -29,7 +29,7 @@ class HalvedLoss(Rule):
         self.first = None
 
 
-@pytest.fixture()
+@pytest.fixture
 def toy(monkeypatch):
     monkeypatch.setitem(RULES, "toy", HalvedLoss)
 

@@ -9,6 +9,7 @@ from .checks import at_least
 from .registry import NOT_USABLE, Kernels, Rule, Why, make_rule, register
 from .state import INF
 
+
 def fixed_step(rule: Any, ring: Any, loss: float, norm: float, step: int) -> bool:
     """Compare the count of readings with ``rule.at``."""
     return step >= rule.at

@@ -1,8 +1,8 @@
 """The detector in compiled loops: its own functions compiled, over a record with its own fields.
 
 `pack` copies a `ConvexitySwapDetector` into a record, `update` takes one reading in tens of nanoseconds, and
-`unpack` copies the record back, after which the detector goes on (and explains itself) as if it had seen every
-reading. The rules are those of the registry that have `detector.registry.Kernels`.
+`unpack` copies the record back, after which the detector goes on (and explains itself) as if it had seen
+every reading. The rules are those of the registry that have `detector.registry.Kernels`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ COMPILED_RULES = tuple(rule.name for rule in _RULES if rule.named)
 
 
 def _members(fields: tuple[Field, ...]) -> list[Any]:
-    return [(real if kind is float else count)(name, text, initial) for name, kind, text, initial in fields]  # type: ignore[operator]
+    return [
+        real(name, meaning, initial) if kind is float else count(name, meaning, int(initial))
+        for name, kind, meaning, initial in fields
+    ]
 
 
 _RULE_FIELDS: tuple[Field, ...] = tuple(
