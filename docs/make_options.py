@@ -1,4 +1,4 @@
-"""Write options.md from the docstring of `TwoPhaseOptions`, its only source.
+"""Write options.md from the docstring of `TwoPhaseOptions` and the registry of rules, its only sources.
 
 ::
 
@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 
 from twophase_min import TwoPhaseOptions
+from twophase_min.detector import RULES
+from twophase_min.detector.registry import known_rules
 
 HEAD = """# Options
 
@@ -20,6 +22,17 @@ ignored, a value out of range raises a ValueError that states the range. Units: 
 
 | option | type and default | meaning |
 | --- | --- | --- |
+"""
+
+
+RULES_HEAD = """
+## Rules by name
+
+What `swap` can name besides 'auto'; further settings of a rule go to a `ConvexitySwapDetector`, which `swap`
+takes too. [When to believe the swap](detectors.md) compares them. The compiled ones run in either engine.
+
+| rule | what it goes by | wants besides loss and norm | compiled |
+| --- | --- | --- | --- |
 """
 
 
@@ -47,7 +60,15 @@ def page() -> str:
             re.sub(r"``?([^`]+)``?", r"`\1`", meaning),
         )
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return HEAD + "\n".join(rows) + "\n"
+    return HEAD + "\n".join(rows) + "\n" + RULES_HEAD + "\n".join(map(rule_row, known_rules())) + "\n"
+
+
+def rule_row(name: str) -> str:
+    """Return a rule's row of the table."""
+    rule = RULES[name]
+    meaning = re.sub(r"``?([^`]+)``?", r"`\1`", inspect.cleandoc(rule.__doc__).splitlines()[0])
+    wants = ", ".join(f"`{extra}`" for extra in rule.extras)
+    return f"| `{name}` | {meaning} | {wants} | {'yes' if rule.kernels else 'no'} |"
 
 
 if __name__ == "__main__":

@@ -60,9 +60,9 @@ class TwoPhaseOptions:
         Adam's guard against division by zero, > 0, unit f/x. Default 1e-8 with a given learning rate,
         else 1e-8 times the largest gradient entry at x0, which makes it free of units.
     swap : str, int, callable or detector, default 'auto'
-        When to hand over to the convex phase; see `twophase_min.detector`. 'auto' is the paper's rule
-        'norm-peak', and for a finite sum, whose norms are noisy, the paper's advice for that case,
-        'norm-against-loss'.
+        When to hand over to the convex phase: a rule's name (`twophase_min.detector.RULES`), a number of
+        iterations, a function or a detector. 'auto' is the paper's rule 'norm-peak', and for a finite sum,
+        whose norms are noisy, the paper's advice for that case, 'norm-against-loss'.
     swap_factor : float, default 0.9
         The paper's factor, (0, 1]: swap when the norm falls to this fraction of its peak. Unit 1.
     swap_patience : int, default 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,6 @@ import numpy as np
 from .checks import at_least, fraction, not_negative
 from .registry import Kernels, Rule, Why, register
 from .state import INF, Field
-
 
 _NORM_PEAK: tuple[Field, ...] = (
     ("factor", float, "fraction of its peak to which the norm must fall", 0.9),
@@ -214,6 +214,12 @@ def forget_norm_against_loss(rule: Any) -> None:
     rule.place = 0
 
 
+@functools.lru_cache(maxsize=8)
+def _pairs(window: int) -> tuple[Any, Any]:
+    """Return the first and second places of all pairs in a window."""
+    return np.triu_indices(window, 1)
+
+
 @register
 class NormAgainstLossRule(Rule):
     """The norm shrinks *with the loss*: the paper's advice for stochastic runs.
@@ -276,13 +282,14 @@ class NormAgainstLossRule(Rule):
 
     def _slope(self) -> Why:
         """Describe the Theil-Sen slope of log norm over log loss, where there are logarithms."""
-        loss, norm = np.array(self._losses), np.array(self._norms)
-        if min(loss.min(), norm.min()) <= 0.0:
+        losses, norms = self._losses, self._norms
+        if min(losses) <= 0.0 or min(norms) <= 0.0:
             return (True, "")
-        first, second = np.triu_indices(self.window, 1)
-        run = np.log(loss)[second] - np.log(loss)[first]
-        rise = np.log(norm)[second] - np.log(norm)[first]
-        slope = float(np.median(rise[run != 0.0] / run[run != 0.0]))
+        f, g = np.log(losses), np.log(norms)
+        first, second = _pairs(self.window)
+        run, rise = f[second] - f[first], g[second] - g[first]
+        moved = run != 0.0
+        slope = float(np.median(rise[moved] / run[moved]))
         return (True, ", with a log-log slope of {0:.2g}", slope)
 
     @property

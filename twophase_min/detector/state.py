@@ -1,7 +1,7 @@
 """What the detector remembers between two readings, and how one reading changes it.
 
-The functions are written once and run twice: in plain Python on a `State`, and compiled on a record
-with the same names (`twophase_min.run.detecting`). They therefore use scalars by name only, and call no function.
+The functions are written once and run twice: in plain Python on a `State`, and compiled on a record with the
+same names (`twophase_min.run.detecting`). So they use scalars by name only, and call no other function.
 """
 
 from __future__ import annotations

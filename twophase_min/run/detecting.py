@@ -1,8 +1,8 @@
 """The detector in compiled loops: its own functions compiled, over a record with its own fields.
 
 `pack` copies a `ConvexitySwapDetector` into a record, `update` takes one reading in tens of nanoseconds, and
-`unpack` copies the record back, after which the detector goes on (and explains itself) as if it had seen every
-reading. The rules are those of the registry that have `detector.registry.Kernels`.
+`unpack` copies the record back, after which the detector goes on (and explains itself) as if it had seen
+every reading. The rules are those of the registry that have `detector.registry.Kernels`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ COMPILED_RULES = tuple(rule.name for rule in _RULES if rule.named)
 
 
 def _members(fields: tuple[Field, ...]) -> list[Any]:
-    return [(real if kind is float else count)(name, text, initial) for name, kind, text, initial in fields]  # type: ignore[operator]
+    return [
+        real(name, meaning, initial) if kind is float else count(name, meaning, int(initial))
+        for name, kind, meaning, initial in fields
+    ]
 
 
 _RULE_FIELDS: tuple[Field, ...] = tuple(
@@ -38,6 +41,7 @@ RULE = Record(
     count("blind", "whether it works without a finite reading"),
     *_members(_RULE_FIELDS),
 )
+_RULE_NAMES = tuple(field.name for field in RULE.fields)
 DETECTOR = Record("Detector", *_members(plain.FIELDS), nested("rule", RULE, "the rule"))
 
 
@@ -106,11 +110,12 @@ def unpack(state: DetectorState, detector: ConvexitySwapDetector) -> ConvexitySw
     ConvexitySwapDetector
         The same detector.
     """
-    rule, array = detector.rule, DETECTOR.array(state.slot)
-    for name, *_ in plain.FIELDS:
-        setattr(detector._state, name, array[name].item())
+    *values, own = DETECTOR.array(state.slot).item()
+    for (name, *_), value in zip(plain.FIELDS, values, strict=True):
+        setattr(detector._state, name, value)
+    rule, known = detector.rule, dict(zip(_RULE_NAMES, own, strict=True))
     for name, *_ in _fields(rule):
-        setattr(rule, name, array["rule"][name].item())
+        setattr(rule, name, known[name])
     if state.ring.shape[1]:
         rule.ring = state.ring.tolist()  # type: ignore[attr-defined]
     return detector
