@@ -365,7 +365,7 @@ class Driver(Run):
         return methods + [(name, False) for name in phase.fallbacks]
 
     def _convex_leg(self) -> tuple[str, str]:
-        """Run the method, then its fallbacks, until the guard ends it or all have failed; how it ended, why."""
+        """Run the method, then its fallbacks, until the guard ends it or all have failed."""
         fallbacks = self._fallbacks()
         while True:
             method, preconditioned = fallbacks[self.fallback]
