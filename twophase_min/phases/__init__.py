@@ -162,6 +162,7 @@ _PHASES = (
         "memory-cg",
         "twophase_min.phases.memory_cg:MemoryCG",
         compiled=True,
+        wolfe=True,
         memory="2 memory + 4, 5 in scaled variables",
         options=(
             Option(

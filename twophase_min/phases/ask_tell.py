@@ -179,7 +179,7 @@ class ConvexPhase(AskTell):
 
     def next(self) -> int:
         """Begin the step after an iteration; answers what is needed."""
-        return int(_ready(type(self), "next_trial", self._state.vectors.dtype.char)(self._state))
+        return int(self._kernel("next_trial")(self._state))
 
     @property
     def need(self) -> int:
@@ -202,8 +202,11 @@ class ConvexPhase(AskTell):
         given = vectors[G] if g is None else np.ascontiguousarray(g, dtype=vectors.dtype)
         if g is None and self.need == NEED_G:
             raise ValueError("the gradient is wanted")
-        tell = _ready(type(self), "tell_both", vectors.dtype.char)
-        return int(tell(self._state, float(f), given, g is not None))
+        return int(self._kernel("tell_both")(self._state, float(f), given, g is not None))
+
+    def _kernel(self, name: str) -> Any:
+        phase: Any = type(self)
+        return _ready(phase, name, self._state.vectors.dtype.char)
 
     @property
     def working_precision(self) -> bool:

@@ -394,7 +394,7 @@ def add_pair(state, s, y):
     return learn(state, state.slot[0], s, y)
 
 
-@jit(no_cpython_wrapper=True)
+@jit
 def copy_state(source, target):
     """Make the target go on as the source would; both have the same shapes."""
     for row in range(source.vectors.shape[0]):
