@@ -1,7 +1,7 @@
 """Lines of code of the package, without blanks, comments and docstrings, by subpackage.
 
-``python benchmarks/lines.py`` counts the checkout it lies in; ``--files`` also lists the files, longest first,
-with their lines of code and their lines in all.
+``python benchmarks/lines.py`` counts the checkout it lies in; ``--files`` also lists the files, longest
+first, with their lines of code and their lines in all.
 """
 
 from __future__ import annotations
