@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twophase_min.detector import ConvexitySwapDetector, detect_swap
     from twophase_min.finite_sum import FiniteSum
     from twophase_min.jit.compilation import warmup
-    from twophase_min.objective.gradient import GradientCheck, check_gradient
+    from twophase_min.objective.check import GradientCheck, check_gradient
 
 __version__ = "0.1.0"
 
@@ -30,8 +30,8 @@ _HOMES = {
     "detect_swap": "detector",
     "FiniteSum": "finite_sum",
     "multistart": "_multistart",
-    "check_gradient": "objective.gradient",
-    "GradientCheck": "objective.gradient",
+    "check_gradient": "objective.check",
+    "GradientCheck": "objective.check",
     "warmup": "jit.compilation",
     "TwoPhaseOptions": "_options",
     "Status": "_status",

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from twophase_min.objective import hessian
+
 Product = Callable[[np.ndarray], np.ndarray]
 
 
@@ -125,8 +127,8 @@ def hessian_operator(
     if method == "hessp":
         if hessp is None:
             raise TypeError("method='hessp' needs hessp= or an objective with a hessp(x, v) method")
-        product = hessp
-        return HessianOperator(lambda v: product(point.copy(), v, *args), point.size, "hessp")
+        own_product = hessp
+        return HessianOperator(lambda v: own_product(point.copy(), v, *args), point.size, "hessp")
     if method == "hess":
         if hess is None:
             raise TypeError("method='hess' needs hess=")
@@ -136,10 +138,14 @@ def hessian_operator(
     if method == "difference":
         if gradient is None:
             raise TypeError("method='difference' needs jac= or an objective with a gradient(x) method")
-        return HessianOperator(_difference(gradient, point, step), point.size, "difference of gradients")
+        if step is None:
+            step = np.finfo(np.float64).eps ** (1 / 3) * (float(np.linalg.norm(point)) or 1.0)
+        product = hessian.by_differences(gradient, point, step)
+        return HessianOperator(product, point.size, "difference of gradients")
     if fun is None:
         raise TypeError("a Hessian needs fun, jac, hess or hessp")
-    return HessianOperator(*_autograd_product(fun, point, args, method, jac is True))
+    product = _by_autograd(fun, point, args, method, jac is True)
+    return HessianOperator(product, point.size, f"autograd, {method} over reverse")
 
 
 def _is_array_method(fun: Any) -> bool:
@@ -165,40 +171,15 @@ def _best_method(hessp: Any, hess: Any, gradient: Any) -> str:
     return "reverse" if gradient is None else "difference"
 
 
-def _difference(gradient: Product, x: np.ndarray, step: float | None) -> Product:
-    length = step if step is not None else np.finfo(np.float64).eps ** (1 / 3) * (np.linalg.norm(x) or 1.0)
-
-    def product(v: np.ndarray) -> np.ndarray:
-        size = np.linalg.norm(v)
-        if size == 0.0:
-            return np.zeros_like(x)
-        t = length / size
-        return (gradient(x + t * v) - gradient(x - t * v)) / (2.0 * t)
-
-    return product
-
-
-def _autograd_product(
+def _by_autograd(
     fun: Callable[..., Any], x: np.ndarray, args: tuple[Any, ...], method: str, pair: bool
-) -> tuple[Product, int, str]:
-    import warnings
-
-    from autograd import grad, make_jvp
-    from autograd.differential_operators import make_hvp
-
+) -> Product:
     def scalar(point: Any) -> Any:
         value = fun(point, *args)
         return value[0] if pair else value
 
     try:
-        if method == "forward":
-            jvp = make_jvp(grad(scalar))(x)
-            jvp(np.zeros_like(x))
-            return (lambda v: jvp(v)[1]), x.size, "autograd, forward over reverse"
-        with warnings.catch_warnings():  # a gradient that does not depend on x is a fine zero Hessian
-            warnings.filterwarnings("ignore", "Output seems independent of input")
-            vjp, _ = make_hvp(scalar)(x)
-        return vjp, x.size, "autograd, reverse over reverse"
+        return hessian.by_autograd(scalar, x, forward=method == "forward")
     except (TypeError, ValueError, AttributeError, NotImplementedError, IndexError) as error:
         raise TypeError(
             f"autograd cannot differentiate this function twice ({type(error).__name__}: {error}); write it "

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from twophase_min.objective.check import ridders
 from twophase_min.problems import Problem
-
-_EPS = float(np.finfo(np.float64).eps)
-
-
-def _ridders(curve: Callable[[float], Any], width: float, rows: int = 12) -> tuple[Any, float]:
-    """Extrapolate central differences of halved steps to the derivative at 0, with its error estimate.
-
-    The best entry of the triangle is the one that agrees best with its neighbours (Ridders 1982). Steps at
-    which the function is not finite are passed over.
-    """
-    best: Any = np.nan
-    best_error = math.inf
-    previous: list[Any] = []
-    for _ in range(rows):
-        right, left = np.asarray(curve(width)), np.asarray(curve(-width))
-        row = [(right - left) / (2.0 * width)]
-        # Differences that all round to one wrong number agree perfectly: the digits bound the trust.
-        rounding = _EPS * float(np.max(np.abs(right)) + np.max(np.abs(left))) / width
-        power = 4.0
-        for k, old in enumerate(previous):
-            row.append((power * row[k] - old) / (power - 1.0))
-            change = max(np.max(np.abs(row[-1] - row[k])), np.max(np.abs(row[-1] - old)))
-            error = float(change) + rounding
-            if error < best_error:  # False for NaN
-                best, best_error = row[-1], error
-            power *= 4.0
-        previous = row
-        width *= 0.5
-    return best, best_error
 
 
 def assert_gradient(
@@ -137,7 +108,7 @@ def _compare(
     worst = 0.0
     for label, v in directions:
         claimed = derivative @ v
-        measured, error = _ridders(lambda t, v=v: function(x + t * v), 0.02)  # type: ignore[misc]
+        measured, error = ridders(lambda t, v=v: function(x + t * v), 0.02)  # type: ignore[misc]
         scale = max(float(np.max(np.abs(derivative) @ np.abs(v))), float(np.max(np.abs(measured))), 1e-300)
         off = float(np.max(np.abs(claimed - measured)))
         if not off <= rtol * scale + 10.0 * error:
