@@ -1,13 +1,14 @@
 """Where gradients come from, and the check that tells right ones from wrong ones."""
 
 import autograd.numpy as anp
+import collection as problems
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, rosen, rosen_der
 
-from twophase_min import check_gradient, minimize, problems
+from twophase_min import check_gradient, minimize
 from twophase_min.objective import check as _check
 from twophase_min.objective import gradient as _gradient
 
