@@ -5,7 +5,8 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min import Status, minimize
-from twophase_min.objective.calls import Objective, Point
+from twophase_min.objective.calls import Objective
+from twophase_min.objective.memory import Point
 from twophase_min.run.diagnosis import VALUES, diagnose
 
 START = np.array([-1.2, 1.0, -0.5])

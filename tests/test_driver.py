@@ -1,11 +1,12 @@
 """The driver: the handover and what it hands over, the failure ladder, the way back, the record of it all."""
 
+import collection as problems
 import numpy as np
 import pytest
 import scipy.optimize
 from scipy.optimize import OptimizeResult, rosen, rosen_der
 
-from twophase_min import Status, minimize, problems
+from twophase_min import Status, minimize
 from twophase_min.phases import FAILED
 from twophase_min.phases import scipy as scipy_phase
 

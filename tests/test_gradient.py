@@ -1,13 +1,15 @@
 """Where gradients come from, and the check that tells right ones from wrong ones."""
 
 import autograd.numpy as anp
+import collection as problems
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, rosen, rosen_der
 
-from twophase_min import check_gradient, minimize, problems
+from twophase_min import check_gradient, minimize
+from twophase_min.objective import check as _check
 from twophase_min.objective import gradient as _gradient
 
 modest = settings(max_examples=50, deadline=None, derandomize=True)
@@ -140,7 +142,7 @@ def test_a_constant_function_is_not_mistaken_for_a_lost_trace():
 def test_the_directional_check_accepts_the_right_gradients_of_all_problems(name):
     problem = problems.get(name)
     x = np.array(problem.x0)
-    ok, why = _gradient.agrees(lambda p: float(problem.fun(p)), x, float(problem.fun(x)), problem.grad(x))
+    ok, why = _check.agrees(lambda p: float(problem.fun(p)), x, float(problem.fun(x)), problem.grad(x))
     assert ok, why
 
 
@@ -163,12 +165,12 @@ def test_the_directional_check_has_no_units(seed, exponent, x_exponent):
 
     z = (x - c) / width
     g = height * (2 * z + 0.4 * z**3) / width
-    assert _gradient.agrees(fun, x, fun(x), g)[0]
+    assert _check.agrees(fun, x, fun(x), g)[0]
     for wrong in (-g, 0 * g, 2 * g):
-        assert not _gradient.agrees(fun, x, fun(x), wrong)[0]
+        assert not _check.agrees(fun, x, fun(x), wrong)[0]
     bad = g.copy()
     bad[int(rng.integers(n))] *= 3.0
-    assert not _gradient.agrees(fun, x, fun(x), bad)[0]
+    assert not _check.agrees(fun, x, fun(x), bad)[0]
 
 
 # ---- check_gradient --------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ Success is never false: wherever it is claimed, the gradient test holds at the r
 
 import tracemalloc
 
+import collection as problems
 import numpy as np
 import pytest
 from scipy.optimize import rosen, rosen_der
 
-from twophase_min import Status, minimize, problems
+from twophase_min import Status, minimize
 from twophase_min.jit.compilation import DISABLED
 
 START = np.array([-1.2, 1.0, -0.5])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from twophase_min import __main__ as command
+from twophase_min import demo
 from twophase_min.networks import MLP
 
 ROOT = Path(__file__).parents[1]
@@ -17,7 +18,7 @@ SMALL = MLP([64, 6, 10], loss="cross_entropy", l2=1e-4)
 
 @pytest.fixture
 def task():
-    return command.make_task(seed=3, budget=12, net=SMALL, scale=0.3)
+    return demo.make_task(seed=3, budget=12, net=SMALL, scale=0.3)
 
 
 def test_the_command_prints_its_table_and_writes_the_picture(tmp_path, capsys):
@@ -28,7 +29,7 @@ def test_the_command_prints_its_table_and_writes_the_picture(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    for name in (command.TWO_PHASE, command.ADAM, command.CG, command.LBFGS):
+    for name in (demo.TWO_PHASE, demo.ADAM, demo.CG, demo.LBFGS):
         assert f"\n{name} " in shown
     assert "swap at iteration" in shown
     assert "of 2 seeds" in shown
@@ -92,7 +93,7 @@ def test_without_scikit_learn_the_remedy_is_named(monkeypatch, capsys):
 
 
 def test_every_method_spends_the_budget_and_no_more(task):
-    outcomes = command.run_all(task, {"learning_rate": 0.01}, 0, command.AdamSetting(0.01, 0, False))
+    outcomes = demo.run_all(task, {"learning_rate": 0.01}, 0, demo.AdamSetting(0.01, 0, False))
     whole = task.net.objective(task.x, task.y)
     for name, outcome in outcomes.items():
         assert outcome.spent <= task.budget, name
@@ -105,8 +106,8 @@ def test_every_method_spends_the_budget_and_no_more(task):
 @pytest.mark.parametrize("batch", [0, 100, 512])
 def test_adam_alone_is_the_published_update_charged_by_the_data_it_reads(task, batch):
     """Replay the updates with plain NumPy; the best whole-data reading is what counts."""
-    setting = command.AdamSetting(0.02, batch, False)
-    outcome = command.adam_alone(task, setting)
+    setting = demo.AdamSetting(0.02, batch, False)
+    outcome = demo.adam_alone(task, setting)
     samples = len(task.x)
     data = task.net.finite_sum(task.x, task.y, batch_size=batch or samples, seed=task.seed)
     w, m, v = task.start.copy(), 0.0, 0.0
@@ -132,35 +133,35 @@ def test_adam_alone_is_the_published_update_charged_by_the_data_it_reads(task, b
 
 
 def test_cosine_decay_ends_at_a_vanishing_rate(task):
-    plain = command.adam_alone(task, command.AdamSetting(0.02, 0, False))
-    decayed = command.adam_alone(task, command.AdamSetting(0.02, 0, True))
+    plain = demo.adam_alone(task, demo.AdamSetting(0.02, 0, False))
+    decayed = demo.adam_alone(task, demo.AdamSetting(0.02, 0, True))
     assert plain.losses[0] == decayed.losses[0]
     assert abs(decayed.losses[-1] - decayed.losses[-2]) < abs(plain.losses[-1] - plain.losses[-2])
 
 
 def test_two_phase_on_mini_batches_charges_their_share(task):
-    outcome = command.two_phase(task, {"learning_rate": 0.01, "swap": 2}, batch=200)
+    outcome = demo.two_phase(task, {"learning_rate": 0.01, "swap": 2}, batch=200)
     assert outcome.spent <= task.budget
     assert outcome.run.swaps
     assert outcome.loss < outcome.losses[0]
 
 
 def test_tuning_takes_the_best_median(monkeypatch):
-    monkeypatch.setattr(command, "RATES", (0.001, 0.03))
-    monkeypatch.setattr(command, "BATCHES", (0, 256))
-    made = {seed: command.make_task(seed, 6, SMALL, 0.3) for seed in command.TUNING_SEEDS}
+    monkeypatch.setattr(demo, "RATES", (0.001, 0.03))
+    monkeypatch.setattr(demo, "BATCHES", (0, 256))
+    made = {seed: demo.make_task(seed, 6, SMALL, 0.3) for seed in demo.TUNING_SEEDS}
     said = []
-    best = command.tune(made.__getitem__, said.append)
+    best = demo.tune(made.__getitem__, said.append)
     medians = {
-        setting: np.median([command.adam_alone(task, setting).loss for task in made.values()])
+        setting: np.median([demo.adam_alone(task, setting).loss for task in made.values()])
         for setting in (
-            command.AdamSetting(rate, batch, cosine)
+            demo.AdamSetting(rate, batch, cosine)
             for rate in (0.001, 0.03)
             for batch in (0, 256)
             for cosine in (False, True)
         )
     }
-    assert set(command.TUNING_SEEDS).isdisjoint(range(5))
+    assert set(demo.TUNING_SEEDS).isdisjoint(range(5))
     assert said
     # Readings within the run count in `adam_alone` with readings, the last one alone when tuning.
     assert medians[best] <= 1.05 * min(medians.values())
@@ -168,15 +169,15 @@ def test_tuning_takes_the_best_median(monkeypatch):
 
 def test_the_verdict_counts_seeds_and_hides_no_loss(task):
     def outcome(loss):
-        return command.Outcome(task.start, loss, 0.5, 1.0, 0.1)
+        return demo.Outcome(task.start, loss, 0.5, 1.0, 0.1)
 
     runs = {
-        command.TWO_PHASE: [outcome(1.0), outcome(2.0)],
-        command.ADAM: [outcome(1.5), outcome(1.5)],
-        command.LBFGS: [outcome(0.5), outcome(0.5)],
+        demo.TWO_PHASE: [outcome(1.0), outcome(2.0)],
+        demo.ADAM: [outcome(1.5), outcome(1.5)],
+        demo.LBFGS: [outcome(0.5), outcome(0.5)],
     }
-    assert "Adam alone on 1 of 2, SciPy L-BFGS-B alone on 0 of 2 seeds" in command.verdict(runs)
-    laid_out = command.table(runs)
+    assert "Adam alone on 1 of 2, SciPy L-BFGS-B alone on 0 of 2 seeds" in demo.verdict(runs)
+    laid_out = demo.table(runs)
     assert "1.5000e+00" in laid_out  # the medians
     assert len({len(line) for line in laid_out.splitlines()}) == 1
 

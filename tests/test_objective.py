@@ -5,7 +5,8 @@ import pytest
 
 from twophase_min._status import Status, Stop
 from twophase_min.objective import calls as _objective
-from twophase_min.objective.calls import Objective, as_scalar
+from twophase_min.objective.calls import Objective
+from twophase_min.objective.returned import as_scalar
 
 
 def quadratic(x):

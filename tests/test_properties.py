@@ -1,11 +1,12 @@
 """Properties of whole runs, each stated in its docstring and searched for counterexamples by hypothesis."""
 
+import collection as problems
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twophase_min import FiniteSum, Status, minimize, problems
+from twophase_min import FiniteSum, Status, minimize
 from twophase_min.testing import assert_converges, convex_quadratics, nonconvex_problems
 
 seeds = st.integers(0, 2**32 - 1)

@@ -7,6 +7,7 @@ import sys
 import warnings
 from functools import partial
 
+import collection as problems
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 import twophase_min
-from twophase_min import problems, testing
+from twophase_min import problems as shipped
+from twophase_min import testing
 from twophase_min.testing import (
     assert_converges,
     assert_gradient,
@@ -498,4 +500,4 @@ def test_many_variables_are_sampled():
 
 def test_public_names_exist():
     assert all(hasattr(testing, name) for name in testing.__all__)
-    assert all(hasattr(problems, name) for name in problems.__all__)
+    assert all(hasattr(shipped, name) for name in shipped.__all__)

@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twophase_min._history import History
-    from twophase_min._method import shgo_method, twophase
     from twophase_min._minimize import minimize
     from twophase_min._multistart import multistart
     from twophase_min._options import TwoPhaseOptions
+    from twophase_min._scipy_methods import shgo_method, twophase
     from twophase_min._status import Status
     from twophase_min.detector import ConvexitySwapDetector, detect_swap
     from twophase_min.finite_sum import FiniteSum
     from twophase_min.jit.compilation import warmup
-    from twophase_min.objective.gradient import GradientCheck, check_gradient
+    from twophase_min.objective.check import GradientCheck, check_gradient
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "minimize": "_minimize",
-    "twophase": "_method",
-    "shgo_method": "_method",
+    "twophase": "_scipy_methods",
+    "shgo_method": "_scipy_methods",
     "ConvexitySwapDetector": "detector",
     "detect_swap": "detector",
     "FiniteSum": "finite_sum",
     "multistart": "_multistart",
-    "check_gradient": "objective.gradient",
-    "GradientCheck": "objective.gradient",
+    "check_gradient": "objective.check",
+    "GradientCheck": "objective.check",
     "warmup": "jit.compilation",
     "TwoPhaseOptions": "_options",
     "Status": "_status",

@@ -1,24 +1,14 @@
-"""The front door: SciPy's signature, validation, and the choice between our method and SciPy's."""
+"""The front door: SciPy's signature, and the choice between our method and SciPy's."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from twophase_min import _delegate
-from twophase_min._callback import wrap_callback
-from twophase_min._options import TwoPhaseOptions
-from twophase_min.jit.dispatcher import is_compiled
-from twophase_min.objective.calls import Objective
-from twophase_min.objective.start import start_vector
-from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
-
-Array = NDArray[np.floating]
+from twophase_min._scipy_methods import run_scipys
+from twophase_min._twophase import run_twophase
 
 METHOD = "twophase"
 
@@ -97,89 +87,5 @@ def minimize(
     (True, [1.0, 1.0])
     """
     if method is None or (isinstance(method, str) and method.lower() == METHOD):
-        return _twophase(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options)
-    return _delegate.delegate(
-        fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options
-    )
-
-
-def _twophase(
-    fun: Callable[..., Any],
-    x0: Any,
-    args: Any,
-    jac: Any,
-    hess: Any,
-    hessp: Any,
-    bounds: Any,
-    constraints: Any,
-    tol: float | None,
-    callback: Callable[..., Any] | None,
-    options: Mapping[str, Any] | None,
-) -> OptimizeResult:
-    """Validate, and run the driver."""
-    if not callable(fun):
-        raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
-    compiled = is_compiled(fun) and (jac is True or is_compiled(jac))
-    record = TwoPhaseOptions.from_mapping(options, tol, COMPILED_DEFAULT if compiled else DEFAULT)
-    own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
-    start = start_vector(x0, keep_float32=own_gradient)
-    args = args if isinstance(args, tuple) else (args,)
-    if bounds is not None:
-        warnings.warn("Method twophase cannot handle bounds.", RuntimeWarning, stacklevel=3)
-    if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:
-        warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)
-    hessian = convex_phase(record.convex_method).hessian
-    if not hessian:
-        for name, given in (("hess", hess), ("hessp", hessp)):
-            if given is not None and callable(given):
-                warnings.warn(
-                    f"Method twophase does not use Hessian information ({name}).",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-    if compiled or record.engine == "numba":
-        result = _compiled_run(fun, jac, args, start, record, callback)
-        if result is not None:
-            return result
-    objective = Objective(
-        fun,
-        jac,
-        args,
-        start.size,
-        start.dtype,
-        maxfun=record.maxfun,
-        maxtime=record.maxtime,
-        f_target=record.f_target,
-        abs_step=record.eps,
-        rel_step=record.finite_diff_rel_step,
-        workers=record.workers,
-        seed=record.seed,
-    )
-    if hessian:
-        objective.use_hessian(hess, hessp)
-    from twophase_min.run.driver import Driver  # kernels, and Numba with them: not before the first run
-
-    driver = Driver(objective, start, record, wrap_callback(callback))
-    del start  # which the driver gives up as soon as it can
-    return driver.run()
-
-
-def _compiled_run(
-    fun: Any, jac: Any, args: tuple[Any, ...], start: Array, record: TwoPhaseOptions, callback: Any
-) -> OptimizeResult | None:
-    """Run on the compiled engine; None where the driver has to do it."""
-    if record.engine == "python":
-        return None
-    from twophase_min.run import engine
-
-    reason = engine.why_not(fun, jac, record, callback, start.dtype)
-    if not reason:
-        try:
-            compiled = engine.compile_objective(fun, jac, engine.describe_arguments(args))
-        except TypeError as error:
-            reason = str(error)
-        else:
-            return engine.minimize(fun, jac, args, start, record, compiled)
-    if record.engine == "numba":
-        raise ValueError(f"engine='numba' cannot serve this run: {reason}. Or use engine='python'.")
-    return None
+        return run_twophase(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options)
+    return run_scipys(fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options)

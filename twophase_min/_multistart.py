@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import Progress
-from twophase_min._delegate import limits
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._scipy_methods import limits
 from twophase_min._status import SUCCESSFUL, Status, describe
 from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective import workers as _workers

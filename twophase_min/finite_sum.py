@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from twophase_min.objective import hessian
+
 Array = NDArray[np.floating]
 
 _ROWS_PER_CHUNK = 4096
@@ -219,19 +221,19 @@ class FiniteSum:
         if callable(self.jac):
             return _scalar("fun", self.fun(w, *batch)), _vector("jac", self.jac(w, *batch), w)
         if self.jac == "autograd":
-            f, g = self._by_autograd("value_and_grad", w, batch)
+            f, g = self._by_autograd(_value_and_gradient, w, batch)
             return _scalar("fun", f), _vector("the autograd gradient", g, w)
         both = self.fun(w, *batch)
         if not isinstance(both, (tuple, list)) or len(both) != 2:
             raise ValueError("with jac=True, fun must return the pair (mean, gradient)")
         return _scalar("fun", both[0]), _vector("the gradient of fun", both[1], w)
 
-    def _by_autograd(self, operator_name: str, w: NDArray, batch: tuple[Any, ...], *last: NDArray) -> Any:
-        import autograd  # only where it is needed: importing it takes time
-
+    def _by_autograd(
+        self, differentiate: Callable[[Callable[..., Any], NDArray], Any], w: NDArray, batch: tuple[Any, ...]
+    ) -> Any:
         w = w if w.dtype.kind == "f" else w.astype(np.float64)
         try:
-            return getattr(autograd, operator_name)(self.fun)(w, *batch, *last)
+            return differentiate(lambda w: self.fun(w, *batch), w)
         except Exception as error:
             self.fun(w, *batch)  # where the function itself fails, that is the error to see
             raise TypeError(
@@ -248,7 +250,7 @@ class FiniteSum:
             if self._hessp is not None:
                 product = self._hessp(w, v, *batch)
             else:
-                product = self._by_autograd("hessian_vector_product", w, batch, v)
+                product = self._by_autograd(lambda fun, w: hessian.by_autograd(fun, w)(v), w, batch)
             mean.add(weight, _vector("hessp", product, w))
         return mean.result()
 
@@ -272,6 +274,12 @@ class _VectorMean:
         assert self._total is not None  # there is at least one sample
         with np.errstate(over="ignore"):
             return self._total.astype(self._dtype, copy=False)
+
+
+def _value_and_gradient(fun: Callable[..., Any], w: NDArray) -> Any:
+    from autograd import value_and_grad  # only where it is needed: importing it takes time
+
+    return value_and_grad(fun)(w)
 
 
 def _rows(a: Any) -> Any:

@@ -4,64 +4,30 @@ Invariants
 ----------
 * The user never sees an array that the package keeps, nor the other way round.
 * ``nfev`` and ``njev`` are the calls that were made, also by autograd, differences and failed calls.
-* The same point is not evaluated twice while it is the last or the best one.
-* ``best`` is the evaluated point of least finite value (or the one that reached minus infinity).
+* The same point is not evaluated twice while it is the last or the best one (`memory`).
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min._status import Status, Stop
 from twophase_min.objective import gradient as _gradient
+from twophase_min.objective import hessian as _hessian
+from twophase_min.objective import source as _source
+from twophase_min.objective.check import agrees
+from twophase_min.objective.memory import Memory, Point
+from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar
 
 Array = NDArray[np.floating]
 
 
-class Point(NamedTuple):
-    """An evaluated point; ``g`` is None while only the value is known."""
-
-    x: Array
-    f: float
-    g: Array | None
-
-
-def _same(a: Array, b: Array) -> bool:
-    """Whether two points are one; the first entries tell most of them apart, ten times as fast as all."""
-    return a is b or (bool(a[0] == b[0]) and bool((a == b).all()))
-
-
-def as_scalar(value: Any) -> float:
-    """Float of a scalar or size-1 array; None where that fails is an error, not NaN."""
-    if isinstance(value, float):  # the common case, and np.float64
-        return float(value)
-    hint = ""
-    if value is None:
-        hint = " It returned None: is its return statement missing?"
-    elif isinstance(value, tuple) and len(value) == 2:
-        hint = " It returned a pair: pass jac=True."
-    else:
-        try:
-            array = np.asarray(value)
-            if array.dtype.kind == "c":
-                raise TypeError(
-                    "The objective returned a complex number; minimise its real part or its modulus."
-                )
-            if array.size == 1:
-                return float(array.reshape(()).item())
-        except ValueError:
-            pass
-    raise ValueError("The user-provided objective function must return a scalar value." + hint)
-
-
-class Objective:
+class Objective(Memory):
     """A scalar function of a flat vector with its gradient.
 
     Parameters
@@ -104,7 +70,8 @@ class Objective:
         workers: Any = None,
         seed: int = 0,
     ):
-        self.fun, self.args, self.n, self.dtype = fun, args, n, np.dtype(dtype)
+        super().__init__(dtype)
+        self.fun, self.args, self.n = fun, args, n
         self._jac = jac
         self.maxfun = np.inf if maxfun is None else maxfun
         self.f_target = -np.inf if f_target is None else f_target
@@ -122,12 +89,6 @@ class Objective:
         self.kind = ""
         self.reason = ""
         self.error: BaseException | None = None
-        self.last: Point | None = None
-        self.best: Point | None = None
-        self._earlier: deque[tuple[float, Point]] = deque(maxlen=0)  # with their first entries
-        self.nonfinite: Point | None = None  # the last point whose value was NaN or +inf
-        self._first: Array | None = None  # the first point, until another one has a finite value
-        self.finite_elsewhere = False  # whether any point but the first had a finite value
         self._autograd: Callable[[Array], tuple[Any, Array]] | None = None
         self._hess: Callable[..., Any] | None = None
         self._hessp: Callable[..., Any] | None = None
@@ -187,7 +148,7 @@ class Objective:
         self.nhev = int(state["nhev"])
         if kind not in ("autograd", "2-point"):  # the earlier run was handed a gradient, this one is not
             kind, reason = "2-point", "finite differences, because resuming does not look for another source"
-        self.kind, self.reason = self._given() or (kind, reason)
+        self.kind, self.reason = _source.named(self._jac, self.fun) or (kind, reason)
         self.finite_elsewhere = True
         if self.kind == "autograd":
             self._autograd = _gradient.autograd_value_and_gradient(self._traced)
@@ -237,22 +198,7 @@ class Objective:
                     f"{type(pair).__name__}; return both, or pass the gradient as jac=<callable>."
                 )
             value, gradient = pair
-        return as_scalar(value), self._checked(gradient)
-
-    def _checked(self, gradient: Any) -> Array:
-        if gradient is None:
-            raise TypeError("The gradient is None: is the return statement missing?")
-        g = np.asarray(gradient)
-        if g.dtype.kind not in "fiub":
-            if g.dtype.kind == "c":
-                raise TypeError("The gradient is complex; return the real gradient of a real objective.")
-            g = g.astype(float)
-        if g.size != self.n or max(g.shape, default=1) != self.n:
-            raise ValueError(
-                f"The gradient has shape {g.shape}, expected ({self.n},): return one partial derivative per "
-                "variable."
-            )
-        return np.array(g, dtype=self.dtype).reshape(self.n)
+        return as_scalar(value), as_gradient(gradient, self.n, self.dtype)
 
     def _gradient(self, x: Array, f: float) -> Array:
         """Gradient alone, where the value is known."""
@@ -260,7 +206,7 @@ class Objective:
             if time.perf_counter() >= self.deadline:
                 raise Stop(Status.MAXTIME)
             self._g_samples += self._unit
-            return self._checked(self._guarded(self._jac, self._copy(x), *self.args))
+            return as_gradient(self._guarded(self._jac, self._copy(x), *self.args), self.n, self.dtype)
         if self.fused:
             return self._pair(x)[1]
         self._admit(_gradient.difference_calls(self.n, self.kind))
@@ -278,57 +224,12 @@ class Objective:
         else:
             points = list(points)
             self._f_samples += self._unit * len(points)
-            results = list(self._guarded(self._map, _Bound(self.fun, self.args), points))
+            results = list(self._guarded(self._map, Bound(self.fun, self.args), points))
         if self.kind == "cs":
             return [complex(np.asarray(value).reshape(()).item()) for value in results]
         return [as_scalar(value) for value in results]
 
     # ---- evaluations --------------------------------------------------------------------------------------
-
-    def _known(self, x: Array) -> Point | None:
-        x = np.asarray(x, dtype=self.dtype)
-        for point in (self.last, self.best):
-            if point is not None and _same(point.x, x):
-                return point
-        first = x.item(0) if self._earlier else 0.0
-        for entry, point in self._earlier:
-            if entry == first and _same(point.x, x):
-                return point
-        return None
-
-    def kept(self, x: Array, f: float, g: Array) -> Point:
-        """Return an evaluated point to keep: as remembered, in arrays that nobody changes, or in copies."""
-        known = self._known(x)
-        if known is not None and known.g is not None and known.f == f:
-            return known
-        return Point(np.array(x), float(f), np.array(g))
-
-    def remember_more(self, points: int) -> None:
-        """Keep so many earlier points too, newest first; SciPy's fallback search asks for trials again."""
-        self._earlier = deque(self._earlier, maxlen=points)
-
-    def _remember(self, point: Point) -> None:
-        """Note an evaluated point, whose arrays are nobody else's."""
-        x, f, _ = point
-        if self._earlier.maxlen and self.last is not None and not _same(self.last.x, x):
-            self._earlier.appendleft((self.last.x.item(0), self.last))
-        self.last = point
-        if self._first is None and not self.finite_elsewhere:
-            self._first = x
-        if not math.isfinite(f):
-            self.nonfinite = point
-        elif not self.finite_elsewhere:
-            self.finite_elsewhere = self._first is None or not _same(x, self._first)
-            if self.finite_elsewhere:
-                self._first = None
-        best = self.best
-        if (
-            best is None
-            or f < best.f
-            or (f == best.f and best.g is None and _same(best.x, x))
-            or (best.f != best.f and f == f)  # anything beats NaN
-        ):
-            self.best = point
 
     def _take(self, x: Array, f: float, g: Array | None) -> None:
         """Remember a new value and stop where it settles the run."""
@@ -395,7 +296,7 @@ class Objective:
         self._f_samples += len(indices)
         self._g_samples += len(indices)
         value, g = self._guarded(self.finite_sum.batch_value_and_gradient, self._copy(x), indices)
-        return as_scalar(value), self._checked(g)
+        return as_scalar(value), as_gradient(g, self.n, self.dtype)
 
     # ---- Hessian-vector products ---------------------------------------------------------------------------
 
@@ -424,29 +325,29 @@ class Objective:
             if self._product is None or not np.array_equal(self._product[0], x):
                 self._admit(1)
                 self._f_samples += self._unit
-                from autograd import grad, make_vjp
-
-                pullback, _ = self._guarded(make_vjp(grad(self._traced)), self._copy(x))
-                self._product = (np.array(x), pullback)
+                made = self._guarded(_hessian.by_autograd, self._traced, self._copy(x))
+                self._product = (np.array(x), made)
             product = self._guarded(self._product[1], np.array(p))
         else:
-            size = float(np.linalg.norm(p))
-            if size == 0:
-                return np.zeros_like(p)
-            h = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x))) / size
-            g = self.gradient(x)
-            best = self.last
-            product = (self.gradient_alone(x + h * p) - g) / h
-            self.last = best
+            length = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x)))
+            aside = self._gradient_aside
+            product = _hessian.by_differences(aside, x, length, lambda: self.gradient(x))(p)
         return np.asarray(product, dtype=float).reshape(self.n)
+
+    def _gradient_aside(self, x: Array) -> Array:
+        """Gradient at a point that does not displace the last one from the memo."""
+        last = self.last
+        g = self.gradient_alone(x)
+        self.last = last
+        return g
 
     def use_values_only(self) -> None:
         """Serve a method that takes no gradient from here; of a fused function the value is used."""
         self.kind, self.reason = "none", "the method takes no gradient from us"
         if self._jac is True:
-            self.fun = _ValueOf(self.fun)
+            self.fun = ValueOf(self.fun)
         elif hasattr(self.fun, "value_and_gradient"):
-            self.fun = getattr(self.fun, "value", None) or _ValueOf(self.fun.value_and_gradient)
+            self.fun = getattr(self.fun, "value", None) or ValueOf(self.fun.value_and_gradient)
 
     # ---- resolving the gradient ---------------------------------------------------------------------------
 
@@ -460,10 +361,10 @@ class Objective:
         ValueError
             For a ``jac`` of no known form, or wrong shapes.
         """
-        given = self._given()
-        if given is None:
+        named = _source.named(self._jac, self.fun)
+        if named is None:
             return self._choose(x0)
-        self.kind, self.reason = given
+        self.kind, self.reason = named
         if self.kind != "autograd":
             return self.value_and_gradient(x0)
         self._autograd = _gradient.autograd_value_and_gradient(self._traced)
@@ -473,36 +374,14 @@ class Objective:
             raise
         except Exception as error:
             self.error = None
-            cause = f"{type(error).__name__}: {error}"
-            raise TypeError(f"autograd cannot trace the objective ({cause}); {_gradient.REMEDY}.") from error
-
-    def _given(self) -> tuple[str, str] | None:
-        """Return the source of the gradient that ``jac`` names, and why; None where it leaves the choice."""
-        jac = self._jac
-        if callable(jac) and jac is not True:
-            return "callable", ""
-        if jac is True:
-            return "fused", ""
-        if jac is None and hasattr(self.fun, "value_and_gradient"):
-            return "fused", "fun.value_and_gradient"
-        if jac == "autograd" or jac in _gradient.FINITE_DIFFERENCES:
-            return str(jac), ""
-        if jac is None or jac is False:
-            return None
-        raise ValueError(
-            f"jac is {jac!r}; it must be a callable, True, 'autograd', '2-point', '3-point', 'cs' or None."
-        )
+            raise _source.untraceable(error) from error
 
     def _traced(self, x: Any) -> Any:
         return self.fun(x, *self.args)
 
     def _choose(self, x0: Array) -> tuple[float, Array]:
         """``jac=None``: autograd if it traces and its slope is right at x0, else forward differences."""
-        why = ""
-        try:
-            import autograd
-        except ImportError:
-            why = "autograd is not installed"
+        why = _source.why_no_autograd()
         if not why:
             self.kind = "autograd"
             self._autograd = _gradient.autograd_value_and_gradient(self._traced)
@@ -512,13 +391,12 @@ class Objective:
                 raise
             except Exception as error:
                 self.error = None
-                cause = str(error).partition("\n")[0]
-                why = f"autograd cannot trace fun: {type(error).__name__}: {cause[:120]}"
+                why = _source.not_traced(error)
             else:
                 self.kind, autograd = "2-point", self._autograd
                 self._autograd = None
                 self._remember(Point(self._copy(x0), f, None))  # whatever the check meets, x0 is not lost
-                ok, clause = _gradient.agrees(self._value, x0, f, g, self._seed)
+                ok, clause = agrees(self._value, x0, f, g, self._seed)
                 if ok:
                     self.kind, self._autograd = "autograd", autograd
                     self._take(x0, f, g)
@@ -527,23 +405,3 @@ class Objective:
         self.kind, self._autograd = "2-point", None
         self.reason = f"finite differences, because {why}"
         return self.value_and_gradient(x0)
-
-
-class _ValueOf:
-    """The value of a function that gives value and gradient."""
-
-    def __init__(self, both: Callable[..., Any]):
-        self.both = both
-
-    def __call__(self, x: Array, *args: Any) -> Any:
-        return self.both(x, *args)[0]
-
-
-class _Bound:
-    """``fun`` with its arguments, picklable when both are."""
-
-    def __init__(self, fun: Callable[..., Any], args: tuple[Any, ...]):
-        self.fun, self.args = fun, args
-
-    def __call__(self, x: Array) -> Any:
-        return self.fun(x, *self.args)

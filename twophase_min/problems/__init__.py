@@ -16,17 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twophase_min.problems._collection import (
-    beale,
-    brown_badly_scaled,
-    chained_rosenbrock,
-    helical_valley,
-    himmelblau,
-    powell_singular,
-    rosenbrock,
-    wood,
-)
-from twophase_min.problems._fits import exponential_decay, osborne_1
 from twophase_min.problems._paper import (
     Landscape,
     landscape,
@@ -36,69 +25,28 @@ from twophase_min.problems._paper import (
     paper_example_2_curve,
 )
 from twophase_min.problems._problem import Problem
-from twophase_min.problems._random import convex_quadratic, log_sum_exp, logistic_regression, smooth_nonconvex
-from twophase_min.problems._scalable import (
-    ackley,
-    dixon_price,
-    griewank,
-    rastrigin,
-    sparse_chain,
-    styblinski_tang,
-)
+from twophase_min.problems._random import convex_quadratic, smooth_nonconvex
+from twophase_min.problems._rosenbrock import rosenbrock
 
 __all__ = [
     "ALL",
     "Landscape",
     "Problem",
-    "ackley",
-    "beale",
-    "brown_badly_scaled",
-    "chained_rosenbrock",
     "convex_quadratic",
-    "dixon_price",
-    "exponential_decay",
     "get",
-    "griewank",
-    "helical_valley",
-    "himmelblau",
     "landscape",
-    "log_sum_exp",
-    "logistic_regression",
-    "osborne_1",
     "paper_example_1",
     "paper_example_1_curve",
     "paper_example_2",
     "paper_example_2_curve",
-    "powell_singular",
-    "rastrigin",
     "rosenbrock",
     "smooth_nonconvex",
-    "sparse_chain",
-    "styblinski_tang",
-    "wood",
 ]
 
 _FACTORIES: Sequence[Callable[..., Problem]] = (
     rosenbrock,
-    chained_rosenbrock,
-    powell_singular,
-    beale,
-    wood,
-    brown_badly_scaled,
-    helical_valley,
-    himmelblau,
     convex_quadratic,
     smooth_nonconvex,
-    dixon_price,
-    styblinski_tang,
-    rastrigin,
-    ackley,
-    griewank,
-    log_sum_exp,
-    logistic_regression,
-    exponential_decay,
-    osborne_1,
-    sparse_chain,
     paper_example_1,
     paper_example_2,
 )

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 MGH = "Moré, Garbow & Hillstrom (1981), Testing unconstrained optimization software, ACM TOMS 7(1), 17-41"
-SB = "as listed in Surjanovic & Bingham (2013), Virtual Library of Simulation Experiments"
 
 
 def _frozen(value: ArrayLike, ndim: int) -> Array:
@@ -144,11 +143,6 @@ def check_n(n: int, least: int, multiple: int = 1) -> int:
         rule = f"at least {least}" + (f" and a multiple of {multiple}" if multiple > 1 else "")
         raise ValueError(f"n must be {rule}, got {n}")
     return int(n)
-
-
-def squares_hess(r: Array, jac: Array, curvature: Array) -> Array:
-    """Hessian of sum r_i^2 from residuals (m,), Jacobian (m, n) and residual Hessians (m, n, n)."""
-    return 2.0 * (jac.T @ jac + np.tensordot(r, curvature, 1))
 
 
 def alternating(n: int, odd: float, even: float) -> Array:

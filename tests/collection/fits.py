@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from twophase_min.problems._problem import MGH, Array, Problem, squares_hess
+from collection._common import squares_hess
+from twophase_min.problems._problem import MGH, Array, Problem
 
 
 def _decay(x: Any, xp: Any = np, *, t: Array, y: Array) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from twophase_min.problems._problem import SB, Array, Problem, alternating, check_n
+from collection._common import SB
+from twophase_min.problems._problem import Array, Problem, alternating, check_n
 
 
 def _dixon_price(x: Any, xp: Any = np) -> Any:

@@ -1,0 +1,56 @@
+"""Where the gradient comes from: what ``jac`` names, and what is said where autograd cannot serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twophase_min.objective.gradient import FINITE_DIFFERENCES
+
+REMEDY = (
+    "write the function with autograd.numpy (`import autograd.numpy as np`), pass jac=<callable>, or pass "
+    "jac='2-point'"
+)
+
+
+def named(jac: Any, fun: Callable[..., Any]) -> tuple[str, str] | None:
+    """Return the kind of gradient that ``jac`` names and why; None where it leaves the choice.
+
+    Raises
+    ------
+    ValueError
+        For a ``jac`` of no known form.
+    """
+    if callable(jac) and jac is not True:
+        return "callable", ""
+    if jac is True:
+        return "fused", ""
+    if jac is None and hasattr(fun, "value_and_gradient"):
+        return "fused", "fun.value_and_gradient"
+    if jac == "autograd" or jac in FINITE_DIFFERENCES:
+        return str(jac), ""
+    if jac is None or jac is False:
+        return None
+    raise ValueError(
+        f"jac is {jac!r}; it must be a callable, True, 'autograd', '2-point', '3-point', 'cs' or None."
+    )
+
+
+def why_no_autograd() -> str:
+    """Return why autograd cannot be tried at all; empty if it can."""
+    try:
+        import autograd  # noqa: F401
+    except ImportError:
+        return "autograd is not installed"
+    return ""
+
+
+def not_traced(error: Exception) -> str:
+    """Return the clause for a function that autograd could not trace."""
+    cause = str(error).partition("\n")[0]
+    return f"autograd cannot trace fun: {type(error).__name__}: {cause[:120]}"
+
+
+def untraceable(error: Exception) -> TypeError:
+    """Return the error for ``jac='autograd'`` where autograd cannot trace, with the cause and the remedy."""
+    return TypeError(f"autograd cannot trace the objective ({type(error).__name__}: {error}); {REMEDY}.")
