@@ -45,9 +45,10 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # one name for the compiled functions, however this file is started
     sys.path.insert(0, str(HERE.parent))
 
+import collection as problems  # noqa: E402
 from golden import objectives  # noqa: E402
 
-from twophase_min import FiniteSum, minimize, problems  # noqa: E402
+from twophase_min import FiniteSum, minimize  # noqa: E402
 
 FILE = HERE / "streams.json"
 MARKS = 8
@@ -79,10 +80,7 @@ REASONS = {
     "norm-peak": "gradient norm # fell to # of its peak # or below: the loss looks convex",
     "norm-against-loss": "over the last # readings the gradient norm shrinks with the loss",
     "fixed step": "reading # reached the fixed step #",
-    "fixed step, compiled": "the rule 'fixed-step' sees the swap at a gradient norm of #",
     "always": "the rule 'always' swaps at every reading",
-    "always, compiled": "the rule 'always' sees the swap at a gradient norm of #",
-    "norm-against-loss, compiled": "the rule 'norm-against-loss' sees the swap at a gradient norm of #",
     "path-curvature": "the last # steps showed curvatures from # to #: the loss looks convex along the path",
     "norm-peak-median": "the median # of the last # gradient norms fell to # of its peak # or below",
     "a callable": "the rule every_tenth answered True",
@@ -102,7 +100,7 @@ REASONS = {
     "agreeing gradient": "The gradient agrees with a difference of f.",
     "edge": "f is not finite at a distance of #.",
     "resumed, another method": "Resuming was not exact: the state of ",
-    "resumed, no excursion": "Resuming was not exact: maxfun had left no room for an excursion",
+    "resumed, no excursion": "Resuming was not exact: maxfun had left no room for a trial of Adam",
 }
 """Texts, numbers replaced by '#', each of which occurs in a reason or message of at least one stream."""
 
@@ -362,9 +360,6 @@ BOTH_ENGINES: dict[str, dict[str, Any]] = {
 }
 """Options that both engines serve; the convex method is 'memory-cg'."""
 
-DRIFTING = ("rates", "swap-4", "rate-swap-4", "swap-30-memory-0", "always", "norm-against-loss")
-"""Of those, the ones whose reasons the two engines still word differently."""
-
 HARD_OPTIONS = ("default", "memory-0", "plain", "rate", "swap-30-memory-0", "always", "max-swaps-1")
 """Options that the other problems see."""
 
@@ -479,7 +474,7 @@ def _both_engines() -> Iterator[Case]:
             yield Case(
                 f"{problem}/default/{engine}", catalogued(problem, OWN | {"maxfun": maxfun}, engine), LONG
             )
-        for maxfun in (126, 133, 139):  # about where it leaves no room for an excursion
+        for maxfun in (126, 133, 139):  # about where it leaves no room for a trial of Adam
             case = f"raised/maxfun-{maxfun}/{engine}"
             yield Case(case, catalogued("raised", OWN | {"maxfun": maxfun}, engine), CLOSE)
         for problem in ("tiny", "vast"):
@@ -623,7 +618,7 @@ RESUMED = {
     f"resumed/{name}/after-{cut}": (problem, options, cut)
     for name, (problem, options) in _RUNS.items()
     for cut in (1, 5, 18, 40)
-} | {"resumed/raised/no-excursion": ("raised", OWN, 90)}
+} | {"resumed/raised/no-trial-of-adam": ("raised", OWN, 90)}
 """Problem, options and number of values after which a run is stopped, by case."""
 
 
