@@ -31,6 +31,7 @@ _COUNTS = ("nit", "steps", "fallback", "swaps", "epoch", "batch", "unread", "apa
 _VECTORS = ("sizes", "scales", "parked_scales")
 _NUMBERS = ("failed_at", "patience", "gtol", "norm_before", "parked", "stall_span", "stall_limit", "spent")
 _TEXTS = ("leg", "phase")
+_PHASES = ("own", "parked_own")
 
 
 def pack(driver: Driver) -> dict[str, Any]:
@@ -45,6 +46,7 @@ def pack(driver: Driver) -> dict[str, Any]:
     notes |= {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
     notes["exact"] = driver.leg == "adam" or (driver.phase in PHASES and not PHASES[driver.phase].external)
+    notes |= {f"{name}_phase": getattr(getattr(driver, name), "name", None) for name in _PHASES}
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes))}
     _put(state, "adam", driver.adam.get_state(copied=False))
     if driver.epoch_start is not None:
@@ -131,7 +133,8 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
             "Resuming was not exact: maxfun had left no room for an excursion that a longer run would have "
             "made."
         )
-    driver.own, driver.parked_own = _own(driver, saved, "own"), _own(driver, saved, "parked_own")
+    for name in _PHASES:
+        setattr(driver, name, _own(driver, saved, name, notes[f"{name}_phase"]))
     if driver.own is None and driver.leg == "convex":
         driver.unread = False
     for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
@@ -144,12 +147,12 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     driver.history = History.from_dict({**history, "swaps": json.loads(str(history["swaps"]))})
 
 
-def _own(driver: Driver, saved: Mapping[str, Any], name: str) -> Any:
-    """Return our own conjugate gradients as saved; None where there were none."""
+def _own(driver: Driver, saved: Mapping[str, Any], name: str, phase: str | None) -> Any:
+    """Return a phase of ours as saved; None where there was none."""
     state = _get(saved, name)
     if not state:
         return None
-    own = own_solver(driver.options)
+    own = own_solver(driver.options, phase)
     own.set_state(state)
     return own
 
