@@ -1,4 +1,4 @@
-"""The driver: the handover and what it hands over, the failure ladder, the way back, the record of it all."""
+"""The driver: the handover and what it hands over, the fallbacks, the way back, the record of it all."""
 
 import numpy as np
 import pytest
@@ -132,7 +132,7 @@ def test_one_run_can_swap_more_than_once(monkeypatch):
     assert losses == sorted(losses, reverse=True)  # nothing is lost on the way
 
 
-# ---- the failure ladder ----------------------------------------------------------------------------------
+# ---- the fallbacks ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
