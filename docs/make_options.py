@@ -19,8 +19,8 @@ HEAD = """# Options
 Everything that `options={...}` of `minimize` takes, and every keyword of `twophase`. This page is made by
 `docs/make_options.py` from the docstring of `twophase_min.TwoPhaseOptions` and from the registry of the
 phases. An unknown name warns and is ignored, a value out of range raises a ValueError that states the range.
-Units: "x" is that of the variables, "f" that of the objective, "1" a pure number. `tol` is another spelling of
-`gtol`, `maxfev` of `maxfun`.
+Units: "x" is that of the variables, "f" that of the objective, "1" a pure number. `tol` is another spelling
+of `gtol`, `maxfev` of `maxfun`.
 
 | option | type and default | meaning |
 | --- | --- | --- |

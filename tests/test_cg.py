@@ -1,4 +1,4 @@
-"""Limited-memory conjugate gradients: recursions against dense algebra, the ladder against bad functions."""
+"""Limited-memory conjugate gradients: recursions against dense algebra, fallbacks against bad functions."""
 
 import itertools
 import math

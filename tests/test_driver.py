@@ -1,4 +1,4 @@
-"""The driver: the handover and what it hands over, the failure ladder, the way back, the record of it all."""
+"""The driver: the handover and what it hands over, the fallbacks, the way back, the record of it all."""
 
 import collection as problems
 import numpy as np
@@ -133,7 +133,7 @@ def test_one_run_can_swap_more_than_once(monkeypatch):
     assert losses == sorted(losses, reverse=True)  # nothing is lost on the way
 
 
-# ---- the failure ladder ----------------------------------------------------------------------------------
+# ---- the fallbacks ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -431,7 +431,7 @@ def test_a_time_limit_ends_the_run():
 
 def test_ctrl_c_between_two_breaths_keeps_the_best_point(monkeypatch):
     calls = []
-    solve = engine_module._entry()
+    solve = engine_module._entry("memory-cg")
 
     def interrupted(*args):
         solve(*args)
@@ -439,7 +439,7 @@ def test_ctrl_c_between_two_breaths_keeps_the_best_point(monkeypatch):
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine_module, "_entry", lambda: interrupted)
+    monkeypatch.setattr(engine_module, "_entry", lambda method: interrupted)
     x0 = np.array([-1.2, 1.0] * 5)
     result = minimize(rosen, x0, jac=rosen_grad, options={"engine": "numba"})
     assert result.status == Status.INTERRUPTED

@@ -20,6 +20,7 @@ from twophase_min.jit.kernels import adam_serial, all_finite, copy, norm_inf
 from twophase_min.jit.records import Record, count, real
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G, G, X
 from twophase_min.phases.ask_tell import AskTell
+from twophase_min.phases.metric import median
 
 Array = NDArray[np.floating]
 
@@ -105,39 +106,6 @@ def adam_init(
 
 
 @jit(no_cpython_wrapper=True)
-def _median(a, count):
-    """Median of the first entries, which are reordered (Hoare's selection); 0 for none."""
-    if count == 0:
-        return 0.0
-    low, high, middle = 0, count - 1, (count - 1) // 2
-    while low < high:
-        pivot = a[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while a[i] < pivot:
-                i += 1
-            while a[j] > pivot:
-                j -= 1
-            if i <= j:
-                a[i], a[j] = a[j], a[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            high = j
-        elif middle >= i:
-            low = i
-        else:
-            break
-    lower = np.float64(a[middle])
-    if count % 2 == 1:
-        return lower
-    upper = np.float64(a[middle + 1])
-    for k in range(middle + 2, count):
-        upper = min(upper, np.float64(a[k]))
-    return 0.5 * (lower + upper)
-
-
-@jit(no_cpython_wrapper=True)
 def _sizes(vectors):
     """Whether the variables have typical sizes, and these; without some row that is not looked at."""
     sized = vectors.shape[0] > SIZES
@@ -155,7 +123,7 @@ def _scale_of_x(vectors):
         if size == size and size != 0.0:  # the selection would never end on NaN
             work[count] = size
             count += 1
-    return _median(work, count)
+    return median(work, count)
 
 
 @jit

@@ -106,6 +106,15 @@ class ConvexPhase(AskTell):
     """A convex phase over the kernels that `phases.compiled` names, found in the module of its state's class.
 
     A subclass allocates the state. Whether the variables can be scaled shows in the rows of its vectors.
+
+    Attributes
+    ----------
+    need : int
+        NEED_F or NEED_G: what `tell` expects for the point of `ask`; or FAILED.
+    x, f, g : ndarray, float, ndarray
+        Current iterate (copies).
+    reason : str
+        Why the phase failed.
     """
 
     precondition: str | None = None

@@ -430,15 +430,6 @@ class MemoryCG(ConvexPhase):
     distance at which the linear model has removed all of f; with x = 0 and f = 0 there is no scale, and the
     largest entry moves by 1. Scaling f, or x about the origin, therefore scales the whole run; shifting f or
     x does not leave the first step alone. A trial along ``-D g`` must bring a tenth of the decrease promised.
-
-    Attributes
-    ----------
-    need : int
-        NEED_F or NEED_G: what `tell` expects for the point of `ask`; or FAILED.
-    x, f, g : ndarray, float, ndarray
-        Current iterate (copies).
-    reason : str
-        Why the phase failed.
     """
 
     name = "memory-cg"

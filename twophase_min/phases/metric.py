@@ -90,6 +90,39 @@ def typical_metric(x, g, metric):
     return True
 
 
+@_inner
+def median(a, count):
+    """Median of the first entries, which are reordered (Hoare's selection); 0 for none."""
+    if count == 0:
+        return 0.0
+    low, high, middle = 0, count - 1, (count - 1) // 2
+    while low < high:
+        pivot = a[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while a[i] < pivot:
+                i += 1
+            while a[j] > pivot:
+                j -= 1
+            if i <= j:
+                a[i], a[j] = a[j], a[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            high = j
+        elif middle >= i:
+            low = i
+        else:
+            break
+    lower = np.float64(a[middle])
+    if count % 2 == 1:
+        return lower
+    upper = np.float64(a[middle + 1])
+    for k in range(middle + 2, count):
+        upper = min(upper, np.float64(a[k]))
+    return 0.5 * (lower + upper)
+
+
 def typical_sizes(x: Array, g: Array) -> Array | None:
     """Sizes of the variables relative to each other, where the gradient says that each has its own unit.
 

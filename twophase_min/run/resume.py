@@ -57,7 +57,7 @@ def pack(driver: Driver) -> dict[str, Any]:
             pairs.clear()
     for name, own in (("own", driver.own), ("suspended_own", driver.suspended_own)):
         if own is not None:
-            _put(state, name, own.get_state(copied=False))
+            _put(state, name, {"name": own.name, **own.get_state(copied=False)})
     for name in _VECTORS:
         vector = getattr(driver, name)
         if vector is not None:
@@ -144,14 +144,12 @@ def _loop(driver: Driver, saved: Any) -> None:
 
 
 def _own(driver: Driver, saved: Mapping[str, Any], name: str) -> Any:
-    """Return our own conjugate gradients as saved; None where there were none."""
+    """Return a phase of ours as saved; None where there was none, or where another method goes on."""
     state = _get(saved, name)
-    if not state:
+    method, _ = driver.fallbacks[driver.loop.fallback if name == "own" else 0]
+    if not state or str(state.pop("name")) != method:
         return None
-    name, _ = driver.fallbacks[driver.loop.fallback if name == "own" else 0]
-    if not is_ours(name):  # resumed with another method
-        return None
-    own = own_solver(driver.options, name)
+    own = own_solver(driver.options, method)
     own.set_state(state)
     return own
 
