@@ -170,7 +170,9 @@ def _adam(learning_rate: float) -> Solver:
 
 def _memory_cg(**options: Any) -> Solver:
     def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
-        from twophase_min.phases.memory_cg import MemoryCG, minimize_memory_cg
+        from phase_alone import minimize_memory_cg
+
+        from twophase_min.phases.memory_cg import MemoryCG
 
         return minimize_memory_cg(objective.fun, objective.grad, x0, gtol=gtol, solver=MemoryCG(**options))
 

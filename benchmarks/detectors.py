@@ -540,8 +540,8 @@ def run_all(chosen: list[dict[str, Any]], results: Path, workers: int, seconds: 
 
 def speed() -> None:
     """Print what one update costs, best of five rounds, in Python and compiled."""
-    from twophase_min import _detector_jit as compiled
     from twophase_min.detector import make_detector
+    from twophase_min.run import detecting as compiled
 
     losses, norms = np.linspace(10.0, 1.0, 200_000), np.linspace(1.0, 2.0, 200_000)
     pairs = list(zip(losses[:20_000].tolist(), norms[:20_000].tolist(), strict=True))
@@ -562,11 +562,11 @@ def speed() -> None:
                 detector.update(loss, norm)
             plain.append((time.perf_counter() - began) / len(pairs))
             detector = make_detector(name, **settings)
-            if compiled.can_pack(detector):
-                compiled.scan(*compiled.pack(make_detector(name, **settings)), losses[:2], norms[:2])
+            if compiled.can_compile(detector):
+                compiled.scan(compiled.pack(make_detector(name, **settings)), losses[:2], norms[:2])
                 state = compiled.pack(detector)
                 began = time.perf_counter()
-                compiled.scan(*state, losses, norms)
+                compiled.scan(state, losses, norms)
                 packed.append((time.perf_counter() - began) / losses.size)
         label = " ".join([name, *[f"{key}={value}" for key, value in settings.items()]])
         print(

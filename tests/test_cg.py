@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,26 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
-from twophase_min.phases import FAILED, ITERATION, NEED_F
+from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, XT, G, P
 from twophase_min.phases.memory_cg import (
-    GAMMA,
-    METRIC,
+    MEMORY_CG,
     NOT_FINITE,
-    PAIRS,
-    REASON,
-    XT,
     ZERO_GRADIENT,
-    G,
     MemoryCG,
-    P,
-    cg_add_pair,
-    cg_init,
-    cg_next,
-    cg_start,
-    cg_tell,
-    default_memory,
-    minimize_memory_cg,
+    add_pair,
+    new_state,
+    next_trial,
+    tell,
 )
+from twophase_min.phases.memory_cg import start as begin
+from twophase_min.phases.pairs import default_memory
+
+BENCHMARKS = str(Path(__file__).resolve().parent.parent / "benchmarks")
+sys.path.insert(0, BENCHMARKS)
+
+from phase_alone import minimize_memory_cg  # noqa: E402
 
 MEMORIES = [0, 3, 50]
 
@@ -76,40 +75,40 @@ def quadratic(n, condition, seed=0):
 def test_two_loop_recursion_equals_the_explicit_inverse_hessian(seed, given_pairs):
     rng = np.random.default_rng(seed)
     n, memory = 6, 4
-    state = cg_init(n, memory)
+    state = new_state(n, memory)
     d = rng.uniform(0.5, 2, n)
     state.vectors[METRIC] = d * d
     g = rng.normal(size=n)
-    cg_start(state, rng.normal(size=n), 1.0, g, 0.0)
+    begin(state, rng.normal(size=n), 1.0, g, 0.0)
     a = rng.normal(size=(n, n))
     a = a @ a.T + np.eye(n)
     pairs = []
     for _ in range(given_pairs):
         s = rng.normal(size=n)
-        assert cg_add_pair(state, s, a @ s)
+        assert add_pair(state, s, a @ s)
         pairs.append((s, a @ s))
-    assert state.counts[PAIRS] == min(given_pairs, memory)
-    h = state.real[GAMMA] * np.diag(d * d)
+    assert MEMORY_CG.view(state.slot).stored == min(given_pairs, memory)
+    h = MEMORY_CG.view(state.slot).gamma * np.diag(d * d)
     for s, y in pairs[-memory:]:
         rho = 1 / (s @ y)
         left = np.eye(n) - rho * np.outer(s, y)
         h = left @ h @ left.T + rho * np.outer(s, s)
-    assert cg_next(state) == NEED_F
+    assert next_trial(state) == NEED_F
     np.testing.assert_allclose(state.vectors[P], -h @ g, rtol=1e-10)
 
 
 def test_pairs_without_curvature_are_skipped():
-    state = cg_init(2, 5)
-    cg_start(state, np.ones(2), 1.0, np.ones(2), 0.0)
+    state = new_state(2, 5)
+    begin(state, np.ones(2), 1.0, np.ones(2), 0.0)
     s = np.array([1.0, 0.0])
-    assert not cg_add_pair(state, s, -s)
-    assert not cg_add_pair(state, s, np.array([0.0, 1.0]))
-    assert not cg_add_pair(state, s, np.zeros(2))
-    assert not cg_add_pair(state, s, np.array([np.nan, 1.0]))
-    assert not cg_add_pair(state, s, np.array([np.inf, 1.0]))
-    assert state.counts[PAIRS] == 0
-    assert cg_add_pair(state, s, s)
-    assert not cg_add_pair(cg_init(2, 0), s, s)
+    assert not add_pair(state, s, -s)
+    assert not add_pair(state, s, np.array([0.0, 1.0]))
+    assert not add_pair(state, s, np.zeros(2))
+    assert not add_pair(state, s, np.array([np.nan, 1.0]))
+    assert not add_pair(state, s, np.array([np.inf, 1.0]))
+    assert MEMORY_CG.view(state.slot).stored == 0
+    assert add_pair(state, s, s)
+    assert not add_pair(new_state(2, 0), s, s)
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
@@ -173,17 +172,17 @@ def test_without_memory_a_quadratic_takes_n_steps_of_two_values_and_a_gradient(n
 def test_with_memory_exact_searches_give_conjugate_directions():
     n = 6
     fun, jac, a, _ = quadratic(n, 50.0, seed=4)
-    state = cg_init(n, n, c1=1e-9, c2=1e-8, upper=1e-8)
+    state = new_state(n, n, c1=1e-9, c2=1e-8, upper=1e-8)
     x = np.zeros(n)
-    code = cg_start(state, x, fun(x), jac(x), 0.0)
+    code = begin(state, x, fun(x), jac(x), 0.0)
     directions = []
     while len(directions) < n:
         if code == ITERATION:
-            code = cg_next(state)
+            code = next_trial(state)
             directions.append(state.vectors[P].copy())
             continue
         assert code != FAILED
-        code = cg_tell(state, fun(state.vectors[XT]), jac(state.vectors[XT]))
+        code = tell(state, fun(state.vectors[XT]), jac(state.vectors[XT]))
     p = np.array([d / np.sqrt(d @ a @ d) for d in directions])
     np.testing.assert_allclose(p @ a @ p.T, np.eye(n), atol=1e-6)
 
@@ -382,12 +381,12 @@ def test_flat_and_broken_starts_say_so():
     x = np.ones(3)
     solver = MemoryCG()
     assert solver.start(x, 1.0, np.zeros(3)) == FAILED
-    assert solver.state.counts[REASON] == ZERO_GRADIENT
+    assert solver.view.reason == ZERO_GRADIENT
     assert "zero" in solver.reason
     with pytest.raises(RuntimeError, match="zero"):
         solver.ask()
     assert solver.start(x, 1.0, np.array([1.0, np.nan, 1.0])) == FAILED
-    assert solver.state.counts[REASON] == NOT_FINITE
+    assert solver.view.reason == NOT_FINITE
     _, success, message = minimize_memory_cg(lambda x: math.nan, lambda x: x, x)
     assert not success
     assert "not finite" in message
@@ -541,7 +540,7 @@ def test_float32_vectors_stay_float32_and_scalars_float64(memory):
         solver=solver,
     )
     assert solver.x.dtype == solver.ask().dtype == np.float32
-    assert solver.state.real.dtype == np.float64
+    assert MEMORY_CG.dtype["f"] == np.float64
     np.testing.assert_allclose(solver.x, xmin, atol=1e-3)
 
 
@@ -578,8 +577,8 @@ def test_arguments_are_checked():
 
 
 def test_memory_is_linear_in_n():
-    state = cg_init(10**5, 0)
-    assert sum(a.nbytes for a in state) <= 8 * 10**5 * 8
+    state = new_state(10**5, 0)
+    assert sum(a.nbytes for a in state[:-1]) <= 8 * 10**5 * 8
     assert state.vectors[G].size == 10**5
 
 
@@ -587,7 +586,8 @@ def test_plain_python_gives_the_same_run():
     code = (
         "import numpy as np, sys\n"
         "from scipy.optimize import rosen, rosen_der\n"
-        "from twophase_min.phases.memory_cg import MemoryCG, minimize_memory_cg as go\n"
+        "from phase_alone import minimize_memory_cg as go\n"
+        "from twophase_min.phases.memory_cg import MemoryCG\n"
         "for memory in (0, 3, 50):\n"
         "    s = MemoryCG(memory=memory)\n"
         "    go(rosen, rosen_der, np.array([-1.2, 1.0, 0.5]), gtol=0, maxfun=25, solver=s)\n"
@@ -595,7 +595,8 @@ def test_plain_python_gives_the_same_run():
     )
     printed = []
     for disabled in ("0", "1"):
-        environment = {**os.environ, "TWOPHASE_DISABLE_JIT": disabled}
+        path = os.pathsep.join(filter(None, (BENCHMARKS, os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "TWOPHASE_DISABLE_JIT": disabled, "PYTHONPATH": path}
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
         )

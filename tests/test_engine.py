@@ -175,6 +175,26 @@ def test_the_same_points_as_the_driver(name):
     assert np.isnan(compiled.history.time).all()
 
 
+REASONS = [
+    ("norm-peak", {}, "gradient norm "),
+    (4, {}, "reading 5 reached the fixed step 5"),
+    ("always", {"guard": False}, "the rule 'always' swaps at every reading"),
+    ("norm-against-loss", {}, "over the last 30 readings the gradient norm shrinks with the loss"),
+    ("norm-peak", {"swap_patience": 3, "swap_smoothing": 0.5}, "gradient norm "),
+]
+
+
+@pytest.mark.parametrize(("swap", "options", "start"), REASONS)
+@pytest.mark.parametrize("name", CASES)
+def test_a_swap_has_the_same_reason_in_both_engines(name, swap, options, start):
+    """After a swap that the detector saw, both say what the detector says, word for word."""
+    fun, jac, x0 = CASES[name]
+    compiled, python = both(fun, jac, x0, swap=swap, **options)
+    reasons = [s["reason"] for s in compiled.swaps]
+    assert reasons == [s["reason"] for s in python.swaps]
+    assert "adam" not in {s["from"] for s in compiled.swaps} or any(r.startswith(start) for r in reasons)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -8,15 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import Polynomial
 
+from twophase_min.jit.compilation import jit
+from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
-    BEST_A,
-    BEST_F,
-    FAILED,
-    ITERATION,
-    NEED_F,
-    NEED_G,
-    TRIALS,
-    A,
+    LINE,
     cubic_minimum,
     line_init,
     line_start,
@@ -26,15 +21,37 @@ from twophase_min.phases.line_search import (
 )
 
 
+@jit
+def begin(slot, f0, d0, step, noise, c1):
+    return line_start(slot[0], f0, d0, step, noise, c1)
+
+
+@jit
+def tell_f(slot, f):
+    return line_tell_f(slot[0], f)
+
+
+@jit
+def tell_g(slot, slope):
+    return line_tell_g(slot[0], slope)
+
+
+def new_search(*settings, **named):
+    """A search's slot and the view of its members."""
+    slot = LINE.new()
+    line_init(LINE.view(slot), *settings, **named)
+    return slot, LINE.view(slot)
+
+
 def search(phi, slope, step, c1=1e-4, c2=0.9, upper=math.inf, noise=0.0, max_trials=40, refine=False):
-    """Run one search; returns (code, scalars, trials as (kind, a))."""
-    r, k = line_init(c2, upper, max_trials, refine)
+    """Run one search; returns (code, view of the scalars, trials as (kind, a))."""
+    slot, r = new_search(c2, upper, max_trials, refine)
     asked = []
-    code = line_start(r, k, phi(0.0), slope(0.0), step, noise, c1)
+    code = begin(slot, phi(0.0), slope(0.0), step, noise, c1)
     while code in (NEED_F, NEED_G):
-        a = float(r[A])
+        a = float(r.a)
         asked.append((code, a))
-        code = line_tell_f(r, k, phi(a)) if code == NEED_F else line_tell_g(r, k, slope(a))
+        code = tell_f(slot, phi(a)) if code == NEED_F else tell_g(slot, slope(a))
     return code, r, asked
 
 
@@ -65,7 +82,7 @@ def test_accepted_points_satisfy_the_wolfe_conditions(coefficients, step, strong
     c2 = 0.2 if strong else 0.9
     code, r, _ = search(phi, slope, step, c2=c2, upper=c2 if strong else math.inf, refine=refine)
     assert code == ITERATION
-    a = r[A]
+    a = r.a
     assert a > 0
     assert phi(a) <= phi(0.0) + 1e-4 * a * slope(0.0)
     assert slope(a) >= c2 * slope(0.0)
@@ -87,7 +104,7 @@ def test_parabola_is_minimised_by_one_interpolation():
     code, r, asked = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1), 4.0, c2=0.1, upper=0.1)
     assert code == ITERATION
     assert [kind for kind, _ in asked] == [NEED_F, NEED_F, NEED_G]
-    assert r[A] == pytest.approx(1.0, rel=1e-12)
+    assert r.a == pytest.approx(1.0, rel=1e-12)
 
 
 @settings(deadline=None, max_examples=50, derandomize=True)
@@ -105,20 +122,20 @@ def test_a_refined_search_is_exact_on_a_parabola(step, minimum, depth):
     assert code == ITERATION
     if abs(1 / step - 1) > 0.1:
         assert [kind for kind, _ in asked] == [NEED_F, NEED_F, NEED_G]
-        assert r[A] == pytest.approx(minimum, rel=1e-6)
+        assert r.a == pytest.approx(minimum, rel=1e-6)
     else:
         assert [kind for kind, _ in asked] == [NEED_F, NEED_G]
 
 
 def test_a_parabola_found_is_followed_more_closely():
-    r, k = line_init(0.9, refine=True)
+    slot, r = new_search(0.9, refine=True)
     for step, values in ((1.05, 1), (1.05, 2), (1.0005, 1)):  # near enough; a parabola, so no more; right
-        code = line_start(r, k, 0.0, -2.0, step, 0.0, 1e-4)
+        code = begin(slot, 0.0, -2.0, step, 0.0, 1e-4)
         asked = 0
         while code != ITERATION:
             asked += code == NEED_F
-            a = r[A]
-            code = line_tell_f(r, k, (a - 1) ** 2 - 1) if code == NEED_F else line_tell_g(r, k, 2 * (a - 1))
+            a = r.a
+            code = tell_f(slot, (a - 1) ** 2 - 1) if code == NEED_F else tell_g(slot, 2 * (a - 1))
         assert asked == values
 
 
@@ -130,14 +147,14 @@ def test_a_parabola_that_misleads_costs_one_value_and_leads_back():
 
     code, r, asked = search(phi, lambda a: 2 * (a - 1), 0.5, refine=True)
     assert code == ITERATION
-    assert r[A] == 0.5
+    assert r.a == 0.5
     assert asked == [(NEED_F, 0.5), (NEED_F, 1.0), (NEED_F, 0.5), (NEED_G, 0.5)]
 
 
 def test_stepping_out_reaches_a_far_minimum_by_the_secant():
     code, r, asked = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1), 1e-3, c2=0.5, upper=0.5)
     assert code == ITERATION
-    assert r[A] == pytest.approx(1.0, rel=0.5)
+    assert r.a == pytest.approx(1.0, rel=0.5)
     assert len(asked) <= 10
 
 
@@ -156,33 +173,33 @@ def test_non_finite_values_are_backed_away_from(step, wall, bad, refine):
 
     code, r, _ = search(phi, lambda a: -1.0 if a < wall else math.nan, step, refine=refine)
     assert code in (FAILED, ITERATION)  # no minimum: out of trials, with a best trial
-    assert 0 < r[BEST_A] < wall
-    assert r[BEST_F] == -r[BEST_A]
+    assert 0 < r.best_a < wall
+    assert r.best_f == -r.best_a
 
 
 def test_non_finite_gradient_behind_a_finite_value_is_backed_away_from():
     code, r, _ = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1) if a < 1.5 else math.nan, 1.9)
     assert code == ITERATION
-    assert r[A] < 1.5
+    assert r.a < 1.5
 
 
 def test_unbounded_line_ends_with_its_best_trial():
     code, r, _ = search(lambda a: -a, lambda a: -1.0, 1.0, max_trials=20)
     assert code == FAILED
-    assert r[BEST_A] == 10.0**19
+    assert r.best_a == 10.0**19
 
 
 def test_rising_line_fails_without_a_best_trial():
     code, r, asked = search(lambda a: a, lambda a: -1.0, 1.0)  # the slope lies
     assert code == FAILED
-    assert r[BEST_A] == 0.0
+    assert r.best_a == 0.0
     assert all(kind == NEED_F for kind, _ in asked)
 
 
 def test_flat_line_ends():
     code, r, asked = search(lambda a: 1.0, lambda a: -1.0, 1.0)
     assert code == FAILED
-    assert r[BEST_A] == 0.0
+    assert r.best_a == 0.0
     assert len(asked) <= 80
 
 
@@ -190,7 +207,7 @@ def test_within_rounding_the_slope_decides():
     # values carry no information here: every trial is equal to f0 to rounding
     code, r, _ = search(lambda a: 1.0, lambda a: 1e-12 * (a - 1), 1.0, c2=0.9, noise=1e-15)
     assert code == ITERATION
-    assert r[A] == 1.0
+    assert r.a == 1.0
 
 
 @settings(deadline=None, max_examples=50, derandomize=True)
@@ -218,17 +235,17 @@ def test_units_do_not_matter(step, f_power, a_power, shift, refine):
     code2, r2, asked2 = run(2.0**f_power, 2.0**a_power)
     assert code == code2
     assert [(kind, a * 2.0**a_power) for kind, a in asked] == asked2
-    assert r[A] * 2.0**a_power == r2[A]
+    assert r.a * 2.0**a_power == r2.a
 
 
 def test_trial_limit_is_kept():
     for limit in (1, 2, 5):
-        r, k = line_init(max_trials=limit)
-        code = line_start(r, k, 0.0, -1.0, 1.0, 0.0, 1e-4)
+        slot, r = new_search(max_trials=limit)
+        code = begin(slot, 0.0, -1.0, 1.0, 0.0, 1e-4)
         while code == NEED_F:
-            code = line_tell_f(r, k, 1.0)
+            code = tell_f(slot, 1.0)
         assert code == FAILED
-        assert k[TRIALS] == limit
+        assert r.trials == limit
 
 
 def test_interpolation_formulas():

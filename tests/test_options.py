@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import OptimizeWarning
 
 from twophase_min import TwoPhaseOptions
-from twophase_min._options import OWN_CONVEX_METHOD, SCIPY_CONVEX_METHODS
+from twophase_min.phases import PHASES
 
 FIELDS = dataclasses.fields(TwoPhaseOptions)
 
@@ -60,7 +60,7 @@ def test_the_mapping_is_not_changed():
     assert options == {"maxfev": 3, "tol": 1e-2, "unknown": 1}
 
 
-@pytest.mark.parametrize("name", [*SCIPY_CONVEX_METHODS, OWN_CONVEX_METHOD])
+@pytest.mark.parametrize("name", PHASES)
 def test_convex_methods_in_any_case(name):
     for spelling in (name, name.lower(), name.upper()):
         assert TwoPhaseOptions(convex_method=spelling).convex_method == name

@@ -13,8 +13,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
 from twophase_min import plotting  # noqa: E402
-from twophase_min._detector_cli import main, read_columns  # noqa: E402
 from twophase_min.detector import detect_swap  # noqa: E402
+from twophase_min.detector.__main__ import main, read_columns  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

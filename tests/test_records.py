@@ -85,3 +85,33 @@ def test_reset_restores_the_initial_values():
 def test_every_member_says_what_it_is():
     assert RUN.describe().splitlines()[0] == "f: value"
     assert len(RUN.describe().splitlines()) == len(RUN.fields)
+
+
+@jit
+def keep(slots, slot, events):
+    slots[1] = slot[0]
+    events[2].rate = slot[0].rates[1]
+    return slots.shape[0]
+
+
+EVENT = Record("Event", count("nit", "iteration"), nested("rate", RATE, "a rate"))
+
+
+def test_records_are_copied_as_a_whole():
+    slot, slots, events = RUN.new(), RUN.new(2), EVENT.new(3)
+    advance(slot, 7.0)
+    assert keep(slots, slot, events) == 2
+    assert RUN.array(slots)[1].tobytes() == RUN.array(slot)[0].tobytes()
+    assert RUN.view(slots, 0).nit == 5
+    advance(slot, 8.0)
+    assert EVENT.view(events, 2).rate.many == 2
+    assert EVENT.view(events, 1).rate.many == 0
+    assert RUN.view(slots, 1).f == 7.0
+
+
+def test_other_initial_values_for_a_while():
+    with RUN.preset(nit=50, line={"step": 3.0}):
+        inside = RUN.view(RUN.new())
+        assert (inside.nit, inside.line.step) == (50, 3.0)
+    outside = RUN.view(RUN.new())
+    assert (outside.nit, outside.line.step) == (5, 0.0)

@@ -8,8 +8,8 @@ from scipy.optimize import OptimizeResult, rosen, rosen_der, rosen_hess_prod
 from scipy.optimize import minimize as scipy_minimize
 
 from twophase_min import minimize
-from twophase_min._options import SCIPY_CONVEX_METHODS
 from twophase_min._status import Stop
+from twophase_min.phases import PHASES
 from twophase_min.phases import scipy as phase
 from twophase_min.phases.scaling import Scaling
 
@@ -49,7 +49,7 @@ def run(
     )
 
 
-@pytest.mark.parametrize("method", SCIPY_CONVEX_METHODS)
+@pytest.mark.parametrize("method", [phase.name for phase in PHASES.values() if phase.external])
 def test_every_method_goes_on_until_it_is_stopped(method):
     """Its own tolerances are off: it passes gtol 1e-5, where by itself it would have ended."""
 
@@ -64,7 +64,7 @@ def test_every_method_goes_on_until_it_is_stopped(method):
     np.testing.assert_allclose(path[-1], 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", SCIPY_CONVEX_METHODS)
+@pytest.mark.parametrize("method", [phase.name for phase in PHASES.values() if phase.external])
 @pytest.mark.parametrize("stop_at", [1, 2, 7])
 def test_the_drivers_stop_passes_through(method, stop_at):
     objective = Plain(stop_at)

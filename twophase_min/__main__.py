@@ -29,6 +29,7 @@ from twophase_min.demo import (
     verdict,
 )
 from twophase_min.networks import MLP
+from twophase_min.phases import PHASES
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,7 +49,11 @@ def parser() -> argparse.ArgumentParser:
     add("--loss", choices=("cross_entropy", "mse"), default="cross_entropy", help="train loss")
     add("--l2", type=float, default=1e-4, help="weight of the L2 term")
     add("--start-scale", type=float, default=0.3, help="start at the usual random weights times this")
-    add("--convex-method", default=None, help="method after the swap (the package's default if not given)")
+    add(
+        "--convex-method",
+        default=None,
+        help=f"method after the swap, one of {', '.join(PHASES)} (the package's default if not given)",
+    )
     add(
         "--learning-rate", type=float, default=0.01, help="of the Adam phase; 0: found by the package's probe"
     )

@@ -15,12 +15,13 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import Progress
 from twophase_min._minimize import METHOD, minimize
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._options import TwoPhaseOptions
 from twophase_min._scipy_methods import limits
 from twophase_min._status import SUCCESSFUL, Status, describe
 from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective import workers as _workers
 from twophase_min.objective.workers import Chunk, Row
+from twophase_min.phases import COMPILED_DEFAULT
 
 Array = NDArray[np.floating]
 
@@ -307,7 +308,7 @@ def _by_engine(
     from twophase_min.run import engine
 
     if record.convex_method is None:
-        record = replace(record, convex_method=OWN_CONVEX_METHOD)
+        record = replace(record, convex_method=COMPILED_DEFAULT)
     why = engine.why_not(task.fun, task.jac, record, None, starts.dtype)
     if not why and record.maxtime is not None:
         why = "'maxtime' is not looked at between many problems"

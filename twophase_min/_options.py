@@ -13,11 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeWarning
 
-SCIPY_CONVEX_METHODS = ("CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov")
-"""SciPy methods that can serve as the convex phase; all are unconstrained gradient methods."""
-
-OWN_CONVEX_METHOD = "memory-cg"
-"""The package's own limited-memory conjugate gradients (`phases.cg`)."""
+from twophase_min.phases import PHASES
 
 _LIMITS = ("maxiter", "maxfun", "maxtime", "f_target", "gtol", "gtol_rel", "norm", "c1", "c2", "max_swaps")
 _RATES = ("learning_rate", "beta1", "beta2", "epsilon", "swap_factor", "swap_patience", "swap_smoothing")
@@ -64,9 +60,9 @@ class TwoPhaseOptions:
         Adam's guard against division by zero, > 0, unit f/x. Default 1e-8 with a given learning rate,
         else 1e-8 times the largest gradient entry at x0, which makes it free of units.
     swap : str, int, callable or detector, default 'auto'
-        When to hand over to the convex phase; see `twophase_min.detector`. 'auto' is the paper's rule
-        'norm-peak', and for a finite sum, whose norms are noisy, the paper's advice for that case,
-        'norm-against-loss'.
+        When to hand over to the convex phase: a rule's name (`twophase_min.detector.RULES`), a number of
+        iterations, a function or a detector. 'auto' is the paper's rule 'norm-peak', and for a finite sum,
+        whose norms are noisy, the paper's advice for that case, 'norm-against-loss'.
     swap_factor : float, default 0.9
         The paper's factor, (0, 1]: swap when the norm falls to this fraction of its peak. Unit 1.
     swap_patience : int, default 1
@@ -74,10 +70,10 @@ class TwoPhaseOptions:
     swap_smoothing : float, default 0
         Exponential smoothing of the observed norm, [0, 1). Unit 1.
     convex_method : str or callable, optional
-        A SciPy method of `SCIPY_CONVEX_METHODS`, 'memory-cg', or a callable with SciPy's protocol. Default
-        'CG'; for an objective compiled by Numba 'memory-cg', which compiles along with it.
+        A convex method of the table below, or a callable with SciPy's protocol. Default 'CG'; for an
+        objective compiled by Numba 'memory-cg', which compiles along with it.
     convex_options : mapping, optional
-        Options handed to the convex method over the defaults.
+        Options handed to the convex method over the defaults; those of our own methods are listed below.
     precondition : {'auto', 'adam', None}, default 'auto'
         Whether the convex phase works in variables scaled by what is known of the curvature.
     guard : bool, default True
@@ -164,11 +160,11 @@ class TwoPhaseOptions:
         engines = ("auto", "numba", "python")
         self._check("engine", self.engine in engines, "'auto', 'numba' or 'python'")
         self._check("on_error", self.on_error in ("raise", "return"), "'raise' or 'return'")
-        known = (*SCIPY_CONVEX_METHODS, OWN_CONVEX_METHOD)
         if self.convex_method is not None and not callable(self.convex_method):
-            match = {name.lower(): name for name in known}.get(str(self.convex_method).lower())
-            self._check("convex_method", match is not None, f"a callable or one of {', '.join(known)}")
+            match = {name.lower(): name for name in PHASES}.get(str(self.convex_method).lower())
+            self._check("convex_method", match is not None, f"a callable or one of {', '.join(PHASES)}")
             object.__setattr__(self, "convex_method", match)
+            PHASES[str(match)].check(self.convex_options or {})
 
     def _check(self, name: str, ok: bool, wanted: str) -> None:
         if not ok:

@@ -1,11 +1,14 @@
-"""The termination codes of a run and their texts: the only home of both.
+"""Why a run ended and why a phase was left: the codes and their texts, in their only home.
 
-Codes 0, 1, 2, 3 and 99 mean what they mean in ``scipy.optimize``; the others are ours.
+`Status` is what the caller reads in ``result.status``: codes 0, 1, 2, 3 and 99 mean what they mean in
+``scipy.optimize``; the others are ours. `Cause` is the particular reason of a handover or of an end, which
+``result.swaps`` and the message put into words. Kernels use both enums as they stand.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class Status(IntEnum):
@@ -46,6 +49,78 @@ TEXTS = {
     Status.CALLBACK: "`callback` raised `StopIteration` or returned True.",
 }
 """One sentence per code; the driver adds the phase and the particulars."""
+
+
+class Cause(IntEnum):
+    """Why a phase was left, or what in particular ended a run; `CAUSES` has the sentences."""
+
+    NONE = 0
+    AT_START = 1
+    BAD_VALUE = 2
+    BAD_GRADIENT = 3
+    ONLY_X0 = 4
+    DETECTED = 5
+    ADAM_FAILED = 6
+    CURVED = 7
+    PATIENCE = 8
+    NO_HANDOVER = 9
+    SEARCH_FAILED = 10
+    TO_AND_FRO = 11
+    FLAT = 12
+    LOST_TRIAL = 13
+    FELL_SHORT = 14
+    STALLED = 15
+    RESUMED = 16
+
+
+CAUSES = {
+    Cause.NONE: "",
+    Cause.AT_START: "The start already satisfies it.",
+    Cause.BAD_VALUE: "The objective is not finite at x0; start from a point where it is defined.",
+    Cause.BAD_GRADIENT: "The gradient is not finite at x0; start from a point where it is defined.",
+    Cause.ONLY_X0: "The objective is finite at x0 only; every other point tried is not.",
+    Cause.DETECTED: "{text}",
+    Cause.ADAM_FAILED: "Adam found no step: {text}.",
+    Cause.CURVED: "the curvature along the first step is positive and the gradient norm falls",
+    Cause.PATIENCE: "no swap seen in {e.adam_spent:.0f} evaluations: the guard tries the convex phase",
+    Cause.NO_HANDOVER: "{text} No handover is left (max_swaps).",
+    Cause.SEARCH_FAILED: "{text}",
+    Cause.TO_AND_FRO: "the search goes to and fro between points that are known already",
+    Cause.FLAT: "The relative gradient is {text}.",
+    Cause.LOST_TRIAL: (
+        "the convex phase gained {e.rate:.3g} of f an evaluation in its trial of {e.spent:.0f}, Adam "
+        "{e.reference:.3g} before it"
+    ),
+    Cause.FELL_SHORT: (
+        "the convex phase reached {e.phase_f:.6g} in its trial of {e.spent:.0f} evaluations, too far above the "
+        "{e.target:.6g} of the one before"
+    ),
+    Cause.STALLED: (
+        "the convex phase has stalled: {e.recent:.3g} of f an evaluation, {e.spent:.0f} evaluations after the "
+        "handover"
+    ),
+    Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
+}
+"""One sentence per cause. ``e`` is the event (`run.state.EVENT`), ``text`` what the part that knows more says:
+the detector's rule, the phase that failed, or the cause behind this one."""
+
+ENDED_BY = "{0} What ended it: {1}"
+"""A diagnosis, and the sentence of the cause."""
+
+
+def sentence(cause: int, event: Any = None, text: str = "") -> str:
+    """Put a cause into words.
+
+    Parameters
+    ----------
+    cause : int
+        A `Cause`.
+    event : object, optional
+        Its numbers, with the attributes that the text names.
+    text : str, default ""
+        What the part of the run that knows more says.
+    """
+    return CAUSES[Cause(cause)].format(e=event, text=text)
 
 
 class Stop(BaseException):

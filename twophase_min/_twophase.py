@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import wrap_callback
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._options import TwoPhaseOptions
 from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.start import start_vector
-from twophase_min.phases.scipy import CURVED
+from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
 
 Array = NDArray[np.floating]
 
@@ -40,7 +40,7 @@ def run_twophase(
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
     compiled = is_compiled(fun) and (jac is True or is_compiled(jac))
-    record = TwoPhaseOptions.from_mapping(options, tol, OWN_CONVEX_METHOD if compiled else "CG")
+    record = TwoPhaseOptions.from_mapping(options, tol, COMPILED_DEFAULT if compiled else DEFAULT)
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     start = start_vector(x0, keep_float32=own_gradient)
     args = args if isinstance(args, tuple) else (args,)
@@ -48,7 +48,8 @@ def run_twophase(
         warnings.warn("Method twophase cannot handle bounds.", RuntimeWarning, stacklevel=3)
     if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:
         warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)
-    if record.convex_method not in CURVED:
+    hessian = convex_phase(record.convex_method).hessian
+    if not hessian:
         for name, given in (("hess", hess), ("hessp", hessp)):
             if given is not None and callable(given):
                 warnings.warn(
@@ -74,7 +75,7 @@ def run_twophase(
         workers=record.workers,
         seed=record.seed,
     )
-    if record.convex_method in CURVED:
+    if hessian:
         objective.use_hessian(hess, hessp)
     from twophase_min.run.driver import Driver  # kernels, and Numba with them: not before the first run
 

@@ -18,6 +18,8 @@ whose attributes read and write the same memory. Saving is a copy of the array; 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,7 +85,7 @@ class Record:
 
     def __init__(self, name: str, *fields: Field):
         self.name, self.fields = name, fields
-        self.dtype = np.dtype(
+        self.dtype: np.dtype[Any] = np.dtype(
             [
                 (field.name, field.kind.dtype if isinstance(field.kind, Record) else field.kind, field.shape)
                 for field in fields
@@ -101,18 +103,40 @@ class Record:
             else:
                 array[field.name] = field.initial
 
-    def new(self) -> Any:
-        """Return a slot with the initial values."""
-        array = self._initial.copy()
+    def new(self, many: int = 1) -> Any:
+        """Return a slot, or slots for so many records, with the initial values."""
+        array = np.repeat(self._initial, many)
         return _PlainSlot(self, array) if DISABLED else array
+
+    def enlarged(self, slot: Any) -> Any:
+        """Return slots for twice as many records, the first half as they are."""
+        many = self.array(slot).size
+        larger = self.new(2 * many)
+        self.array(larger)[:many] = self.array(slot)
+        return larger
+
+    @contextlib.contextmanager
+    def preset(self, **values: Any) -> Iterator[None]:
+        """Have new slots begin with other values for a while; ``{...}`` for a nested record."""
+        before = self._initial.copy()
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                for inner, number in value.items():
+                    self._initial[name][inner] = number
+            else:
+                self._initial[name] = value
+        try:
+            yield
+        finally:
+            self._initial[:] = before
 
     def reset(self, slot: Any) -> None:
         """Give all members their initial values."""
         self.array(slot)[:] = self._initial
 
-    def view(self, slot: Any) -> Any:
-        """Return an object whose attributes are the members of the slot, for Python code."""
-        return slot[0] if isinstance(slot, _PlainSlot) else self._view(slot)
+    def view(self, slot: Any, place: int = 0) -> Any:
+        """Return an object whose attributes are the members of a record, for Python code."""
+        return slot[place] if isinstance(slot, _PlainSlot) else self._view(slot[place : place + 1])
 
     def array(self, slot: Any) -> NDArray[Any]:
         """Return the slot's memory, shape (1,), for saving."""
@@ -144,11 +168,14 @@ class _PlainSlot:
     """A slot for kernels that run as plain Python: ``slot[0]`` is the view."""
 
     def __init__(self, record: Record, array: NDArray[Any]):
-        self.record, self.array = record, array
-        self._member = record._view(array)
+        self.record, self.array, self.shape = record, array, array.shape
+        self._members = [record._view(array[k : k + 1]) for k in range(array.size)]
 
-    def __getitem__(self, index: int) -> Any:
-        return self._member
+    def __getitem__(self, place: int) -> Any:
+        return self._members[place]
+
+    def __setitem__(self, place: int, member: Any) -> None:
+        self.array[place] = member._array[0]
 
     def copy(self) -> _PlainSlot:
         """Return another slot with the same values."""
@@ -159,6 +186,7 @@ def _view_class(name: str, fields: tuple[Field, ...]) -> type:
     """Make the class whose attributes are the members of a structured array of shape (1,)."""
 
     def __init__(self: Any, array: NDArray[Any]) -> None:
+        self._array = array
         for field in fields:
             member = array[field.name]
             if isinstance(field.kind, Record):
@@ -172,7 +200,10 @@ def _view_class(name: str, fields: tuple[Field, ...]) -> type:
             else:
                 object.__setattr__(self, "_" + field.name, member[0] if field.shape else member)
 
-    members: dict[str, Any] = {"__init__": __init__, "__slots__": tuple("_" + field.name for field in fields)}
+    members: dict[str, Any] = {
+        "__init__": __init__,
+        "__slots__": ("_array", *("_" + field.name for field in fields)),
+    }
     for field in fields:
         members[field.name] = (
             _whole(field) if field.shape or isinstance(field.kind, Record) else _scalar(field)
@@ -182,7 +213,11 @@ def _view_class(name: str, fields: tuple[Field, ...]) -> type:
 
 def _whole(field: Field) -> property:
     slot = "_" + field.name
-    return property(lambda self: getattr(self, slot), doc=field.meaning)
+
+    def copy(self: Any, member: Any) -> None:
+        self._array[field.name] = member._array[0]
+
+    return property(lambda self: getattr(self, slot), copy, doc=field.meaning)
 
 
 def _scalar(field: Field) -> property:

@@ -1,11 +1,21 @@
-"""The phases of a run and the vocabulary in which they ask for evaluations.
+"""The phases of a run: the registry, and the vocabulary in which they ask for evaluations.
 
 A phase never calls the user's function. It works in reverse communication: ``start(x, f, g)`` takes a
 point; ``need`` says what is wanted next and ``ask()`` where; ``tell(f, g)`` takes it and answers with one
 of the codes below; after `ITERATION`, ``next()`` begins the following step. The driver therefore owns every
 evaluation, every limit and every stop. `phases.scipy` is the exception: SciPy's methods call the objective
 themselves and are stopped by an exception.
+
+A new convex phase is one file and one entry of `PHASES`. Importing this module imports no phase.
 """
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any
 
 NEED_F = 1
 """Wanted: the value at ``ask()``."""
@@ -17,3 +27,203 @@ ITERATION = 4
 """A new iterate was accepted; ``x``, ``f`` and ``g`` hold it."""
 FAILED = 5
 """No acceptable step was found; ``reason`` says why."""
+
+X, G, P, XT, METRIC = range(5)
+"""Rows of a compiled convex phase's vectors: iterate, gradient, direction, trial; and the squared change of
+variables, where there is one."""
+SEARCHING = 0
+"""Mode of a compiled convex phase in which a gradient that came along with its value may be told at once."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a phase, as ``convex_options`` takes it.
+
+    Attributes
+    ----------
+    name, meaning : str
+        The keyword, and what it does, with its unit.
+    default : str
+        Value if it is not given, as text.
+    range : str
+        Values allowed, as the error message states them.
+    check : callable
+        Whether a value is one of them.
+    """
+
+    name: str
+    meaning: str
+    default: str
+    range: str
+    check: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What the rest of the package must know of a phase.
+
+    Attributes
+    ----------
+    name : str
+        As ``convex_method`` spells it.
+    home : str
+        ``module:class`` of the phase, imported when it is first needed; of a method that SciPy runs, the
+        module that does so.
+    compiled : bool
+        Whether the compiled loop can run it: its module has the kernels that `phases.compiled` names.
+    external : bool
+        Whether SciPy runs it, and it calls the objective itself.
+    bounds : bool
+        Whether it keeps to bounds.
+    hessian : bool
+        Whether it takes products of the Hessian with a vector.
+    wolfe : bool
+        Whether it takes the constants c1 and c2 of a Wolfe line search.
+    memory : str
+        Vectors of length n that it keeps.
+    c2 : float
+        Curvature constant of its line search where the options give none. Unit 1.
+    cycle : int or None
+        Iterations after which its variables are renewed from the pairs seen; None for never.
+    fallbacks : tuple of str
+        Phases to try, in this order, when its search fails.
+    options : tuple of Option
+        What ``convex_options`` takes; SciPy checks those of its methods itself.
+    settings : mapping
+        Options of a SciPy method that leave stopping to the driver.
+    """
+
+    name: str
+    home: str
+    compiled: bool = False
+    external: bool = False
+    bounds: bool = False
+    hessian: bool = False
+    wolfe: bool = False
+    memory: str = ""
+    c2: float = 0.9
+    cycle: int | None = None
+    fallbacks: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """Import and return the class, or the module of a method that SciPy runs."""
+        module, _, name = self.home.partition(":")
+        home = importlib.import_module(module)
+        return getattr(home, name) if name else home
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Check ``convex_options``, as far as they are known here.
+
+        Raises
+        ------
+        ValueError
+            If an option does not exist or is out of its range; the message names option, value and range.
+        """
+        if self.external:
+            return
+        known = {option.name: option for option in self.options}
+        for name, value in given.items():
+            if name not in known:
+                raise ValueError(
+                    f"option 'convex_options' has {name!r}; {self.name!r} takes {', '.join(known) or 'none'}."
+                )
+            if not known[name].check(value):
+                raise ValueError(
+                    f"option 'convex_options' has {name!r}: {value!r}; it must be {known[name].range}."
+                )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _scipy(name: str, memory: str, **flags: Any) -> Phase:
+    home = "twophase_min.phases.scipy"
+    return Phase(name, home, external=True, memory=memory, fallbacks=("memory-cg",), **flags)
+
+
+ADAM = Phase("adam", "twophase_min.phases.adam:Adam", compiled=True, memory="5, 6 with typical sizes")
+"""The first phase of every run."""
+
+_PHASES = (
+    _scipy("CG", "5", wolfe=True, c2=0.4, cycle=5, settings={"gtol": 0.0}),
+    _scipy("BFGS", "n + 5", wolfe=True, settings={"gtol": 0.0, "xrtol": 0.0}),
+    _scipy(
+        "L-BFGS-B",
+        "2 maxcor + 5, maxcor 20",
+        settings={"gtol": 0.0, "ftol": 0.0, "maxcor": 20, "maxls": 40, "maxfun": 2**31 - 1},
+    ),
+    _scipy("Newton-CG", "6", wolfe=True, hessian=True, settings={"xtol": 1e-300}),
+    _scipy("trust-ncg", "6", hessian=True, settings={"gtol": 0.0}),
+    _scipy("trust-krylov", "6", hessian=True, settings={"gtol": 0.0}),
+    Phase(
+        "memory-cg",
+        "twophase_min.phases.memory_cg:MemoryCG",
+        compiled=True,
+        wolfe=True,
+        memory="2 memory + 4, 5 in scaled variables",
+        options=(
+            Option(
+                "memory",
+                "Pairs of steps and gradient differences to keep; 0 is plain conjugate gradients.",
+                "50, less where they would take more than 512 MB",
+                "None or an integer >= 0",
+                lambda m: m is None or (isinstance(m, Integral) and not isinstance(m, bool) and int(m) >= 0),
+            ),
+            Option(
+                "c1",
+                "Sufficient decrease of the line search. Unit 1.",
+                "the option `c1`",
+                "a number in (0, 1/2)",
+                lambda c: _number(c) and 0 < c < 0.5,
+            ),
+            Option(
+                "c2",
+                "Curvature condition of the line search, above c1. Unit 1.",
+                "the option `c2`, else 0.9, without memory 0.2",
+                "None or a number in (0, 1)",
+                lambda c: c is None or (_number(c) and 0 < c < 1),
+            ),
+            Option(
+                "precondition",
+                "'auto' scales the variables by the sizes of x where the gradient supports it and the option "
+                "`precondition` gives no other scales.",
+                "None",
+                "'auto' or None",
+                lambda p: p is None or (isinstance(p, str) and p == "auto"),
+            ),
+        ),
+    ),
+)
+
+PHASES: dict[str, Phase] = {phase.name: phase for phase in _PHASES}
+"""The convex phases by name."""
+
+COMPILED_DEFAULT = "memory-cg"
+"""Convex phase of an objective compiled by Numba, where none is asked for."""
+DEFAULT = "CG"
+"""Convex phase of every other objective."""
+
+
+def convex_phase(method: Any) -> Phase:
+    """Return what is known of a convex method.
+
+    Parameters
+    ----------
+    method : str, callable or None
+        A key of `PHASES`; a callable with SciPy's protocol is run as SciPy's methods are; None is `DEFAULT`.
+
+    Returns
+    -------
+    Phase
+    """
+    if callable(method):
+        return _scipy("convex", "")
+    return PHASES[method or DEFAULT]
+
+
+def is_ours(name: str) -> bool:
+    """Whether a convex phase of this name works in ask/tell form, and is not run by SciPy."""
+    return name in PHASES and not PHASES[name].external

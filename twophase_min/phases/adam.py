@@ -1,8 +1,8 @@
 """Adam over flat vectors in ask/tell form, with a first step length that comes from the problem.
 
 Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1 (bias-corrected,
-m0 = v0 = 0); the update itself is `_kernels.adam_step`. As in `cg`, Numba kernels over a state of flat arrays
-do the work, and a class around them serves loops in Python.
+m0 = v0 = 0); the update itself is `jit.kernels.adam_step`. Numba kernels over a flat state do the work, and
+a class around them serves loops in Python.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from twophase_min.jit import kernels as _kernels
 from twophase_min.jit.compilation import jit, prepare, register
 from twophase_min.jit.kernels import adam_serial, all_finite, copy, norm_inf
-from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
+from twophase_min.jit.records import Record, count, real
+from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G, G, X
+from twophase_min.phases.ask_tell import AskTell
 
 Array = NDArray[np.floating]
 
@@ -30,13 +32,9 @@ SHARE = 0.3
 MAX_REJECTIONS = 30
 """Non-finite or over-long trials in a row before Adam gives up."""
 
-# rows of AdamState.vectors; the last only where the variables have sizes
-X, G, M, V, XT, SIZES = range(6)
-# places in AdamState.real
-F, RATE, EPSILON, CURVATURE, SLOPE, TRIAL_F, BETA1, BETA2 = range(8)
-# places in AdamState.counts
-T, NEED, PROBING, ADAPTING, REJECTIONS, REASON = range(6)
-# reasons
+# rows of AdamState.vectors behind the iterate and the gradient; the last only where the variables have sizes
+M, V, XT, SIZES = range(2, 6)
+
 NONE, VANISHING, NO_STEP, VANISHED = range(4)
 
 REASONS = (
@@ -47,6 +45,25 @@ REASONS = (
 )
 """Texts of the reason codes of a failure."""
 
+ADAM = Record(
+    "Adam",
+    real("f", "value at the iterate, unit f", math.nan),
+    real("rate", "learning rate in use, unit x; NaN until the start of a run that looks for it", math.nan),
+    real("epsilon", "guard against division by zero, unit f/x; NaN until the start gives it", math.nan),
+    real("curvature", "curvature s'y / s's of the last step, unit f/x^2; NaN before the first", math.nan),
+    real("slope", "slope along the direction of the probe, per unit of the learning rate", math.nan),
+    real("trial_f", "value at the last trial of the probe, unit f", math.nan),
+    real("beta1", "decay rate of the first moment", math.nan),
+    real("beta2", "decay rate of the second moment", math.nan),
+    count("t", "updates made"),
+    count("code", "what is wanted: NEED_F, NEED_G, NEED_FG, ITERATION or FAILED", NEED_FG),
+    count("probing", "flag: the first step length is being looked for"),
+    count("adapting", "flag: the learning rate adapts, as none was given"),
+    count("rejections", "trials in a row that were not finite, too long, or no step at all"),
+    count("reason", "why the phase failed, see `REASONS`"),
+)
+"""Scalars of `AdamState`."""
+
 
 class AdamState(NamedTuple):
     """All of one run, flat.
@@ -54,14 +71,14 @@ class AdamState(NamedTuple):
     Attributes
     ----------
     vectors : ndarray, shape (5, n) or (6, n)
-        Iterate, gradient, first and second moment, trial; and typical sizes of the variables where given.
-    real, counts : ndarray of float64 and int64
-        Scalars and counters by the names above.
+        Rows X, G, M, V, XT: iterate, gradient, first and second moment, trial; and SIZES, the typical sizes
+        of the variables, where given.
+    slot : slot of `ADAM`
+        Scalars and counters.
     """
 
     vectors: np.ndarray
-    real: np.ndarray
-    counts: np.ndarray
+    slot: Any
 
 
 def adam_init(
@@ -74,16 +91,16 @@ def adam_init(
     sizes: Array | None = None,
 ) -> AdamState:
     """Allocate the state; the parameters are those of `Adam`."""
-    rows = SIZES + (sizes is not None)
-    state = AdamState(np.zeros((rows, n), dtype=dtype), np.full(8, np.nan), np.zeros(6, dtype=np.int64))
+    state = AdamState(np.zeros((SIZES + (sizes is not None), n), dtype=dtype), ADAM.new())
     if sizes is not None:
         state.vectors[SIZES] = sizes
     if epsilon is None and learning_rate is not None:
         epsilon = 1e-8
-    for place, value in ((RATE, learning_rate), (EPSILON, epsilon), (BETA1, beta1), (BETA2, beta2)):
-        state.real[place] = np.nan if value is None else value
-    state.counts[PROBING] = state.counts[ADAPTING] = learning_rate is None
-    state.counts[NEED] = NEED_FG
+    adam = ADAM.view(state.slot)
+    adam.rate = math.nan if learning_rate is None else learning_rate
+    adam.epsilon = math.nan if epsilon is None else epsilon
+    adam.beta1, adam.beta2 = beta1, beta2
+    adam.probing = adam.adapting = int(learning_rate is None)
     return state
 
 
@@ -144,7 +161,7 @@ def _scale_of_x(vectors):
 @jit
 def adam_start(state, x, f, g):
     """Begin at an evaluated point, the moments at zero; answers what is needed, ITERATION without a probe."""
-    vectors, real, counts = state.vectors, state.real, state.counts
+    vectors, adam = state.vectors, state.slot[0]
     sized, sizes = _sizes(vectors)
     slope = 0.0
     copy(x, vectors[X])
@@ -153,34 +170,34 @@ def adam_start(state, x, f, g):
         vectors[M, i] = 0.0
         vectors[V, i] = 0.0
         slope -= (np.float64(sizes[i]) if sized else 1.0) * abs(np.float64(g[i]))
-    real[F] = f
-    counts[T] = 0
-    counts[REJECTIONS] = 0
-    counts[REASON] = NONE
-    real[CURVATURE] = math.nan
-    if math.isnan(real[EPSILON]):
+    adam.f = f
+    adam.t = 0
+    adam.rejections = 0
+    adam.reason = NONE
+    adam.curvature = math.nan
+    if math.isnan(adam.epsilon):
         largest = norm_inf(vectors[G])
-        real[EPSILON] = 1e-8 * largest if largest > 0.0 else 1e-8
-    if counts[PROBING]:
-        real[SLOPE] = slope
+        adam.epsilon = 1e-8 * largest if largest > 0.0 else 1e-8
+    if adam.probing:
+        adam.slope = slope
         guess = 0.01 * _scale_of_x(vectors)
         if f != 0.0 and slope < 0.0:
             reach = abs(f) / -slope  # where the linear model has removed all of f
             guess = min(guess, reach) if guess > 0.0 else 0.01 * reach
             guess = max(guess, 1e-8 * reach)  # or rounding hides the decrease
-        real[RATE] = guess if 0.0 < guess < math.inf else 1.0
-        counts[NEED] = NEED_F
-        _probe(state)
+        adam.rate = guess if 0.0 < guess < math.inf else 1.0
+        adam.code = NEED_F
+        _probe(state, adam)
     else:  # no step yet: an epoch begins with its own gradients, this one must not enter the moments
         copy(x, vectors[XT])
-        counts[NEED] = ITERATION
-    return counts[NEED]
+        adam.code = ITERATION
+    return adam.code
 
 
 @jit(no_cpython_wrapper=True)
-def _probe(state):
+def _probe(state, adam):
     """Place the trial along -sizes * sign(g); the moments wait until the step length is settled."""
-    vectors, rate = state.vectors, state.real[RATE]
+    vectors, rate = state.vectors, adam.rate
     sized, sizes = _sizes(vectors)
     for i in range(vectors.shape[1]):
         step = rate * sizes[i] if sized else rate
@@ -195,13 +212,13 @@ def _probe(state):
 @jit
 def adam_next(state):
     """Begin the step after an iteration: NEED_FG at the trial. The moments advance here, once a step."""
-    vectors, real, counts = state.vectors, state.real, state.counts
-    counts[NEED] = NEED_FG
+    vectors, adam = state.vectors, state.slot[0]
+    adam.code = NEED_FG
     copy(vectors[X], vectors[XT])
-    counts[T] += 1
+    adam.t += 1
     adam_serial(
         vectors[XT], vectors[M], vectors[V], vectors[G],
-        counts[T], real[RATE], real[BETA1], real[BETA2], real[EPSILON],
+        adam.t, adam.rate, adam.beta1, adam.beta2, adam.epsilon,
     )  # fmt: skip
     return NEED_FG
 
@@ -209,15 +226,15 @@ def adam_next(state):
 @jit
 def adam_tell(state, f, g):
     """Take what was asked for (g is ignored after NEED_F); answers NEED_*, ITERATION or FAILED."""
-    vectors, real, counts = state.vectors, state.real, state.counts
-    if counts[PROBING] and counts[NEED] == NEED_F:
-        real[TRIAL_F] = f
-        if not math.isfinite(f) or f > real[F] + ARMIJO * real[RATE] * real[SLOPE]:
-            return _shorten(state, f)
-        counts[NEED] = NEED_G
+    vectors, adam = state.vectors, state.slot[0]
+    if adam.probing and adam.code == NEED_F:
+        adam.trial_f = f
+        if not math.isfinite(f) or f > adam.f + ARMIJO * adam.rate * adam.slope:
+            return _shorten(state, adam, f)
+        adam.code = NEED_G
         return NEED_G
     if not math.isfinite(f) or not all_finite(g):
-        return _shorten(state, math.nan)
+        return _shorten(state, adam, math.nan)
     s_s, before, after, moved = 0.0, 0.0, 0.0, False
     for i in range(g.size):
         s = np.float64(vectors[XT, i]) - np.float64(vectors[X, i])
@@ -225,63 +242,63 @@ def adam_tell(state, f, g):
         s_s += s * s
         before += s * vectors[G, i]
         after += s * g[i]
-    real[CURVATURE] = (after - before) / s_s if s_s > 0.0 else math.nan
-    if counts[PROBING]:
-        _settle(state, g)
-    elif counts[ADAPTING]:
-        _adapt(real, before, after)
+    adam.curvature = (after - before) / s_s if s_s > 0.0 else math.nan
+    if adam.probing:
+        _settle(state, adam, g)
+    elif adam.adapting:
+        _adapt(adam, before, after)
     if moved:
-        counts[REJECTIONS] = 0
+        adam.rejections = 0
     else:  # momentum may stand still once; for ever, it would be an endless loop without evaluations
-        counts[REJECTIONS] += 1
-        if counts[REJECTIONS] > MAX_REJECTIONS:
-            counts[REASON] = VANISHING
-            counts[NEED] = FAILED
+        adam.rejections += 1
+        if adam.rejections > MAX_REJECTIONS:
+            adam.reason = VANISHING
+            adam.code = FAILED
             return FAILED
     copy(vectors[XT], vectors[X])
     copy(g, vectors[G])
-    real[F] = f
-    counts[NEED] = ITERATION
+    adam.f = f
+    adam.code = ITERATION
     return ITERATION
 
 
 @jit(no_cpython_wrapper=True)
-def _shorten(state, f):
+def _shorten(state, adam, f):
     """Pull an over-long or non-finite trial towards the iterate."""
-    vectors, real, counts = state.vectors, state.real, state.counts
-    counts[REJECTIONS] += 1
-    if counts[REJECTIONS] > MAX_REJECTIONS:
-        counts[REASON] = NO_STEP
-        counts[NEED] = FAILED
+    vectors = state.vectors
+    adam.rejections += 1
+    if adam.rejections > MAX_REJECTIONS:
+        adam.reason = NO_STEP
+        adam.code = FAILED
         return FAILED
-    if counts[PROBING]:
+    if adam.probing:
         factor = 0.1
         if math.isfinite(f):
-            rate, slope = real[RATE], real[SLOPE]
-            excess = f - real[F] - slope * rate
+            rate, slope = adam.rate, adam.slope
+            excess = f - adam.f - slope * rate
             factor = min(0.5, max(0.05, -slope * rate / (2.0 * excess))) if excess > 0.0 else 0.5
-        real[RATE] *= factor
-        counts[NEED] = NEED_F
-        _probe(state)
+        adam.rate *= factor
+        adam.code = NEED_F
+        _probe(state, adam)
     else:
-        real[RATE] *= 0.1
+        adam.rate *= 0.1
         # shrink the step, from the iterate that was kept: undoing it by arithmetic would drift
         for i in range(vectors.shape[1]):
             vectors[XT, i] = vectors[X, i] + 0.1 * (vectors[XT, i] - vectors[X, i])
-        counts[NEED] = NEED_FG
+        adam.code = NEED_FG
     for i in range(vectors.shape[1]):
         if vectors[XT, i] != vectors[X, i]:
-            return counts[NEED]
-    counts[REASON] = VANISHED
-    counts[NEED] = FAILED
+            return adam.code
+    adam.reason = VANISHED
+    adam.code = FAILED
     return FAILED
 
 
 @jit(no_cpython_wrapper=True)
-def _settle(state, g):
+def _settle(state, adam, g):
     """Book the accepted probe as Adam's first step and set the learning rate by the secant."""
-    vectors, real, counts = state.vectors, state.real, state.counts
-    rate, slope = real[RATE], real[SLOPE]
+    vectors = state.vectors
+    rate, slope = adam.rate, adam.slope
     sized, sizes = _sizes(vectors)
     after = 0.0
     for i in range(g.size):
@@ -291,41 +308,42 @@ def _settle(state, g):
             after -= slope_i
         elif old < 0.0:
             after += slope_i
-        vectors[M, i] = (1.0 - real[BETA1]) * old
-        vectors[V, i] = (1.0 - real[BETA2]) * (old * old)
-    counts[T] = 1
+        vectors[M, i] = (1.0 - adam.beta1) * old
+        vectors[V, i] = (1.0 - adam.beta2) * (old * old)
+    adam.t = 1
     if after > slope:
         best = SHARE * rate * slope / (slope - after)
-        real[RATE] = min(GROWTH * rate, max(rate / GROWTH, best))
+        adam.rate = min(GROWTH * rate, max(rate / GROWTH, best))
     else:  # the slope steepens: not convex along the step
-        real[RATE] = math.sqrt(GROWTH) * rate
-    counts[PROBING] = 0
+        adam.rate = math.sqrt(GROWTH) * rate
+    adam.probing = 0
 
 
 @jit(no_cpython_wrapper=True)
-def _adapt(real, before, after):
+def _adapt(adam, before, after):
     """Lengthen steps along which the slope hardly changes, shorten those that overshoot.
 
     A rate found at x0 is right for x0 only. With s'g before and after the step, their ratio is 1 where the
     step is infinitesimal and 0 at the minimiser along it, whatever the units.
     """
     if before >= 0.0:  # momentum went uphill: its slope says nothing about the length
-        real[RATE] *= 0.9
+        adam.rate *= 0.9
     elif after < 0.8 * before:
-        real[RATE] *= 1.1
+        adam.rate *= 1.1
     elif after > 0.0:
-        real[RATE] *= 0.8
+        adam.rate *= 0.8
 
 
 @jit
 def adam_scales(state, out):
     """Bias-corrected root of the second moments, sqrt(v / (1 - beta2^t)), into ``out`` (float64)."""
-    share = 1.0 - state.real[BETA2] ** max(state.counts[T], 1)
+    adam = state.slot[0]
+    share = 1.0 - adam.beta2 ** max(adam.t, 1)
     for i in range(out.size):
         out[i] = math.sqrt(state.vectors[V, i] / share)
 
 
-class Adam:
+class Adam(AskTell):
     """Adam, one iterate per ``ask``/``tell`` round.
 
     Without a learning rate, the first step is a probe. Adam's first step is ``lr * sign(g)`` whatever the
@@ -347,6 +365,10 @@ class Adam:
     """
 
     name = "adam"
+    record = ADAM
+    kind = AdamState
+    reasons = REASONS
+    trial_row = XT
 
     def __init__(
         self,
@@ -357,7 +379,6 @@ class Adam:
         sizes: Array | None = None,
     ):
         self._settings = (learning_rate, beta1, beta2, epsilon, sizes)
-        self.state = adam_init(0, np.float64, *self._settings[:4])
 
     def start(self, x: Array, f: float, g: Array) -> None:
         """Begin at an evaluated point; moments start at zero."""
@@ -370,15 +391,6 @@ class Adam:
         """Current iterate, shape (n,): the state itself, which an epoch of steps changes in place."""
         return self.state.vectors[X]
 
-    def iterate(self) -> tuple[Array, float, Array]:
-        """Return the current iterate with its value and gradient: the state itself, until the next call."""
-        return self.state.vectors[X], self.f, self.state.vectors[G]
-
-    @property
-    def g(self) -> Array:
-        """Gradient there, shape (n,), a copy."""
-        return self.state.vectors[G].copy()
-
     @property
     def m(self) -> Array:
         """First moment, shape (n,); the state itself."""
@@ -390,70 +402,53 @@ class Adam:
         return self.state.vectors[V]
 
     @property
-    def f(self) -> float:
-        """Value at the iterate."""
-        return float(self.state.real[F])
-
-    @property
     def learning_rate(self) -> float:
         """In use."""
-        return float(self.state.real[RATE])
+        return float(self.view.rate)
 
     @property
     def epsilon(self) -> float:
         """In use."""
-        return float(self.state.real[EPSILON])
+        return float(self.view.epsilon)
 
     @property
     def beta1(self) -> float:
         """Decay rate of the first moment."""
-        return float(self.state.real[BETA1])
+        return float(self.view.beta1)
 
     @property
     def beta2(self) -> float:
         """Decay rate of the second moment."""
-        return float(self.state.real[BETA2])
+        return float(self.view.beta2)
 
     @property
     def curvature(self) -> float:
         """Curvature s'y / s's of the last step, NaN before the first."""
-        return float(self.state.real[CURVATURE])
+        return float(self.view.curvature)
 
     @property
     def t(self) -> int:
         """Updates made."""
-        return int(self.state.counts[T])
-
-    @property
-    def need(self) -> int:
-        """What `tell` expects for the point of `ask`; ITERATION where `next` is due; or FAILED."""
-        return int(self.state.counts[NEED])
+        return int(self.view.t)
 
     @property
     def probing(self) -> bool:
         """Whether the first step length is still being looked for."""
-        return bool(self.state.counts[PROBING])
-
-    @property
-    def reason(self) -> str:
-        """Why the phase FAILED."""
-        return REASONS[int(self.state.counts[REASON])]
+        return bool(self.view.probing)
 
     def step(self, x: Array, g: Array) -> None:
         """Advance the moments with g, and x in place."""
         state = self.state
-        state.counts[T] += 1
-        rate, epsilon, beta1, beta2 = state.real[[RATE, EPSILON, BETA1, BETA2]].tolist()
-        _kernels.adam_step(
-            x, state.vectors[M], state.vectors[V], g, int(state.counts[T]), rate, beta1, beta2, epsilon
-        )
+        self.view.t += 1
+        settings = self.t, self.learning_rate, self.beta1, self.beta2, self.epsilon
+        _kernels.adam_step(x, state.vectors[M], state.vectors[V], g, *settings)
 
     def next(self) -> int:
         """Begin the step after an iteration; answers what is needed."""
         state = self.state
         if state.vectors[X].nbytes < _kernels.THREADED_FROM:
             return int(_ready(adam_next, state.vectors.dtype.char)(state))
-        state.counts[NEED] = NEED_FG
+        self.view.code = NEED_FG
         state.vectors[XT] = state.vectors[X]
         self.step(state.vectors[XT], state.vectors[G])
         return NEED_FG
@@ -461,11 +456,6 @@ class Adam:
     def ask(self) -> Array:
         """Where to evaluate, shape (n,); not to be changed."""
         return self.trial
-
-    @property
-    def trial(self) -> Array:
-        """Where to evaluate, shape (n,): the state itself, not to be changed."""
-        return self.state.vectors[XT]
 
     def tell(self, f: float, g: Array | None) -> int:
         """Take what was asked for; answer NEED_*, ITERATION or FAILED."""
@@ -487,33 +477,25 @@ class Adam:
         s = self.x - before["vectors"][X]
         s_s = float(_kernels.dot(s, s))
         slope, after = float(_kernels.dot(s, before["vectors"][G])), float(_kernels.dot(s, g))
-        state.real[CURVATURE] = (after - slope) / s_s if s_s > 0 else np.nan
-        if state.counts[ADAPTING]:
+        self.view.curvature = (after - slope) / s_s if s_s > 0 else np.nan
+        if self.view.adapting:
             if f > self.f:  # slopes of an epoch are noisy; a loss that rose is not
-                state.real[RATE] *= 0.7
+                self.view.rate *= 0.7
             elif after < 0.5 * slope:
-                state.real[RATE] *= 1.1
-        state.real[F] = float(f)
+                self.view.rate *= 1.1
+        self.view.f = float(f)
         state.vectors[G] = g
-        state.counts[NEED] = ITERATION
+        self.view.code = ITERATION
 
     def scale_back(self, factor: float = 0.1) -> None:
         """Reduce the learning rate (the driver does so when an epoch ended non-finite)."""
-        self.state.real[RATE] *= factor
+        self.view.rate *= factor
 
     def scales(self) -> Array:
         """Bias-corrected root of the second moments, sqrt(v / (1 - beta2^t)), units of the gradient."""
         out = np.empty(self.state.vectors.shape[1])
         adam_scales(self.state, out)
         return out
-
-    def get_state(self, copied: bool = True) -> dict[str, Any]:
-        """Everything that the rest of the run depends on; not copied where the phase has ended."""
-        return {name: value.copy() if copied else value for name, value in self.state._asdict().items()}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from `get_state`, bit for bit."""
-        self.state = AdamState(**{name: np.array(state[name]) for name in AdamState._fields})
 
 
 _EXAMPLES: dict[Any, Any] = {

@@ -13,28 +13,42 @@ zone.
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from typing import Any
 
 from twophase_min.jit.compilation import jit
+from twophase_min.jit.records import Record, count, real
+from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 
-NEED_F = 1
-NEED_G = 2
-ITERATION = 4
-FAILED = 5
-
-# places in the array of scalars ``r``
-F0, D0, A, FA, DA = 0, 1, 2, 3, 4  # start; trial
-LO_A, LO_F, LO_D, HI_A, HI_F, HI_D = 5, 6, 7, 8, 9, 10  # bracket; a slope that is not known is NaN
-BEST_A, BEST_F = 11, 12  # lowest value seen, of the start and the trials
-PREV_A, PREV_D = 13, 14  # lower end before the present one
-C1, C2, UPPER, NOISE = 15, 16, 17, 18
-GUESS_A, GUESS_F = 19, 20  # the first trial, while that of the parabola through it is tried
-N_REAL = 21
-# places in the array of counters ``k``
-TRIALS, MAX_TRIALS, REFINE, REFINING = 0, 1, 2, 3
-PARABOLA = 4  # whether the last search ended on one
-N_COUNT = 5
+LINE = Record(
+    "Line",
+    real("f0", "value at the start, unit f"),
+    real("d0", "slope there, unit f per unit of the step length"),
+    real("a", "trial: step length, as a multiple of the direction"),
+    real("fa", "value at the trial whose gradient is wanted, NaN before"),
+    real("da", "slope there, NaN before"),
+    real("lo_a", "lower end of the bracket: step length"),
+    real("lo_f", "value there"),
+    real("lo_d", "slope there"),
+    real("hi_a", "upper end of the bracket, inf while there is none"),
+    real("hi_f", "value there, inf where it is not finite"),
+    real("hi_d", "slope there, NaN where it is not known"),
+    real("best_a", "step length of the lowest value seen, 0 for the start"),
+    real("best_f", "lowest value seen, of the start and the trials"),
+    real("prev_a", "lower end before the present one"),
+    real("prev_d", "slope there"),
+    real("c1", "sufficient decrease: share of the decrease that the slope promises"),
+    real("c2", "curvature: share of the first slope that must be gone", 0.9),
+    real("upper", "bound of the slope from above, in units of the first one; inf for none", math.inf),
+    real("noise", "rounding error of a value, unit f"),
+    real("guess_a", "the first trial, while the minimum of the parabola through it is tried"),
+    real("guess_f", "value there"),
+    count("trials", "values that this search has asked for"),
+    count("max_trials", "values that a search may ask for", 40),
+    count("refine", "flag: go from the first trial to the minimum of its parabola"),
+    count("refining", "flag: that minimum is being tried"),
+    count("parabola", "flag: the last search saw a parabola"),
+)
+"""State of a search along one direction."""
 
 GROW = 10.0
 """Stepping out goes at most this many times further at once."""
@@ -48,12 +62,14 @@ DEEPEST = 0.1
 
 
 def line_init(
-    c2: float = 0.9, upper: float = math.inf, max_trials: int = 40, refine: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Allocate a search.
+    line: Any, c2: float = 0.9, upper: float = math.inf, max_trials: int = 40, refine: bool = False
+) -> None:
+    """Enter the settings of a search.
 
     Parameters
     ----------
+    line : view of `LINE`
+        Written.
     c2 : float, default 0.9
         Curvature: the slope must have risen to ``c2 * slope(0)``, c1 < c2 < 1.
     upper : float, default inf
@@ -64,45 +80,36 @@ def line_init(
     refine : bool, default False
         Go from the first trial to the minimum of the parabola through it, unless it is there already: one
         value more, for a search that is exact on a quadratic (step I1 of Hager & Zhang 2005, section 3.2).
-
-    Returns
-    -------
-    r : ndarray of float64, shape (21,)
-        Scalars by the names above.
-    k : ndarray of int64, shape (5,)
-        Counters and settings.
     """
-    r, k = np.zeros(N_REAL), np.zeros(N_COUNT, dtype=np.int64)
-    r[C2], r[UPPER], k[MAX_TRIALS], k[REFINE] = c2, upper, max_trials, refine
-    return r, k
+    line.c2, line.upper, line.max_trials, line.refine = c2, upper, max_trials, int(refine)
 
 
-@jit
-def line_start(r, k, f0, d0, step, noise, c1):
+@jit(no_cpython_wrapper=True)
+def line_start(line, f0, d0, step, noise, c1):
     """Begin at value ``f0`` with slope ``d0 < 0``; the first trial is ``step > 0``. Always answers NEED_F.
 
     ``noise`` is the absolute rounding error of a value: within it, slopes decide instead of values. ``c1``
     is the fraction of the promised decrease that a step must bring.
     """
-    r[F0] = f0
-    r[D0] = d0
-    r[A] = step
-    r[FA] = math.nan
-    r[DA] = math.nan
-    r[LO_A] = 0.0
-    r[LO_F] = f0
-    r[LO_D] = d0
-    r[HI_A] = math.inf
-    r[HI_F] = math.inf
-    r[HI_D] = math.nan
-    r[BEST_A] = 0.0
-    r[BEST_F] = f0
-    r[PREV_A] = math.nan
-    r[PREV_D] = math.nan
-    r[NOISE] = noise
-    r[C1] = c1
-    k[TRIALS] = 0
-    k[REFINING] = 0
+    line.f0 = f0
+    line.d0 = d0
+    line.a = step
+    line.fa = math.nan
+    line.da = math.nan
+    line.lo_a = 0.0
+    line.lo_f = f0
+    line.lo_d = d0
+    line.hi_a = math.inf
+    line.hi_f = math.inf
+    line.hi_d = math.nan
+    line.best_a = 0.0
+    line.best_f = f0
+    line.prev_a = math.nan
+    line.prev_d = math.nan
+    line.noise = noise
+    line.c1 = c1
+    line.trials = 0
+    line.refining = 0
     return NEED_F
 
 
@@ -124,124 +131,124 @@ def quadratic_minimum(a, fa, da, b, fb):
     return a - 0.5 * da * w * w / (fb - fa - da * w)
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _next_trial(r, k):
+@jit(no_cpython_wrapper=True)
+def _next_trial(line):
     """Choose the next trial from the bracket; FAILED when there is nothing left between its ends."""
-    if k[TRIALS] >= k[MAX_TRIALS]:
+    if line.trials >= line.max_trials:
         return FAILED
-    lo, hi = r[LO_A], r[HI_A]
+    lo, hi = line.lo_a, line.hi_a
     if math.isinf(hi):
         # no upper end yet: step out by the secant through the slopes, at least double, at most GROW times
         new = math.nan
-        if r[LO_A] > r[PREV_A] and r[LO_D] > r[PREV_D]:
-            new = lo + (lo - r[PREV_A]) * r[LO_D] / (r[PREV_D] - r[LO_D])
+        if line.lo_a > line.prev_a and line.lo_d > line.prev_d:
+            new = lo + (lo - line.prev_a) * line.lo_d / (line.prev_d - line.lo_d)
         grown = lo * GROW
         if not new < grown:
             new = grown
         new = max(new, 2.0 * lo)
         if not math.isfinite(new):
             return FAILED
-        r[A] = new
+        line.a = new
         return NEED_F
     width = hi - lo
     if not width > 2.0**-52 * hi:
         return FAILED
-    if not math.isfinite(r[HI_F]):
+    if not math.isfinite(line.hi_f):
         new = lo + 0.1 * width
-    elif not math.isnan(r[HI_D]):
-        new = cubic_minimum(lo, r[LO_F], r[LO_D], hi, r[HI_F], r[HI_D])
-    elif abs(r[HI_F] - r[LO_F]) <= r[NOISE]:
+    elif not math.isnan(line.hi_d):
+        new = cubic_minimum(lo, line.lo_f, line.lo_d, hi, line.hi_f, line.hi_d)
+    elif abs(line.hi_f - line.lo_f) <= line.noise:
         new = lo + 0.5 * width
     else:
-        new = quadratic_minimum(lo, r[LO_F], r[LO_D], hi, r[HI_F])
+        new = quadratic_minimum(lo, line.lo_f, line.lo_d, hi, line.hi_f)
     if not math.isfinite(new):
         new = lo + 0.5 * width
-    r[A] = min(max(new, lo + DEEPEST * width), hi - DEEPEST * width)
-    if r[A] <= lo or r[A] >= hi:
+    line.a = min(max(new, lo + DEEPEST * width), hi - DEEPEST * width)
+    if line.a <= lo or line.a >= hi:
         return FAILED
     return NEED_F
 
 
-@jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _refined(r, k, f):
+@jit(no_cpython_wrapper=True)
+def _refined(line, f):
     """Move the first trial, with value f, to the minimum of its parabola; whether that is elsewhere."""
-    a = r[A]
+    a = line.a
     # the rounding of the values must not be what the curvature is made of
-    if not f - r[F0] - r[D0] * a > 100.0 * r[NOISE]:
+    if not f - line.f0 - line.d0 * a > 100.0 * line.noise:
         return False
-    best = quadratic_minimum(0.0, r[F0], r[D0], a, f)
-    near = NEAR_QUADRATIC if k[PARABOLA] else NEAR_ELSE
+    best = quadratic_minimum(0.0, line.f0, line.d0, a, f)
+    near = NEAR_QUADRATIC if line.parabola else NEAR_ELSE
     if not 0.0 < best < GROW * a or abs(best - a) <= near * a:
         return False
-    r[GUESS_A] = a
-    r[GUESS_F] = f
-    r[A] = best
+    line.guess_a = a
+    line.guess_f = f
+    line.a = best
     return True
 
 
-@jit
-def line_tell_f(r, k, f):
+@jit(no_cpython_wrapper=True)
+def line_tell_f(line, f):
     """Take the value at the trial: NEED_G where it passes, NEED_F at another trial, or FAILED."""
-    k[TRIALS] += 1
-    if k[REFINING]:
-        k[REFINING] = 0
-        if not f < r[GUESS_F]:  # the parabola misled; the first trial's value is known to who remembers it
-            if r[A] > r[GUESS_A]:
-                r[HI_A] = r[A]
-                r[HI_F] = f if math.isfinite(f) else math.inf
-                r[HI_D] = math.nan
-            r[A] = r[GUESS_A]
+    line.trials += 1
+    if line.refining:
+        line.refining = 0
+        if not f < line.guess_f:  # the parabola misled; the first trial's value is known to who remembers it
+            if line.a > line.guess_a:
+                line.hi_a = line.a
+                line.hi_f = f if math.isfinite(f) else math.inf
+                line.hi_d = math.nan
+            line.a = line.guess_a
             return NEED_F
-        if r[A] < r[GUESS_A]:
-            r[HI_A] = r[GUESS_A]
-            r[HI_F] = r[GUESS_F]
-            r[HI_D] = math.nan
+        if line.a < line.guess_a:
+            line.hi_a = line.guess_a
+            line.hi_f = line.guess_f
+            line.hi_d = math.nan
     if not math.isfinite(f):
-        r[HI_A] = r[A]
-        r[HI_F] = math.inf
-        r[HI_D] = math.nan
-        return _next_trial(r, k)
-    if f < r[BEST_F]:
-        r[BEST_F] = f
-        r[BEST_A] = r[A]
-    passes = f <= r[F0] + r[C1] * r[A] * r[D0] and f <= r[LO_F]
-    if passes and k[REFINE] and k[TRIALS] == 1 and k[MAX_TRIALS] > 2 and _refined(r, k, f):
-        k[REFINING] = 1
+        line.hi_a = line.a
+        line.hi_f = math.inf
+        line.hi_d = math.nan
+        return _next_trial(line)
+    if f < line.best_f:
+        line.best_f = f
+        line.best_a = line.a
+    passes = f <= line.f0 + line.c1 * line.a * line.d0 and f <= line.lo_f
+    if passes and line.refine and line.trials == 1 and line.max_trials > 2 and _refined(line, f):
+        line.refining = 1
         return NEED_F
-    if passes or (abs(f - r[F0]) <= r[NOISE] and f <= r[LO_F] + r[NOISE]):
-        r[FA] = f
+    if passes or (abs(f - line.f0) <= line.noise and f <= line.lo_f + line.noise):
+        line.fa = f
         return NEED_G
-    r[HI_A] = r[A]
-    r[HI_F] = f
-    r[HI_D] = math.nan
-    return _next_trial(r, k)
+    line.hi_a = line.a
+    line.hi_f = f
+    line.hi_d = math.nan
+    return _next_trial(line)
 
 
-@jit
-def line_tell_g(r, k, slope):
+@jit(no_cpython_wrapper=True)
+def line_tell_g(line, slope):
     """Take the slope at the trial whose value passed: ITERATION (accepted), NEED_F elsewhere, or FAILED."""
     if not math.isfinite(slope):
-        r[HI_A] = r[A]
-        r[HI_F] = math.inf
-        r[HI_D] = math.nan
-        return _next_trial(r, k)
-    r[DA] = slope
-    upper = r[UPPER]
-    if r[FA] > r[F0] + r[C1] * r[A] * r[D0]:
+        line.hi_a = line.a
+        line.hi_f = math.inf
+        line.hi_d = math.nan
+        return _next_trial(line)
+    line.da = slope
+    upper = line.upper
+    if line.fa > line.f0 + line.c1 * line.a * line.d0:
         # the value passed only within rounding: the approximate Wolfe test bounds the slope from above
-        upper = min(upper, 1.0 - 2.0 * r[C1])
-    if slope < r[C2] * r[D0]:
-        r[PREV_A] = r[LO_A]
-        r[PREV_D] = r[LO_D]
-        r[LO_A] = r[A]
-        r[LO_F] = r[FA]
-        r[LO_D] = slope
-        return _next_trial(r, k)
-    if slope > -upper * r[D0]:
-        r[HI_A] = r[A]
-        r[HI_F] = r[FA]
-        r[HI_D] = slope
-        return _next_trial(r, k)
-    away = slope - (2.0 * (r[FA] - r[F0]) / r[A] - r[D0])
-    k[PARABOLA] = 1 if abs(away) <= -QUADRATIC * r[D0] else 0
+        upper = min(upper, 1.0 - 2.0 * line.c1)
+    if slope < line.c2 * line.d0:
+        line.prev_a = line.lo_a
+        line.prev_d = line.lo_d
+        line.lo_a = line.a
+        line.lo_f = line.fa
+        line.lo_d = slope
+        return _next_trial(line)
+    if slope > -upper * line.d0:
+        line.hi_a = line.a
+        line.hi_f = line.fa
+        line.hi_d = slope
+        return _next_trial(line)
+    away = slope - (2.0 * (line.fa - line.f0) / line.a - line.d0)
+    line.parabola = 1 if abs(away) <= -QUADRATIC * line.d0 else 0
     return ITERATION

@@ -29,39 +29,6 @@ DENSE = 128
 """Variables up to which S is kept as a matrix: one product then costs less than the loop over its factors."""
 
 
-def typical_sizes(x: Array, g: Array) -> Array | None:
-    """Sizes of the variables relative to each other, where the gradient says that each has its own unit.
-
-    If every variable has a unit of its own, a gradient entry carries the inverse of that unit, so that
-    log|g| falls with log|x| with slope -1; if all share one unit, x says nothing about g and the slope is
-    about 0. Below -1/2 the sizes of x are taken for the units; the same test as `cg.cg_typical`.
-
-    Parameters
-    ----------
-    x, g : ndarray, shape (n,)
-        A point that the caller chose (not one that sign steps have levelled), and the gradient there.
-
-    Returns
-    -------
-    ndarray, shape (n,), or None
-        abs(x) over its geometric mean, 1 where x is 0, within e^-40..e^40; None where the test fails.
-    """
-    used = (x != 0) & (g != 0) & np.isfinite(g)
-    if np.count_nonzero(used) < 2:
-        return None
-    log_x, log_g = np.log(np.abs(x[used], dtype=float)), np.log(np.abs(g[used], dtype=float))
-    log_x -= log_x.mean()
-    log_g -= log_g.mean()
-    spread = float(log_x @ log_x)
-    if not (spread > 0 and float(log_x @ log_g) < -0.5 * spread):
-        return None
-    sizes = np.zeros(x.shape)
-    some = x != 0
-    logs = np.log(np.abs(x[some], dtype=float))
-    sizes[some] = np.clip(logs - logs.mean(), -40.0, 40.0)
-    return np.exp(sizes)
-
-
 @jit
 def add_pair(S, B, s, y, work):
     """Update S by a pair, and B = (S S')^-1 along with it; False, and nothing done, without curvature.

@@ -15,26 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize as scipy_minimize
 
+from twophase_min.phases import PHASES
+
 if TYPE_CHECKING:
     from twophase_min.phases.scaling import Scaling
 
 
 Array = NDArray[np.floating]
-
-PATIENT: dict[str, dict[str, Any]] = {
-    "CG": {"gtol": 0.0},
-    "BFGS": {"gtol": 0.0, "xrtol": 0.0},
-    "L-BFGS-B": {"gtol": 0.0, "ftol": 0.0, "maxcor": 20, "maxls": 40, "maxfun": 2**31 - 1},
-    "Newton-CG": {"xtol": 1e-300},
-    "trust-ncg": {"gtol": 0.0},
-    "trust-krylov": {"gtol": 0.0},
-}
-"""Options that leave stopping to the driver."""
-
-WOLFE = ("CG", "BFGS", "Newton-CG")
-"""Methods that take c1 and c2."""
-CURVED = ("Newton-CG", "trust-ncg", "trust-krylov")
-"""Methods that take Hessian-vector products."""
 
 
 class Evaluations(Protocol):
@@ -75,7 +62,7 @@ def run(
     options : mapping, optional
         Further options of the method, which win over ours.
     hessp : callable
-        ``hessp(x, p)``, called for the methods of `CURVED` only.
+        ``hessp(x, p)``, called for the methods that take it only.
 
     Returns
     -------
@@ -99,10 +86,11 @@ def run(
     chosen: dict[str, Any] = {}
     keywords: dict[str, Any] = {}
     if isinstance(method, str):
-        chosen = dict(PATIENT[method], maxiter=2**31 - 1)
-        if method in WOLFE:
+        phase = PHASES[method]
+        chosen = dict(phase.settings, maxiter=2**31 - 1)
+        if phase.wolfe:
             chosen |= {"c1": c1, "c2": c2}
-        if method in CURVED:
+        if phase.hessian:
             keywords["hessp"] = lambda z, p: scaling.pull(hessp(scaling.to_x(z), scaling.apply(p)))
     chosen |= dict(options or {})
     with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""The parts of a run that its options name: the detector, and our own conjugate gradients."""
+"""The parts of a run that its options name: the detector, and our own convex phase."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
+from twophase_min._options import TwoPhaseOptions
 from twophase_min.detector import ConvexitySwapDetector, make_detector
+from twophase_min.phases import PHASES, convex_phase
 
 
 def run_detector(options: TwoPhaseOptions, sampled: bool) -> ConvexitySwapDetector:
@@ -27,9 +28,28 @@ def run_detector(options: TwoPhaseOptions, sampled: bool) -> ConvexitySwapDetect
     return detector
 
 
-def own_solver(options: TwoPhaseOptions) -> Any:
-    """Our own conjugate gradients, with the caller's options where they were asked for by name."""
-    from twophase_min.phases.memory_cg import MemoryCG
+def fallbacks(options: TwoPhaseOptions) -> list[tuple[str, bool]]:
+    """Convex methods to try in turn when a search fails, and whether in scaled variables."""
+    phase = convex_phase(options.convex_method)
+    scaled = options.precondition is not None
+    methods = [(phase.name, scaled)]
+    if phase.external and scaled:  # ours restart along the steepest descent by themselves
+        methods.append((phase.name, False))
+    return methods + [(name, False) for name in phase.fallbacks]
 
-    extra = dict(options.convex_options or {}) if options.convex_method == OWN_CONVEX_METHOD else {}
-    return MemoryCG(**{"c1": options.c1, "c2": options.c2, "precondition": None, **extra})
+
+def own_solver(options: TwoPhaseOptions, name: str | None = None) -> Any:
+    """Convex phase of ours, with the caller's ``convex_options`` where it was asked for by name.
+
+    Parameters
+    ----------
+    options : TwoPhaseOptions
+        Of the run.
+    name : str, optional
+        A phase that is not external; default the run's own.
+    """
+    phase = PHASES[name or str(options.convex_method)]
+    extra = dict(options.convex_options or {}) if options.convex_method == phase.name else {}
+    known = {option.name for option in phase.options}
+    given = {"c1": options.c1, "c2": options.c2, "precondition": None}
+    return phase.load()(**{**{name: value for name, value in given.items() if name in known}, **extra})

@@ -1,16 +1,16 @@
-"""The one loop of a run: phases, handover, way back, and every stop.
+"""The loop of a run in Python: it serves the machine for an objective in Python.
 
-The flow: Adam until the detector sees the swap (or the guard wants to try), the convex phase from the best
-point, judged by the guard. A failed search climbs down the failure ladder: plain variables, our own conjugate
-gradients, Adam again; a ladder without any progress ends the run. Every stop raises `Stop` with its status
-where it happens; nothing guesses the cause afterwards.
-
-The run is a state machine whose whole state is in attributes (`leg`, `rung`, `steps`, ... and the phases'
-arrays), so that `_resume` can save it between any two evaluations and go on from there.
+It evaluates what the phases ask for, books iterates, calls back, and does what the machine (`machine`) answers.
+Whatever ends a run early raises `Stop` with its status where it happens; nothing guesses the cause afterwards.
+A method of SciPy's is an external phase: it calls the objective itself, and its iterates enter as everybody's
+do. Everything that the rest of a run depends on is in attributes, so that `resume` can save it between any two
+evaluations.
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,97 +18,71 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from twophase_min import _reasons
 from twophase_min._callback import Progress
-from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
-from twophase_min._status import Status, Stop
-from twophase_min.jit.kernels import norm2
+from twophase_min._options import TwoPhaseOptions
+from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
+from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Objective, Point
-from twophase_min.phases import FAILED, ITERATION, NEED_F
-from twophase_min.phases import scipy as scipy_phase
-from twophase_min.phases.scaling import Scaling, typical_sizes
-from twophase_min.run import resume as _resume
-from twophase_min.run.book import Run
-from twophase_min.run.build import own_solver, run_detector
+from twophase_min.phases import FAILED, ITERATION, NEED_F, is_ours
+from twophase_min.phases.metric import typical_sizes
+from twophase_min.run import external, machine, resume
+from twophase_min.run.build import fallbacks, own_solver, run_detector
 from twophase_min.run.diagnosis import diagnose, last_step
-from twophase_min.run.guard import (
-    AHEAD,
-    CREEPING,
-    GAP,
-    LONGEST,
-    RETURN,
-    SHARE,
-    SHORTEST,
-    SOON_WHILE,
-    SOONEST,
-    STALLED,
-    WHILE,
-    Course,
-    Guard,
-    Rate,
-    first_doubt,
+from twophase_min.run.result import Report, relative_gradient
+from twophase_min.run.state import (
+    ADAM,
+    BACK_TO_ADAM,
+    BAD_POINT,
+    EVENT,
+    ITERATE,
+    LOOP,
+    MOMENTS,
+    NEW_ADAM,
+    PAIRS,
+    RESUME_CONVEX,
+    STOP,
+    set_limits,
 )
 
 Array = NDArray[np.floating]
 
-CYCLE = 5
-"""Iterations of SciPy's CG before its variables are rescaled by what they have taught."""
-REMAINDER = 0.25
-"""Share of ``maxfun`` that must be left after an excursion from a phase that has not stalled altogether."""
-RECOVERY = 5
-"""Iterations that Adam gets at least after a convex phase has failed."""
-FIRST_PATIENCE = 3.0
-"""Evaluations without a swap until the guard tries the convex phase for the first time."""
-MOMENTS = 20
-"""Steps of Adam after which its second moments scale the convex phase's variables unasked."""
-WORKING_PRECISION = 1e-7
-"""Relative gradient at which a search without a decrease counts as converged to working precision."""
 
+class Driver(Report):
+    """One run of the two-phase method.
 
-class _LegEnd(BaseException):
-    """Ends a SciPy method's leg from its callback; caught where the leg was begun."""
-
-    def __init__(self, kind: str, reason: str = ""):
-        super().__init__(kind, reason)
-        self.kind, self.reason = kind, reason
-
-
-class Driver(Run):
-    """One run of the two-phase method; see `Run` for the parameters.
+    Parameters
+    ----------
+    objective : Objective
+        Not yet started.
+    x0 : ndarray, shape (n,)
+        Start.
+    options : TwoPhaseOptions
+        Validated.
+    callback : callable, optional
+        From `_callback.wrap_callback`.
 
     Attributes
     ----------
-    leg : {'adam', 'convex'}
-        Which side of the alternation is at work.
-    steps : int
-        Iterations of the current Adam leg.
-    rung : int
-        Rung of the failure ladder of the current convex leg.
-    unread : bool
-        Whether the newest iterate has not been shown to the detector or the guard yet.
-    swaps : int
-        Handovers to the convex phase.
-    failed_at : float
-        Best value when the last convex leg failed; NaN if it did not.
-    patience : float
-        Evaluations of an Adam leg after which the guard tries the convex phase without being told.
-    adam_rate, course : Rate, Course
-        What the current leg of Adam gains, and where it is heading.
+    slot, loop : slot and view of `state.LOOP`
+        What the run decides by.
+    point : Point
+        Current iterate, with its gradient; the bare start until `begin`.
+    adam, own : Adam, and our own convex phase while it is at work
+        The phases.
+    pairs : deque of (s, y)
+        Steps and gradient differences of the last iterations.
     sizes : ndarray or None
         Typical sizes of the variables, where x0 and its gradient show them (`typical_sizes`).
-    apart : bool
-        Whether Adam follows its own path, away from the best point that a convex phase has found.
     scales : ndarray or None
-        Change of variables of the convex leg (`_diagonal` at its handover).
-    parked, parked_pairs, parked_scales, parked_own : float, list, ndarray, MemoryCG
-        Best value, pairs, scales and, of our own method, the phase itself, of the convex phase that stalled,
-        while Adam's own path is tried; else None.
-    stall_span, stall_limit : float
-        Evaluations over which a convex phase must not stall, and what counts as that.
-    curbed : bool
-        Whether ``maxfun`` has kept the guard from an excursion.
-    spent : float
-        Cost when our own convex phase made its last iterate.
+        Change of variables of the convex phase (`_diagonal` at its handover).
+    suspended_own, suspended_pairs, suspended_scales : phase, list, ndarray
+        What a suspended convex phase goes on from.
+    epoch, batch : int
+        Epochs made, and batches of the present one, of a finite sum.
+    epoch_start : dict or None
+        Adam where the present epoch began.
+    inexact : str
+        What resuming could not restore.
     """
 
     def __init__(
@@ -118,30 +92,44 @@ class Driver(Run):
         options: TwoPhaseOptions,
         callback: Callable[[OptimizeResult], bool] | None = None,
     ):
-        super().__init__(objective, x0, options, callback)
+        self.fallbacks = fallbacks(options)
+        super().__init__(objective, x0, options, [name for name, _ in self.fallbacks])
+        self.callback = callback
+        self.bar: Progress | None = None
+        self.slot = LOOP.new()
+        loop = self.loop = LOOP.view(self.slot)
+        set_limits(loop, x0.size, options, float(np.finfo(objective.dtype).eps))
+        loop.fallbacks = len(self.fallbacks)
+        loop.sampled = objective.finite_sum is not None
+        self.event = EVENT.new()
         self.detector = run_detector(options, objective.finite_sum is not None)
-        self.leg = "adam"
-        self.steps = self.rung = self.swaps = self.epoch = self.batch = 0
-        self.unread = False
-        self.failed_at = float("nan")
-        self.patience = FIRST_PATIENCE
-        self.apart = False
-        self.sizes: Array | None = None
-        self.parked: float | None = None
-        self.parked_pairs: list[tuple[Array, Array]] = []
-        self.scales: Array | None = None
-        self.parked_scales: Array | None = None
-        self.parked_own: Any = None
-        self.stall_span, self.stall_limit = SOON_WHILE, SOONEST
-        self.curbed = False
-        self.spent = -1.0
-        self.inexact = ""  # what resuming could not restore
-        self.epoch_start: dict[str, Any] | None = None
-        self.own: Any = None  # MemoryCG, while it is at work
+        self.decision: Any = None
+        assert self.start is not None
+        self.point = self.start
+        self.start = None  # given up as soon as it can be
         self.adam: Any = None
-        self.adam_rate = Rate(0.0, 0.0)
-        self.course = Course(0.0, 0.0)
-        self.guard: Guard | None = None
+        self.own: Any = None
+        self.keep_pairs = options.precondition is not None
+        self.pairs: deque[tuple[Array, Array]] = deque(maxlen=PAIRS)
+        self.sizes: Array | None = None
+        self.scales: Array | None = None
+        self.suspended_own: Any = None
+        self.suspended_pairs: list[tuple[Array, Array]] = []
+        self.suspended_scales: Array | None = None
+        self.epoch = self.batch = 0
+        self.epoch_start: dict[str, Any] | None = None
+        self.inexact = ""
+
+    @property
+    def iterations(self) -> int:
+        """Iterations over all phases."""
+        return self.loop.nit
+
+    @property
+    def phase(self) -> str:
+        """Name of the phase at work."""
+        loop = self.loop
+        return self.name(loop.phase, loop.fallback) if loop.begun else "start"
 
     # ---- the run and its ends -----------------------------------------------------------------------------
 
@@ -152,8 +140,7 @@ class Driver(Run):
             if self.options.progress:
                 self.bar = Progress(self.options.maxiter, self.options.maxfun)
             try:
-                self._begin()
-                self._alternate()
+                self.drive()
             except Stop as stop:
                 status, detail = stop.status, stop.detail
             except KeyboardInterrupt:
@@ -163,7 +150,7 @@ class Driver(Run):
                     self._attach(error)
                     raise
                 status, detail = Status.EXCEPTION, f"{type(error).__name__}: {error}"
-            result = self.result(status, detail)
+            result = self.outcome(status, detail)
         finally:
             if self.bar is not None:
                 self.bar.close()
@@ -171,10 +158,13 @@ class Driver(Run):
         self.display(result)
         return result
 
-    def result(self, status: Status, detail: str) -> OptimizeResult:
+    def outcome(self, status: Status, detail: str) -> OptimizeResult:
         """Build what the caller gets, with the state to resume from."""
-        state = _resume.pack(self)  # before a gradient is asked for that the run itself did not need
-        result = super().result(status, f"{detail} {self.inexact}".strip())
+        state = resume.pack(self)  # before a gradient is asked for that the run itself did not need
+        phase = self.phase if self.loop.begun else ""
+        if self.objective.best is None and self.final is None:
+            self.start = self.point
+        result = self.result(status, f"{detail} {self.inexact}".strip(), phase)
         result.state = state
         return result
 
@@ -183,28 +173,188 @@ class Driver(Run):
         if self.objective.best is None:
             return
         try:
-            error.optimize_result = self.result(Status.EXCEPTION, str(error))  # type: ignore[attr-defined]
+            error.optimize_result = self.outcome(Status.EXCEPTION, str(error))  # type: ignore[attr-defined]
         except Exception:  # an exception type that takes no attributes is still the user's to see
             return
 
+    def drive(self) -> None:
+        """Serve the machine until it stops; always ends by raising `Stop`."""
+        self._begin()
+        while True:
+            if self.loop.phase == ADAM:
+                self._adam_run()
+            else:
+                self._convex_run()
+
     def _begin(self) -> None:
-        if self.options.resume is not None:
-            _resume.unpack(self, self.options.resume)
-            if self.point.g is not None and self.converged():
+        loop, objective, options = self.loop, self.objective, self.options
+        if options.resume is not None:
+            resume.unpack(self, options.resume)
+            if self.point.g is not None and self._passes():
                 self.final = self.point
                 raise Stop(Status.CONVERGED, "The resumed state already satisfies it.")
-            if self.nit >= self.maxiter:
+            if loop.nit >= loop.maxiter:
                 raise Stop(Status.MAXITER)
             return
-        f, g = self.objective.start(self.point.x)
-        self.begin(f, g)
-        self.detector.update(f, float(norm2(g)))
-        if self.options.precondition == "auto":
+        f, g = objective.start(self.point.x)
+        size = self.size_of(g)
+        loop.gtol = max(options.gtol, options.gtol_rel * size)
+        finite = bool(np.all(np.isfinite(g)))
+        norm = float(norm2(g))
+        machine.begin(self.slot, *self._counts(), f, norm, size, finite)
+        if np.isfinite(f) and finite:
+            x0 = np.asarray(self.point.x, dtype=objective.dtype)
+            self._move(objective.kept(x0, f, g))
+            self._record("start", float(np.linalg.norm(g)), 0.0)
+        self._stop_if_due()
+        self.detector.update(f, norm)
+        if options.precondition == "auto":
             self.sizes = typical_sizes(self.point.x, g)
-        self.adam = self._new_adam(self.point)
-        self.adam_rate, self.course = Rate(self.objective.work, f), Course(self.objective.work, f)
+        self.adam = self.new_adam(self.point)
 
-    def _new_adam(self, point: Point) -> Any:
+    def _stop_if_due(self) -> None:
+        """Raise what the machine has set."""
+        if self.loop.next == STOP:
+            raise self._stop("", self.point)
+
+    def _stop(self, text: str, iterate: Point) -> Stop:
+        """Return the stop that the machine has set; ``text`` is what the part that knows more says."""
+        loop, event = self.loop, self._event_view
+        if loop.final == ITERATE:
+            self.final = iterate
+        elif loop.final == BAD_POINT:
+            self.final = self.objective.nonfinite
+        if loop.cause == Cause.NO_HANDOVER:
+            text = sentence(loop.behind, event, text)
+        detail = sentence(loop.cause, event, text)
+        if loop.status == Status.PRECISION_LOSS:
+            detail = ENDED_BY.format(self._diagnosis(), detail)
+        return Stop(Status(loop.status), detail)
+
+    @property
+    def _event_view(self) -> Any:
+        return EVENT.view(self.event)
+
+    def _diagnosis(self) -> str:
+        """Say what is known where neither phase finds a decrease."""
+        best = self.objective.best
+        assert best is not None
+        step, curvature = last_step(self.history, self.pairs, self.adam.curvature)
+        return diagnose(self.objective, best, step, curvature, self.loop.gtol)
+
+    # ---- points and iterates ------------------------------------------------------------------------------
+
+    def _counts(self) -> tuple[float, float, float]:
+        """Values, evaluations and work so far, as the machine takes them."""
+        objective = self.objective
+        return objective.nfev, objective.cost, objective.work
+
+    def size_of(self, g: Array) -> float:
+        """Norm of the gradient that the convergence test reads."""
+        if self.options.norm == np.inf:
+            return float(norm_inf(g))
+        return float(norm2(g) if self.options.norm == 2 else np.linalg.norm(g, ord=self.options.norm))
+
+    def best(self) -> Point:
+        """Return the best point seen, with its gradient."""
+        best = self.objective.best
+        assert best is not None
+        if best.g is None:
+            best = Point(best.x, best.f, self.objective.gradient(best.x))
+        return best
+
+    def _move(self, point: Point) -> None:
+        """Make an evaluated point the current one without a step."""
+        self.point = point
+        self.loop.f, self.loop.norm = point.f, math.nan
+
+    def _distance(self) -> float:
+        """Distance of the current point from the best one."""
+        best = self.objective.best
+        assert best is not None
+        return float(np.linalg.norm(np.subtract(self.point.x, best.x, dtype=float)))
+
+    def _passes(self) -> bool:
+        """Whether a resumed iterate passes the test of convergence."""
+        assert self.point.g is not None
+        best = self.objective.best
+        assert best is not None
+        return machine.passes(self.slot, best.f, self.point.f, self.size_of(self.point.g), self._distance())
+
+    def iteration(self, x: Array, f: float, g: Array) -> None:
+        """Book a new iterate of the current phase; raises `Stop` where a stop is due."""
+        before, loop = self.point, self.loop
+        assert before.g is not None
+        point = self.objective.kept(x, f, g)
+        assert point.g is not None
+        x, g = point.x, point.g
+        s = x - before.x
+        step = float(norm2(s))
+        if self.keep_pairs and step > 0:
+            self.pairs.append((s.astype(float), (g - before.g).astype(float)))
+        norm_before = loop.norm
+        if norm_before != norm_before:
+            norm_before = float(norm2(before.g))
+        self.point = point
+        norm, size = float(norm2(g)), self.size_of(g)
+        best = self.objective.best
+        assert best is not None
+        distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0
+        machine.accept(self.slot, *self._counts(), best.f, f, norm, norm_before, size, distance)
+        self._record(self.phase, norm, step)
+        if self.bar is not None:
+            self.bar.update(self.phase, f, size, self.objective.nfev)
+        if self.callback is not None and self.callback(
+            OptimizeResult(
+                x=np.array(x),
+                fun=f,
+                jac=g.copy(),
+                phase=self.phase,
+                grad_norm=size,
+                step=step,
+                nit=loop.nit,
+                nfev=self.objective.nfev,
+                njev=self.objective.njev,
+            )
+        ):
+            raise Stop(Status.CALLBACK)
+        self._stop_if_due()
+
+    def _record(self, phase: str, norm: float, step: float) -> None:
+        point, objective = self.point, self.objective
+        self.history.append(
+            phase,
+            (
+                self.loop.nit,
+                objective.nfev,
+                objective.njev,
+                objective.cost,
+                objective.elapsed,
+                point.f,
+                norm,
+                step,
+            ),
+        )
+        if self.options.return_all:
+            self.allvecs.append(np.array(point.x))
+
+    def _note(self, text: str, reason: int = 0, phase_f: float = math.nan) -> None:
+        """Put the handover that the machine has named on record, and begin what follows."""
+        g = self.point.g
+        assert g is not None
+        peak, norm = float(self.detector.peak), float(np.linalg.norm(g))
+        machine.note_event(self.slot, self.event, 0, peak, norm, reason, phase_f)
+        swap = self.handover(self._event_view, self.phase, text)
+        if self.bar is not None:
+            self.bar.announce(
+                f"iteration {swap['iteration']}, f = {swap['loss']:.6g}: {swap['from']} hands over to "
+                f"{swap['to']}: {swap['reason']}"
+            )
+
+    # ---- Adam ---------------------------------------------------------------------------------------------
+
+    def new_adam(self, point: Point) -> Any:
+        """Return Adam at an evaluated point, its moments at zero."""
         from twophase_min.phases.adam import Adam
 
         assert point.g is not None
@@ -212,19 +362,6 @@ class Driver(Run):
         adam = Adam(options.learning_rate, options.beta1, options.beta2, options.epsilon, self.sizes)
         adam.start(point.x, point.f, point.g)
         return adam
-
-    def _swap(self, to: str, reason: str) -> None:
-        self.swapped(to, reason, self.detector.peak)
-
-    def _alternate(self) -> None:
-        """Adam, convex phase, and back, until a stop."""
-        while True:
-            if self.leg == "adam":
-                self._to_convex(self._adam_leg())
-            else:
-                self._leave_convex(*self._convex_leg())
-
-    # ---- Adam ---------------------------------------------------------------------------------------------
 
     def _serve(self, phase: Any) -> int:
         """Evaluate what an ask/tell phase wants until it has an iterate or fails."""
@@ -248,7 +385,6 @@ class Driver(Run):
             adam.next()
         if self._serve(adam) == FAILED:
             return adam.reason
-        self.unread = True
         self.iteration(*adam.iterate())
         return ""
 
@@ -268,7 +404,6 @@ class Driver(Run):
                 adam.arrive(f, g, self.epoch_start)
                 self.epoch += 1
                 self.epoch_start = None
-                self.unread = True
                 self.iteration(adam.x, f, g)
                 return ""
             adam.set_state(self.epoch_start)
@@ -276,184 +411,122 @@ class Driver(Run):
             self.batch = 0
         return "every epoch ended at a non-finite loss, at ever smaller learning rates"
 
-    def _adam_leg(self) -> str:
-        """Adam until the detector sees the swap, a trial is due, or Adam fails; answers why it ended."""
-        options, objective = self.options, self.objective
-        self.phase = "adam"
-        recovering = not np.isnan(self.failed_at)
-        automatic = options.learning_rate is None and options.guard and options.swap == "auto"
-        while True:
-            adam = self.adam
-            if not self.unread:
-                failure = self._adam_iteration()
-                if failure:
-                    return _reasons.NO_STEP.format(failure)
-            self.unread = False
-            self.steps += 1
-            best = objective.best
-            assert best is not None
-            self.apart = self.apart and best.f < adam.f
-            self.adam_rate.note(objective.work, adam.f if self.apart else best.f)
-            self.course.note(objective.work, adam.f)
+    def _adam_run(self) -> None:
+        """Adam until the detector sees the swap, the guard wants a trial, or Adam fails; hands over."""
+        loop, adam, text = self.loop, self.adam, ""
+        cause = Cause.NONE
+        while cause == Cause.NONE:
+            if not loop.unread:
+                text = self._adam_iteration()
+                if text:
+                    cause = Cause.ADAM_FAILED
+                    break
+            curvature = adam.curvature
             norm = float(norm2(adam.iterate()[2]))
-            decision = self.detector.update(adam.f, norm, curvature=adam.curvature)
-            if self.swaps >= options.max_swaps or (recovering and self.steps < RECOVERY):
-                continue
-            if decision and not self.apart:
-                return decision.reason
-            if not (automatic or self.parked is not None) or objective.finite_sum is not None:
-                continue
-            if automatic and adam.t == 1 and adam.curvature > 0 and norm < self.norm_before:
-                return _reasons.CURVED
-            if self.adam_rate.spent >= self.patience and not self._on_course():
-                self.patience = max(2 * self.patience, 2 * SHORTEST)
-                spent = self.adam_rate.spent
-                return _reasons.UNTOLD.format(spent)
-
-    def _on_course(self) -> bool:
-        """Whether Adam, away from the best point, is on its way to the value of the phase that waits."""
-        if not self.apart or self.parked is None or self.adam_rate.spent >= LONGEST * self.objective.work:
-            return False
-        f = self.course.ahead(AHEAD * self.objective.work)
-        return f < self.parked + GAP * (self.adam.f - self.parked)
-
-    def _to_convex(self, reason: str) -> None:
-        """Hand over to the convex phase at the best point, unless the whole ladder has failed to gain."""
-        best = self.objective.best
+            decision = self.detector.update(adam.f, norm, curvature=curvature)
+            cause = machine.after_adam(self.slot, adam.f, adam.t, curvature, bool(decision))
+            if cause == Cause.DETECTED:
+                text = decision.reason
+        objective = self.objective
+        best = objective.best
         assert best is not None
-        if not np.isnan(self.failed_at) and not best.f < self.failed_at - self.noise * abs(self.failed_at):
-            self._give_up(reason)
-        if self.swaps >= self.options.max_swaps:
-            self._give_up(f"{reason} {_reasons.NO_HANDOVER}")
-        self.swaps += 1
-        self.guard = None
-        if self.options.guard:
-            start = self.adam.f if self.apart else best.f
-            target = self.parked if self.apart and self.parked is not None else np.inf
-            self.guard = Guard(
-                self.objective.work,
-                start,
-                self.adam_rate.reference,
-                self.stall_span,
-                self.stall_limit,
-                target,
-            )
-        self.leg, self.rung = "convex", 0
+        only_x0 = objective.nonfinite is not None and not objective.finite_elsewhere
+        machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
+        if loop.next == STOP:
+            machine.note_event(self.slot, self.event, 0, 0.0, 0.0, 0, math.nan)  # the numbers of the sentence
+            raise self._stop(text, self.point)
         self.scales = self._diagonal()
-        self._swap(self._ladder()[0][0], reason)
-
-    def _give_up(self, reason: str) -> None:
-        """Neither phase finds a decrease: say so, with what is known."""
-        objective, best = self.objective, self.objective.best
-        assert best is not None
-        if objective.nonfinite is not None and not objective.finite_elsewhere:
-            self.final = objective.nonfinite
-            raise Stop(Status.NONFINITE, _reasons.ONLY_X0)
-        step, curvature = last_step(self.history, self.pairs, self.adam.curvature)
-        diagnosis = diagnose(objective, best, step, curvature, self.gtol)
-        raise Stop(Status.PRECISION_LOSS, _reasons.ENDED_BY.format(diagnosis, reason))
+        self._note(text)
+        machine.enter(self.slot, adam.f)
 
     # ---- the convex phase ---------------------------------------------------------------------------------
 
-    def _ladder(self) -> list[tuple[str, bool]]:
-        """Methods to try in turn when a search fails, and whether in scaled variables."""
-        options = self.options
-        name = options.convex_method or "CG"
-        name = name if isinstance(name, str) else "convex"
-        preconditioned = options.precondition is not None
-        rungs = [(name, preconditioned)]
-        if name != OWN_CONVEX_METHOD:
-            if preconditioned:
-                rungs.append((name, False))
-            rungs.append((OWN_CONVEX_METHOD, False))
-        return rungs
+    def _convex_run(self) -> None:
+        """The convex method at work until it fails or the guard calls it back; does what follows."""
+        loop = self.loop
+        method, scaled = self.fallbacks[loop.fallback]
+        if self.own is None and not loop.unread and not loop.off_incumbent:
+            self._move(self.best())
+        if is_ours(method):
+            cause, text = self._own_run(method, scaled)
+        else:
+            cause, text = external.run(self, scaled)
+        own, self.own = self.own, None
+        assert self.objective.best is not None
+        if machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
+            self._note(text)
+            machine.enter(self.slot, self.adam.f)
+            return
+        best = self.best()
+        machine.leave(self.slot, cause, *self._counts(), best.f, self.adam.f)
+        if loop.next == NEW_ADAM:
+            self.adam = self.new_adam(best)
+        elif loop.next == BACK_TO_ADAM:
+            self.suspended_own, self.suspended_pairs, self.suspended_scales = None, [], None
+            if cause == Cause.STALLED:
+                self.suspended_own, self.suspended_scales = own, self.scales
+                self.suspended_pairs = list(self.pairs)
+        following = loop.next
+        self._note(text, phase_f=own.f if own is not None else loop.f)
+        machine.enter(self.slot, self.adam.f)
+        if following == RESUME_CONVEX:
+            self._resume_convex()
+            return
+        if following == NEW_ADAM:
+            self._move(best)
+        else:
+            self._move(Point(self.adam.x.copy(), self.adam.f, self.adam.g))
+        self.detector.rearm()
+        self.epoch_start = None
 
-    def _convex_leg(self) -> tuple[str, str]:
-        """Down the ladder until the guard ends it ('rollback', 'stall') or no rung is left ('failed')."""
-        ladder = self._ladder()
-        while True:
-            method, preconditioned = ladder[self.rung]
-            self.phase = method
-            if self.own is None and not self.unread and not self.apart:
-                self.point = self.best()
-            if method == OWN_CONVEX_METHOD:
-                kind, reason = self._own_leg(preconditioned)
-            else:
-                kind, reason = self._scipy_leg(preconditioned)
-            if kind == "stall":  # it may be taken up again: see _leave_convex
-                return kind, reason
-            self.own = None
-            if kind != "failed" or self.rung + 1 == len(ladder):
-                return kind, reason
-            self.rung += 1
-            self._swap(ladder[self.rung][0], reason)
+    def _resume_convex(self) -> None:
+        """Take up the suspended convex phase."""
+        self.pairs.clear()
+        self.pairs.extend(self.suspended_pairs)
+        self.scales = self.suspended_scales
+        if self.suspended_own is not None and is_ours(self.fallbacks[0][0]):
+            self.own = self.suspended_own
+            self._move(Point(self.own.x, self.own.f, self.own.g))
+        self.suspended_own = None
 
-    def _verdict(self, f: float) -> tuple[str, str]:
-        """Show the newest iterate to the guard."""
-        self.unread = False
-        if self.guard is None:
-            return "", ""
-        work = self.objective.work
-        limit = first_doubt(self.stall_limit, work, self.objective.n)
-        if limit != self.stall_limit:
-            self.stall_limit = self.guard.limit = limit
-            if limit == CREEPING:
-                self.stall_span = WHILE
-                self.guard.doubt(work, f, WHILE, CREEPING)
-        kind, reason = self.guard.verdict(work, f)
-        if kind == "stall" and not self._room(self.guard.recent.value):
-            self.curbed = True
-            return "", ""
-        return kind, reason
-
-    def _room(self, rate: float) -> bool:
-        """Whether ``maxfun`` leaves room for an excursion: one that is cut off only loses what is left.
-
-        A phase that still creeps gains by every evaluation that an excursion in vain takes: `REMAINDER` of
-        them must be left for the one that wins.
-        """
-        share = 1.0 if rate < STALLED else 1.0 - REMAINDER
-        return self.objective.nfev * (1 + RETURN) * (1 + SHARE) <= share * self.objective.maxfun
-
-    def _new_own(self, preconditioned: bool) -> Any:
-        """Our own conjugate gradients, begun at the current point."""
-        own, point = own_solver(self.options), self.point
-        assert point.g is not None
-        pairs = list(self.pairs) if preconditioned and own.memory != 0 else None
-        diagonal = self.scales if preconditioned else None
-        own.start(point.x, point.f, point.g, self._first_length(), pairs, diagonal)
-        return own
-
-    def _own_leg(self, preconditioned: bool) -> tuple[str, str]:
-        """Our own conjugate gradients until they fail or the guard calls them back."""
+    def _own_run(self, method: str, scaled: bool) -> tuple[int, str]:
+        """Run a phase of our own until it fails or the guard calls it back; why, and its reason."""
+        loop, objective = self.loop, self.objective
         if self.own is None:
-            self.own = self._new_own(preconditioned)
+            self.own = self._new_own(method, scaled)
         own = self.own
         while True:
-            if not self.unread:
-                if self._serve(own) == FAILED:
-                    self._working_precision(own)
-                    return "failed", own.reason
-                if own.f >= self.point.f and self.objective.cost == self.spent:  # for ever, if it may
-                    self._working_precision(own)
-                    return "failed", _reasons.TO_AND_FRO
-                self.unread, self.spent = True, self.objective.cost
+            if not loop.unread:
+                failed = self._serve(own) == FAILED
+                if failed or machine.stands_still(self.slot, own.f, objective.cost):
+                    self._search_failed(own)
+                    return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
                 self.iteration(*own.iterate())
-            kind, reason = self._verdict(own.f)
-            if kind:
-                return kind, reason
+            cause = machine.after_convex(self.slot, own.f)
+            if cause != Cause.NONE:
+                return cause, ""
 
-    def _working_precision(self, own: Any) -> None:
+    def _new_own(self, method: str, scaled: bool) -> Any:
+        """Return a phase of our own, begun at the current point."""
+        own, point = own_solver(self.options, method), self.point
+        assert point.g is not None
+        pairs = list(self.pairs) if scaled and own.keeps_pairs else None
+        diagonal = self.scales if scaled else None
+        own.start(point.x, point.f, point.g, self.first_length(), pairs, diagonal)
+        return own
+
+    def _search_failed(self, own: Any) -> None:
         """Stop successfully if the failed search was asked for a decrease below rounding at a flat point."""
-        point, best = Point(own.x, own.f, own.g), self.objective.best
+        best = self.objective.best
         assert best is not None
-        if own.f > best.f + self.noise * abs(best.f):  # on Adam's path, away from the best point
-            return
-        if own.working_precision and self.relative_gradient(point) <= WORKING_PRECISION:
-            self.final = point
-            raise Stop(Status.WORKING_PRECISION, _reasons.RELATIVE.format(self.relative_gradient(point)))
+        precise = bool(own.working_precision)
+        point = Point(own.x, own.f, own.g)
+        relative = relative_gradient(point) if precise else math.inf
+        machine.search_failed(self.slot, own.f, best.f, precise, relative)
+        if self.loop.next == STOP:
+            raise self._stop(f"{relative:.1e}", point)
 
-    def _first_length(self) -> float | None:
+    def first_length(self) -> float | None:
         """Length of a first step along -g: to the minimiser by the last step's curvature, or Adam's own."""
         assert self.point.g is not None
         if self.adam.curvature > 0:
@@ -461,56 +534,6 @@ class Driver(Run):
         if self.adam.t > 0:
             return float(self.adam.learning_rate) * self.objective.n**0.5
         return None
-
-    def _scipy_leg(self, preconditioned: bool) -> tuple[str, str]:
-        """SciPy's method until it fails or the guard calls it back; CG in cycles, each in new variables."""
-        options, objective = self.options, self.objective
-        method = options.convex_method or "CG"
-        cycles = preconditioned and method == "CG"
-        objective.remember_more(10 if objective.n <= 100_000 else 0)
-        c2 = options.c2 if options.c2 is not None else (0.4 if method == "CG" else 0.9)
-        while True:
-            began = self.nit
-
-            def on_iterate(x: Array, began: int = began) -> None:
-                point = objective.evaluated(x)
-                assert point.g is not None
-                self.iteration(point.x, point.f, point.g)
-                kind, reason = self._verdict(point.f)
-                full = cycles and self.nit - began >= CYCLE
-                # left between two cycles, a stalled phase can be taken up as if it had not been left
-                if kind and (kind != "stall" or full or not cycles):
-                    raise _LegEnd(kind, reason)
-                if full:
-                    raise _LegEnd("cycle")
-
-            try:
-                message = scipy_phase.run(
-                    method,
-                    objective,
-                    self._scaling(preconditioned),  # not kept here: the next one takes its place
-                    on_iterate,
-                    self._on_gradient,
-                    c1=options.c1,
-                    c2=c2,
-                    options=options.convex_options,
-                    hessp=objective.hessp,
-                )
-            except _LegEnd as end:
-                if end.kind != "cycle":
-                    return end.kind, end.reason
-                continue
-            return "failed", message
-
-    def _on_gradient(self, x: Array, g: Array) -> None:
-        """Stop a line search at a trial that converges the run: SciPy was told never to stop."""
-        if not self.norm(g) <= self.gtol:
-            return
-        best = self.objective.best
-        assert best is not None
-        x = np.asarray(x, dtype=self.objective.dtype)
-        if np.array_equal(x, best.x) and not np.array_equal(x, self.point.x):
-            self.iteration(x, best.f, g)
 
     def _diagonal(self) -> Array | None:
         """Change of variables from Adam's second moments, x = v^(-1/4) z; None where it is not asked for.
@@ -524,83 +547,3 @@ class Driver(Run):
         scales = self.adam.scales()
         largest = float(scales.max())
         return np.maximum(scales, 1e-6 * largest) ** -0.5 if largest > 0 and np.isfinite(largest) else None
-
-    def _scaling(self, preconditioned: bool) -> Scaling:
-        """Variables for a SciPy method: what is known of the curvature, sized for a good first trial step."""
-        point = self.point
-        assert point.g is not None
-        origin, g = point.x.astype(float), point.g.astype(float)
-        useful = [(s, y) for s, y in self.pairs if s @ y > 0] if preconditioned else []
-        diagonal = self.scales if preconditioned else None
-        scale: Array | float = 1.0 if diagonal is None else diagonal
-        if useful:
-            s, y = useful[-1]
-            scale = scale * float((s @ y) / np.sum((scale * y) ** 2)) ** 0.5
-        scaling = Scaling(origin, scale, useful)
-        pulled = scaling.pull(g)
-        h = float(np.linalg.norm(pulled))
-        if not (np.isfinite(h) and h > 0):
-            return Scaling(origin)
-        step = 1.0
-        if not scaling.used:
-            length, reach = self._first_length(), float(np.linalg.norm(scaling.apply(pulled)))
-            step = length / reach if length and reach > 0 else 1.0 / h
-        # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
-        scaling.rescale(step * h / 1.01 if step * h * h >= 1.01**2 else step**0.5)
-        return scaling
-
-    # ---- the way back -------------------------------------------------------------------------------------
-
-    def _leave_convex(self, kind: str, reason: str) -> None:
-        """Where a convex leg that ended leads: on Adam's own path, to the best point with Adam, or back."""
-        best = self.best()
-        own, self.own = self.own, None
-        if kind == "failed" and not self.apart:
-            self.adam, self.failed_at = self._new_adam(best), best.f
-            self._to_adam(best, reason)
-        elif self.apart and self.parked is not None and not best.f < self.parked:
-            self._back_to_parked(best, reason)
-        else:
-            self.parked = None
-            if kind == "stall":
-                self.parked, self.parked_scales = best.f, self.scales
-                self.parked_own = own
-                self.parked_pairs = list(self.pairs)
-                self.patience = RETURN * self.objective.work
-            self.apart = best.f < self.adam.f
-            self.failed_at = float("nan")
-            self._to_adam(Point(self.adam.x.copy(), self.adam.f, self.adam.g), reason)
-
-    def _to_adam(self, point: Point, reason: str) -> None:
-        """Begin a leg of Adam, which stands at the given point."""
-        self._swap("adam", reason)
-        self.point = point
-        self.detector.rearm()
-        self.adam_rate = Rate(self.objective.work, self.adam.f)
-        self.course = Course(self.objective.work, self.adam.f)
-        self.leg, self.steps, self.epoch_start = "adam", 0, None
-        self.phase = "adam"
-
-    def _back_to_parked(self, best: Point, reason: str) -> None:
-        """Take up the stalled convex phase again: another swap, later on Adam's path, led nowhere better.
-
-        It goes on as if it had not been left: what it had learnt is worth more than the excursion cost. A
-        phase on a long plateau looks stalled too: after the first excursion nothing but a true stall is
-        doubted, after every later one for twice as long, so that they stay a bounded share of the run.
-        """
-        assert self.guard is not None
-        self.apart, self.parked = False, None
-        self.pairs.clear()
-        self.pairs.extend(self.parked_pairs)
-        self.scales = self.parked_scales
-        if self.stall_limit == STALLED:
-            self.stall_span *= 2
-        else:
-            self.stall_span, self.stall_limit = WHILE, STALLED
-        self._swap(self._ladder()[0][0], _reasons.BACK.format(reason, best.f))
-        if self.parked_own is not None and self._ladder()[0][0] == OWN_CONVEX_METHOD:
-            self.own = self.parked_own
-            self.point = Point(self.own.x, self.own.f, self.own.g)
-        self.parked_own = None
-        self.guard = Guard(self.objective.work, best.f, 0.0, self.stall_span, self.stall_limit)
-        self.leg, self.rung = "convex", 0

@@ -15,22 +15,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twophase_min._history import History
-from twophase_min._options import OWN_CONVEX_METHOD
 from twophase_min.detector import ConvexitySwapDetector
 from twophase_min.objective.calls import Point
+from twophase_min.phases import is_ours
 from twophase_min.run.build import own_solver
-from twophase_min.run.guard import Course, Guard, Rate
+from twophase_min.run.state import CONVEX, GO_ON, LOOP
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
-VERSION = 3
+VERSION = 4
 """Of the layout; another one is refused."""
 
-_COUNTS = ("nit", "steps", "rung", "swaps", "epoch", "batch", "unread", "apart", "curbed")
-_VECTORS = ("sizes", "scales", "parked_scales")
-_NUMBERS = ("failed_at", "patience", "gtol", "norm_before", "parked", "stall_span", "stall_limit", "spent")
-_TEXTS = ("leg", "phase")
+_LIMITS = ("n", "maxiter", "maxfun", "max_swaps", "noise", "automatic", "guarded", "sampled", "fallbacks")
+"""Members of `state.LOOP` that the options of the resuming run set."""
+_VECTORS = ("sizes", "scales", "suspended_scales")
 
 
 def pack(driver: Driver) -> dict[str, Any]:
@@ -40,35 +39,29 @@ def pack(driver: Driver) -> dict[str, Any]:
     """
     if driver.adam is None:
         return {}
-    objective = driver.objective
-    notes = {name: getattr(driver, name) for name in (*_COUNTS, *_NUMBERS, *_TEXTS)}
-    notes |= {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
+    objective, loop = driver.objective, driver.loop
+    notes: dict[str, Any] = {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
+    notes |= {"epoch": driver.epoch, "batch": driver.batch, "phase": driver.phase}
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
-    notes["exact"] = driver.leg == "adam" or driver.phase == OWN_CONVEX_METHOD
-    state: dict[str, Any] = {"notes": np.array(json.dumps(notes))}
+    notes["exact"] = loop.phase != CONVEX or is_ours(driver.phase)
+    state: dict[str, Any] = {"notes": np.array(json.dumps(notes)), "loop": LOOP.array(driver.slot).copy()}
     _put(state, "adam", driver.adam.get_state(copied=False))
     if driver.epoch_start is not None:
         _put(state, "epoch_start", driver.epoch_start)
-    if driver.own is not None:
-        _put(state, "own", driver.own.get_state(copied=False))
     for name, point in (("point", driver.point), ("best", objective.best), ("last", objective.last)):
         if point is not None:
             _put(state, name, point._asdict())
-    for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
+    for name, pairs in (("pairs", driver.pairs), ("suspended_pairs", driver.suspended_pairs)):
         if pairs:
             state[name] = np.array(pairs)
             pairs.clear()
-    if driver.parked_own is not None:
-        _put(state, "parked_own", driver.parked_own.get_state(copied=False))
+    for name, own in (("own", driver.own), ("suspended_own", driver.suspended_own)):
+        if own is not None:
+            _put(state, name, own.get_state(copied=False))
     for name in _VECTORS:
         vector = getattr(driver, name)
         if vector is not None:
             state[name] = vector.copy()
-    state["adam_rate"], state["course"] = driver.adam_rate.to_array(), driver.course.to_array()
-    if driver.guard is not None:
-        state["guard"] = driver.guard.to_array()
-        state["guard_rate"] = driver.guard.rate.to_array()
-        state["guard_recent"] = driver.guard.recent.to_array()
     history = driver.history.to_dict()
     history["swaps"] = np.array(json.dumps(history["swaps"]))
     _put(state, "history", history)
@@ -97,7 +90,7 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     notes = json.loads(str(saved["notes"]))
     if notes["version"] != VERSION:
         raise ValueError(f"The state to resume has version {notes['version']}, this package reads {VERSION}.")
-    objective = driver.objective
+    objective, options = driver.objective, driver.options
     point = _point(saved, "point")
     if point is None:
         raise KeyError("point/x")
@@ -105,43 +98,49 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         raise ValueError(f"The state to resume has {point.x.size} variables, x0 has {objective.n}.")
     objective.restore(notes["counters"], notes["kind"], notes["reason"])
     objective.best, objective.last = _point(saved, "best"), _point(saved, "last")
-    for name in (*_COUNTS, *_NUMBERS, *_TEXTS):
-        setattr(driver, name, notes[name])
-    driver.unread, driver.apart = bool(driver.unread), bool(driver.apart)
-    driver.gtol = max(driver.options.gtol, driver.gtol if driver.options.gtol_rel > 0 else 0.0)
+    driver.epoch, driver.batch = notes["epoch"], notes["batch"]
+    _loop(driver, saved["loop"])
     if notes["detector"] is not None:
-        rule = driver.options.swap if callable(driver.options.swap) else None
+        rule = options.swap if callable(options.swap) else None
         driver.detector = ConvexitySwapDetector.from_dict(notes["detector"], rule)
     driver.point = point
     for name in _VECTORS:
         if name in saved:
             setattr(driver, name, np.array(saved[name]))
-    driver.adam = driver._new_adam(point)
+    driver.adam = driver.new_adam(point)
     driver.adam.set_state(_get(saved, "adam"))
     driver.epoch_start = _get(saved, "epoch_start") or None
-    driver.rung = min(driver.rung, len(driver._ladder()) - 1)  # of another method, perhaps
     if not notes["exact"]:
         driver.inexact = (
-            f"Resuming was not exact: the state of {driver.phase} cannot be saved, it began anew at the best "
+            f"Resuming was not exact: the state of {notes['phase']} cannot be saved, it began anew at the best "
             "point."
         )
-    if driver.curbed:
-        driver.curbed = False
+    if driver.loop.curbed:
+        driver.loop.curbed = 0
         driver.inexact = (
-            "Resuming was not exact: maxfun had left no room for an excursion that a longer run would have "
+            "Resuming was not exact: maxfun had left no room for a trial of Adam that a longer run would have "
             "made."
         )
-    driver.own, driver.parked_own = _own(driver, saved, "own"), _own(driver, saved, "parked_own")
-    if driver.own is None and driver.leg == "convex":
-        driver.unread = False
-    for name, pairs in (("pairs", driver.pairs), ("parked_pairs", driver.parked_pairs)):
+    driver.own, driver.suspended_own = _own(driver, saved, "own"), _own(driver, saved, "suspended_own")
+    if driver.own is None and driver.loop.phase == CONVEX:
+        driver.loop.unread = 0
+    for name, pairs in (("pairs", driver.pairs), ("suspended_pairs", driver.suspended_pairs)):
         if name in saved:
             pairs.extend((s, y) for s, y in np.asarray(saved[name]))
-    driver.adam_rate, driver.course = Rate.from_array(saved["adam_rate"]), Course.from_array(saved["course"])
-    if "guard" in saved:
-        driver.guard = Guard.from_arrays(saved["guard"], saved["guard_rate"], saved["guard_recent"])
     history = _get(saved, "history")
     driver.history = History.from_dict({**history, "swaps": json.loads(str(history["swaps"]))})
+
+
+def _loop(driver: Driver, saved: Any) -> None:
+    """Take over what the run decides by, but for the limits, which are those of the present options."""
+    loop, array = driver.loop, LOOP.array(driver.slot)
+    limits = {name: getattr(loop, name) for name in _LIMITS}
+    array[:] = LOOP.array(LOOP.load(saved))
+    for name, value in limits.items():
+        setattr(loop, name, value)
+    loop.gtol = max(driver.options.gtol, loop.gtol if driver.options.gtol_rel > 0 else 0.0)
+    loop.fallback = min(loop.fallback, loop.fallbacks - 1)  # of another method, perhaps
+    loop.next = GO_ON
 
 
 def _own(driver: Driver, saved: Mapping[str, Any], name: str) -> Any:
@@ -149,7 +148,10 @@ def _own(driver: Driver, saved: Mapping[str, Any], name: str) -> Any:
     state = _get(saved, name)
     if not state:
         return None
-    own = own_solver(driver.options)
+    name, _ = driver.fallbacks[driver.loop.fallback if name == "own" else 0]
+    if not is_ours(name):  # resumed with another method
+        return None
+    own = own_solver(driver.options, name)
     own.set_state(state)
     return own
 

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from twophase_min.detector import RULES, SwapReport, detect_swap
+from . import SwapReport, detect_swap
+from .registry import RULES, known_rules
 
 LOSS_NAMES = ("loss", "train_loss", "training_loss", "trainloss", "objective", "fun", "f", "mse", "error")
 NORM_NAMES = ("grad_norm", "gradnorm", "gradient_norm", "norm", "gnorm", "grad", "gradient", "g")
-NAMEABLE = ("norm-peak", "norm-peak-median", "norm-against-loss")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             smoothing=options.smoothing,
             patience=options.patience,
             min_steps=options.min_steps,
-            **({"factor": options.factor} if rule in ("norm-peak", "norm-peak-median") else {}),
+            **({"factor": options.factor} if "factor" in _options_of(rule) else {}),
         )
     except (OSError, ValueError) as error:
         print(f"twophase_min.detector: {error}", file=sys.stderr)
@@ -49,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"norm against loss: {output}")
     return 0
+
+
+def _options_of(rule: int | str) -> tuple[str, ...]:
+    """Names of the options that a rule takes; none of one that is unknown."""
+    return RULES[rule]._options if isinstance(rule, str) and rule in RULES else ()
 
 
 def describe(report: SwapReport) -> str:
@@ -179,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", metavar="FILE.csv", help="the log, one row an iteration or epoch")
     parser.add_argument("--loss", help="column of the loss: its name or number from 1 (default: recognised)")
     parser.add_argument("--norm", help="column of the gradient norm (default: recognised)")
-    rules = ", ".join(name for name in RULES if name in NAMEABLE)
+    rules = ", ".join(name for name in known_rules() if not RULES[name].extras)
     parser.add_argument(
         "--rule", default="norm-peak", help=f"{rules}, or a step (default: norm-peak, the paper's)"
     )
@@ -192,3 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", help="the picture (default: FILE.png)")
     parser.add_argument("--no-plot", action="store_true", help="print only")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

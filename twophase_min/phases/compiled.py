@@ -1,0 +1,150 @@
+"""One interface to every compiled convex phase: kernels that are chosen by the type of the state.
+
+Each function here stands for the kernel of the same name in the module of the state's class. In compiled code
+the choice is made when the caller is compiled, from the class of the named tuple; in plain Python it is made
+at the call. One text of a loop therefore serves every phase that is registered as compiled.
+
+Such a phase's state is a named tuple whose ``vectors`` have the rows X, G, P, XT and, in scaled variables,
+METRIC of `twophase_min.phases`, and whose ``slot`` holds a record with at least ``f``, ``code`` (what is
+wanted), ``reason``, ``precision`` and ``mode``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from twophase_min.jit.compilation import DISABLED, jit, register
+from twophase_min.phases import NEED_G, PHASES, SEARCHING
+
+HOMES: tuple[ModuleType, ...] = tuple(
+    importlib.import_module(phase.home.partition(":")[0]) for phase in PHASES.values() if phase.compiled
+)
+"""Modules of the compiled phases.
+
+Every function below names this tuple and its kernel, so that the stamp of a caller's file on disk covers the
+kernels too: see `jit.cache`.
+"""
+
+
+def home_of(state: Any, homes: tuple[ModuleType, ...] = HOMES) -> ModuleType:
+    """Return the module with the kernels of a state (one registered later is found by its class alone)."""
+    name = type(state).__module__
+    return next((home for home in homes if home.__name__ == name), sys.modules[name])
+
+
+def start(state, x, f, g, first_step):
+    """Begin at an evaluated point, without pairs; ``first_step`` is a length in x, 0 for none. ITERATION."""
+    return home_of(state, HOMES).start(state, x, f, g, first_step)
+
+
+def next_trial(state):
+    """Choose a direction and place the first trial along it: NEED_F, or FAILED."""
+    return home_of(state, HOMES).next_trial(state)
+
+
+def tell(state, f, g):
+    """Take the value (after NEED_F) or the gradient (after NEED_G): NEED_F, NEED_G, ITERATION or FAILED."""
+    return home_of(state, HOMES).tell(state, f, g)
+
+
+def add_pair(state, s, y):
+    """Teach the phase a step and gradient difference from elsewhere; whether it was of use."""
+    return home_of(state, HOMES).add_pair(state, s, y)
+
+
+def use_sizes(state):
+    """Take the sizes of x for those of the variables where the gradient supports it; whether it does."""
+    return home_of(state, HOMES).use_sizes(state)
+
+
+def copy_state(source, target):
+    """Make the target go on as the source would; both have the same shapes."""
+    return home_of(source, HOMES).copy_state(source, target)
+
+
+KERNELS = (start, next_trial, tell, add_pair, use_sizes, copy_state)
+"""What the module of a compiled phase has to define, with these names and arguments."""
+
+
+def _resolve(stub: Callable[..., Any]) -> None:
+    """Have Numba put the kernel of the state's module in the place of a stub."""
+    from numba.extending import overload
+
+    name = stub.__name__
+    arguments = stub.__code__.co_varnames[: stub.__code__.co_argcount]
+
+    def choose(*types: Any) -> Any:
+        kind = getattr(types[0], "instance_class", None)
+        if kind is None or not hasattr(sys.modules[kind.__module__], name):
+            return None
+        return getattr(sys.modules[kind.__module__], name).py_func
+
+    # Numba compares the argument names of the choice with those of the kernel
+    text = f"lambda {', '.join(arguments)}: choose({', '.join(arguments)})"
+    options: Any = dict.fromkeys(("nogil", "no_cpython_wrapper", "no_cfunc_wrapper"), True)
+    options |= {"error_model": "numpy", "_nrt": False}
+    overload(stub, jit_options=options)(eval(text, {"choose": choose}))
+
+
+if not DISABLED:
+    for _stub in KERNELS:
+        _resolve(_stub)
+
+
+@jit
+def tell_both(state, f, g, known):
+    """Take what was asked for, and a gradient that came with its value if it is wanted next.
+
+    Parameters
+    ----------
+    state : named tuple
+        Of a compiled phase.
+    f : float
+        Value at the trial; not looked at after NEED_G.
+    g : ndarray, shape (n,)
+        Gradient there; not looked at after NEED_F unless ``known``.
+    known : bool
+        Whether ``g`` is the gradient at the trial.
+
+    Returns
+    -------
+    int
+        NEED_F, NEED_G, ITERATION or FAILED.
+    """
+    phase = state.slot[0]
+    mode = phase.mode
+    code = NEED_G
+    for turn in range(2):  # a loop, for the kernel to be compiled into it once
+        if turn == 0 or (known and code == NEED_G and mode == SEARCHING and phase.mode == SEARCHING):
+            code = tell(state, f, g)
+    return code
+
+
+EXAMPLES: dict[str, Callable[[type], tuple[Any, ...]]] = {
+    "start": lambda kind: (np.zeros(1, kind), 0.0, np.zeros(1, kind), 0.0),
+    "next_trial": lambda kind: (),
+    "tell_both": lambda kind: (0.0, np.zeros(1, kind), True),
+    "add_pair": lambda kind: (np.zeros(1, kind), np.zeros(1, kind)),
+    "use_sizes": lambda kind: (),
+}
+"""Arguments behind the state of the kernels that are called from Python."""
+
+
+def _example(phase: Any, name: str) -> Callable[[type], tuple[Any, ...]]:
+    def example(kind: type) -> tuple[Any, ...]:
+        one = phase.load()()
+        one.allocate(1, kind, True)
+        return (one.state, *EXAMPLES[name](kind))
+
+    return example
+
+
+for _phase, _home in zip((phase for phase in PHASES.values() if phase.compiled), HOMES, strict=True):
+    for _name in EXAMPLES:
+        register(tell_both if _name == "tell_both" else getattr(_home, _name), _example(_phase, _name))

@@ -1,0 +1,82 @@
+"""The limited-memory BFGS recursion over a ring of pairs (s, y) of steps and gradient differences.
+
+The kernels take a state with ``vectors``, ``pairs`` and ``ring`` (see `memory_cg.MemoryCGState`) and, as
+``memory``, its record, which has the members ``stored``, ``head``, ``gamma``, ``eps`` and ``skipped``.
+
+Reference: Nocedal & Wright, *Numerical Optimization* (2006), algorithm 7.4.
+"""
+
+from __future__ import annotations
+
+import math
+
+from twophase_min.jit.compilation import jit
+from twophase_min.jit.kernels import axpy, axpy_dot, copy, dot
+from twophase_min.phases import G, P
+from twophase_min.phases.metric import dual_length, length, metric_of
+
+
+def default_memory(n: int) -> int:
+    """Pairs to keep when nobody says: 50, fewer where they would take more than 512 MB, never under 3."""
+    return int(min(50, max(3, 2**29 // (16 * max(n, 1)))))
+
+
+@jit(no_cpython_wrapper=True)
+def two_loop(state, memory):
+    """Set ``p = -H g`` from the pairs in memory (N&W algorithm 7.4)."""
+    p, g = state.vectors[P], state.vectors[G]
+    scaled, metric = metric_of(state.vectors)
+    s, y = state.pairs[0], state.pairs[1]
+    rho, alpha = state.ring[0], state.ring[1]
+    m = rho.size
+    many = memory.stored
+    j = (memory.head - 1 + m) % m
+    for i in range(p.size):
+        p[i] = -g[i]
+    inner = dot(s[j], p)
+    for back in range(many):
+        alpha[j] = rho[j] * inner
+        if back + 1 == many:
+            axpy(-alpha[j], y[j], p)
+        else:  # in one pass over p with the next pair's inner product
+            older = j - 1 if j > 0 else m - 1
+            inner = axpy_dot(-alpha[j], y[j], p, s[older])
+            j = older
+    gamma = memory.gamma
+    for i in range(p.size):
+        p[i] *= gamma * (metric[i] if scaled else 1.0)
+    inner = dot(y[j], p)
+    for back in range(many):
+        factor = alpha[j] - rho[j] * inner
+        if back + 1 == many:
+            axpy(factor, s[j], p)
+        else:
+            newer = j + 1 if j + 1 < m else 0
+            inner = axpy_dot(factor, s[j], p, y[newer])
+            j = newer
+
+
+@jit(no_cpython_wrapper=True)
+def learn(state, memory, s, y):
+    """Take a pair into the memory if its curvature is positive.
+
+    The recursion starts from a multiple of D that the newest pair sets. Where the memory reaches back further
+    than there are variables, that start only matters in directions not seen yet, mostly flat ones: the longer
+    of the two usual scales, ``s.s / s.y``, lets them move. Where pairs are forgotten it matters in every
+    direction, and the shorter one, ``s.y / y.y``, keeps the unit step acceptable.
+    """
+    sy = dot(s, y)
+    s_length = length(state.vectors, s)
+    y_length = dual_length(state.vectors, y)
+    if sy > memory.eps * s_length * y_length and 0.0 < y_length < math.inf and s_length < math.inf:
+        m = state.ring.shape[1]
+        j = memory.head
+        copy(s, state.pairs[0, j])
+        copy(y, state.pairs[1, j])
+        state.ring[0, j] = 1.0 / sy
+        memory.gamma = s_length / sy * s_length if m >= s.size else sy / y_length / y_length
+        memory.head = (j + 1) % m
+        memory.stored = min(memory.stored + 1, m)
+        return True
+    memory.skipped += 1
+    return False

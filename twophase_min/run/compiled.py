@@ -1,0 +1,578 @@
+"""The loop of a run in compiled code: it serves the machine for a compiled objective, or for many problems.
+
+It calls the objective by its address (`objective.compiled`), keeps the evaluated points, and does what the
+machine (`machine`) answers; for the same options it visits the same points as the loop in Python, up to rounding.
+`solve` is re-entrant between iterations; the whole run lives in a `state.State`. The convex phase is any that is
+registered as compiled: `solve` is compiled for the type of its state (`phases.compiled`).
+"""
+
+from __future__ import annotations
+
+import math
+
+from twophase_min._status import Cause, Status
+from twophase_min.jit.compilation import jit
+from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf, out_of_line
+from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
+from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, XT, G, X
+from twophase_min.phases import adam as adam_phase
+from twophase_min.phases import compiled as phase
+from twophase_min.phases.adam import adam_next, adam_scales, adam_start, adam_tell
+from twophase_min.run import detecting, machine
+from twophase_min.run.state import (
+    ADAM,
+    BACK_TO_ADAM,
+    BAD_POINT,
+    BAD_X,
+    BEGIN_CONVEX,
+    BEST_POINT,
+    DIAGONAL,
+    HANDED,
+    ITERATE,
+    MOMENTS,
+    NEW_ADAM,
+    PAIRS,
+    RESUME_CONVEX,
+    SIZES,
+    STOP,
+)
+
+PAUSED = -1
+"""Status of a run that has come back for the caller to look around, and goes on when `solve` is called again."""
+
+UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
+"""Changes of variables of the convex phase, in MEMO.precondition."""
+
+# as numbers, for variables that hold one or another
+_NONE, _ADAM_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED)
+_SEARCH_FAILED, _TO_AND_FRO = int(Cause.SEARCH_FAILED), int(Cause.TO_AND_FRO)
+_INTERRUPTED = int(Status.INTERRUPTED)
+
+_inner = jit(no_cpython_wrapper=True)
+
+
+# ---- evaluations -------------------------------------------------------------------------------------------
+
+
+@_inner
+def _same(a, b):
+    out_of_line()
+    for i in range(a.size):  # noqa: SIM110
+        if a[i] != b[i]:
+            return False
+    return True
+
+
+@_inner
+def _free_row(memo):
+    """Row for a new point: not that of the iterate, nor that of the best one."""
+    row = 0
+    while row == memo.point or (memo.best_known != 0 and row == memo.best):
+        row += 2
+    return row
+
+
+@_inner
+def _remember(state, loop, memo, row, f):
+    """Note the point in this row as the last, and as the best where it is."""
+    best = loop.best_f
+    if memo.best_known == 0 or f < best or (best != best and f == f):
+        loop.best_f = f
+        memo.best = row
+        memo.best_known = 1
+    memo.last_f = f
+    memo.last = row
+    memo.last_known = 1
+    if not math.isfinite(f):
+        memo.bad_f = f
+        memo.bad_known = 1
+        copy(state.vectors[row], state.vectors[BAD_X])
+    elif loop.begun:
+        memo.elsewhere = 1
+
+
+@_inner
+def _evaluate(state, address, table, x, gradient):
+    """Evaluate at x, with the gradient if it is wanted; whether the run may go on.
+
+    The value is left in ``memo.value``, and the point in row ``memo.at``, with its gradient below it. The last and
+    the best point are not evaluated twice. The user's function gets a copy of x.
+    """
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    at_last = memo.last_known != 0 and _same(v[memo.last], x)
+    known = at_last or (memo.best_known != 0 and _same(v[memo.best], x))
+    f = memo.last_f if at_last else loop.best_f
+    row = memo.last if at_last else memo.best
+    if not known:
+        row = _free_row(memo)
+    elif memo.has_gradient[row // 2] != 0:
+        gradient = False
+    fused = memo.fused != 0
+    for turn in range(2):
+        if (turn == 0 and known) or (turn == 1 and not gradient):
+            continue
+        want = VALUE + GRADIENT if fused else (VALUE if turn == 0 else GRADIENT)
+        if want != GRADIENT:
+            if memo.nfev + 1 > loop.maxfun:
+                machine.stop(loop, Status.MAXFUN, Cause.NONE, BEST_POINT)
+                return False
+            memo.nfev += 1
+        if want != VALUE:
+            memo.njev += 1
+        copy(x, v[HANDED])
+        if call(address, v[HANDED], state.answer, v[row + 1], table, want) != DONE:
+            copy(x, v[HANDED])
+            machine.stop(loop, Status.EXCEPTION, Cause.NONE, BEST_POINT)
+            return False
+        if want != GRADIENT:
+            f = state.answer[0]
+        if turn == 0:
+            copy(x, v[row])
+        memo.has_gradient[row // 2] = 1 if want != VALUE else 0
+        _remember(state, loop, memo, row, f)
+        if fused:
+            gradient = False
+        if turn == 0 and (f == -math.inf or f <= memo.f_target):
+            status = Status.UNBOUNDED if f == -math.inf else Status.TARGET
+            machine.stop(loop, status, Cause.NONE, BEST_POINT)
+            return False
+    memo.value = f
+    memo.at = row
+    return True
+
+
+@_inner
+def _cost(memo):
+    return float(memo.nfev + memo.njev)
+
+
+# ---- iterates ----------------------------------------------------------------------------------------------
+
+
+@_inner
+def _is_due(state, rows, events, pause):
+    """Whether it is time to come back to Python."""
+    memo = state.memo[0]
+    if state.stop[0] != 0 or _cost(memo) >= pause:
+        return True
+    return memo.recorded != 0 and (memo.rows >= rows.shape[0] or memo.events >= events.shape[0])
+
+
+@_inner
+def _record(loop, memo, rows, phase, norm, step):
+    if memo.recorded:
+        row = rows[memo.rows]
+        row[0] = loop.nit
+        row[1] = memo.nfev
+        row[2] = memo.njev
+        row[3] = _cost(memo)
+        row[4] = phase
+        row[5] = loop.f
+        row[6] = norm
+        row[7] = step
+        memo.rows += 1
+
+
+@_inner
+def _move(state, x, f, g):
+    """Make this the current point: in the row where it is remembered, or in one of its own."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    last, best = memo.last_known != 0, memo.best_known != 0
+    if last and memo.has_gradient[memo.last // 2] != 0 and _same(v[memo.last], x):
+        row = memo.last
+    elif best and memo.has_gradient[memo.best // 2] != 0 and _same(v[memo.best], x):
+        row = memo.best
+    else:
+        row = 0
+        while (last and row == memo.last) or (best and row == memo.best):
+            row += 2
+        copy(x, v[row])
+        copy(g, v[row + 1])
+        memo.has_gradient[row // 2] = 1
+    memo.point = row
+    loop.f = f
+    loop.norm = math.nan
+
+
+@_inner
+def _distance(a, b):
+    square = 0.0
+    for i in range(a.size):
+        d = a[i] - b[i]
+        square += d * d
+    return math.sqrt(square)
+
+
+@_inner
+def _accept(state, rows, x, f, g):
+    """Book a new iterate."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    before, slope = v[memo.point], v[memo.point + 1]
+    step = _distance(x, before)
+    if memo.keep_pairs and step > 0.0:
+        pair = state.pairs[0, memo.head]
+        for i in range(x.size):
+            pair[0, i] = x[i] - before[i]
+            pair[1, i] = g[i] - slope[i]
+        memo.head = (memo.head + 1) % PAIRS
+        memo.pairs = min(memo.pairs + 1, PAIRS)
+    norm_before = loop.norm if loop.norm == loop.norm else norm2(slope)
+    _move(state, x, f, g)
+    norm = norm2(g)
+    size = norm if memo.two_norm else norm_inf(g)
+    distance = _distance(x, v[memo.best]) if size <= loop.gtol and not f <= loop.best_f else 0.0
+    cost = _cost(memo)
+    machine.accept(
+        state.loop, float(memo.nfev), cost, cost, loop.best_f, f, norm, norm_before, size, distance
+    )
+    _record(loop, memo, rows, loop.phase, norm, step)
+
+
+@_inner
+def _note(state, events, reason, phase_f):
+    """Put the handover that the machine has named on record."""
+    loop, memo = state.loop[0], state.memo[0]
+    if memo.recorded:
+        detector = state.detector.slot[0]
+        norm = norm2(state.vectors[memo.point + 1])
+        machine.note_event(state.loop, events, memo.events, detector.peak, norm, reason, phase_f)
+        events[memo.events].detector = detector
+    if loop.next != STOP:  # else the numbers for the sentence of the end
+        memo.events += 1
+
+
+# ---- Adam --------------------------------------------------------------------------------------------------
+
+
+@_inner
+def _new_adam(state, x, f, g):
+    """Adam from scratch at an evaluated point, with the settings of the run."""
+    memo, adam = state.memo[0], state.adam.slot[0]
+    adam.probing = adam.adapting  # 1 where no rate was given
+    adam.rate = memo.given_rate
+    adam.epsilon = memo.given_epsilon
+    adam_start(state.adam, x, f, g)
+
+
+@_inner
+def _adam_iteration(state, address, table, rows):
+    """One iteration of Adam: ITERATION, FAILED, or 0 where the run has ended."""
+    adam, vectors = state.adam.slot[0], state.adam.vectors
+    memo = state.memo[0]
+    if adam.code == ITERATION:
+        adam_next(state.adam)
+    code = adam.code
+    while code != ITERATION and code != FAILED:
+        both = code != NEED_F or memo.fused != 0
+        if not _evaluate(state, address, table, vectors[adam_phase.XT], both):
+            return 0
+        code = adam_tell(state.adam, memo.value, state.vectors[memo.at + 1])
+    if code == ITERATION:
+        _accept(state, rows, vectors[X], adam.f, vectors[G])
+    return code
+
+
+@_inner
+def _adam_run(state, address, table, rows, events, pause):
+    """Adam until the detector sees the swap, the guard wants a trial, or Adam fails; hands over."""
+    loop, memo, adam = state.loop[0], state.memo[0], state.adam.slot[0]
+    cause = _NONE
+    while cause == _NONE:
+        if _is_due(state, rows, events, pause):
+            return False
+        code = _adam_iteration(state, address, table, rows)
+        if loop.next == STOP:
+            return True
+        if code == FAILED:
+            cause = _ADAM_FAILED
+            break
+        norm = norm2(state.adam.vectors[G])
+        decided = detecting.update(state.detector, adam.f, norm)
+        cause = machine.after_adam(state.loop, adam.f, adam.t, adam.curvature, decided)
+    only_x0 = memo.bad_known != 0 and memo.elsewhere == 0
+    cost = _cost(memo)
+    machine.handover(state.loop, cause, float(memo.nfev), cost, cost, loop.best_f, adam.f, only_x0)
+    _note(state, events, adam.reason, math.nan)
+    if loop.next != BEGIN_CONVEX:
+        return True
+    memo.convex_begun = 0
+    machine.enter(state.loop, adam.f)
+    # a rule that looks back is asked for its reason while its window is as it was
+    return cause != Cause.DETECTED or memo.recorded == 0 or state.detector.ring.shape[1] == 0
+
+
+# ---- the convex phase --------------------------------------------------------------------------------------
+
+
+@_inner
+def _metric(state):
+    """Write the squared change of variables of the convex phase; whether there is one."""
+    if state.convex.vectors.shape[0] <= METRIC:
+        return False
+    memo, adam, metric = state.memo[0], state.adam.slot[0], state.convex.vectors[METRIC]
+    kind, t = memo.precondition, adam.t
+    for i in range(metric.size):
+        metric[i] = 1.0
+    if (kind == FROM_ADAM and t >= 1) or (kind == AUTOMATIC and t >= MOMENTS):
+        out = state.vectors[DIAGONAL]
+        adam_scales(state.adam, out)
+        largest = norm_inf(out)
+        if not 0.0 < largest < math.inf:
+            return False
+        for i in range(metric.size):
+            d = 1.0 / math.sqrt(max(out[i], 1e-6 * largest))
+            metric[i] = d * d
+        return True
+    if kind != UNSCALED and memo.sized != 0:
+        for i in range(metric.size):
+            metric[i] = state.vectors[SIZES, i] * state.vectors[SIZES, i]
+        return True
+    return False
+
+
+@_inner
+def _begin_convex(state):
+    """Start the convex phase at the current point, with what is known of the curvature."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    adam = state.adam.slot[0]
+    scaled = _metric(state)
+    first = 0.0
+    if adam.curvature > 0.0:
+        first = norm2(v[memo.point + 1]) / adam.curvature
+    elif adam.t > 0:
+        first = adam.rate * math.sqrt(float(v.shape[1]))
+    phase.start(state.convex, v[memo.point], loop.f, v[memo.point + 1], first)
+    if not scaled and memo.typical:
+        phase.use_sizes(state.convex)
+    if memo.keep_pairs:
+        oldest = memo.head - memo.pairs + PAIRS
+        for k in range(memo.pairs):
+            pair = state.pairs[0, (oldest + k) % PAIRS]
+            phase.add_pair(state.convex, pair[0], pair[1])
+    memo.convex_begun = 1
+
+
+@_inner
+def _convex_iteration(state, address, table):
+    """One iteration of the convex phase: ITERATION, FAILED, or 0 where the run has ended."""
+    convex, memo = state.convex.slot[0], state.memo[0]
+    code = convex.code
+    if code == ITERATION:
+        code = phase.next_trial(state.convex)
+    while code != ITERATION and code != FAILED:
+        both = code == NEED_G or memo.fused != 0
+        if not _evaluate(state, address, table, state.convex.vectors[XT], both):
+            return 0
+        code = phase.tell_both(state.convex, memo.value, state.vectors[memo.at + 1], both and code == NEED_F)
+    return code
+
+
+@_inner
+def _relative_gradient(x, f, g):
+    """max_i |g_i x_i| / |f|, see `result.relative_gradient`."""
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(g[i] * x[i]))
+    if f == 0.0:
+        return 1.0 if largest > 0.0 else 0.0
+    return largest / abs(f)
+
+
+@_inner
+def _convex_run(state, address, table, rows, events, pause):
+    """The convex phase until it fails or the guard calls it back; does what follows."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    convex, vectors = state.convex.slot[0], state.convex.vectors
+    cause = _NONE
+    while cause == _NONE:
+        if _is_due(state, rows, events, pause):
+            return False
+        if not memo.convex_begun:
+            if not loop.off_incumbent:
+                if not _evaluate(state, address, table, v[memo.best], True):
+                    return True
+                _move(state, v[memo.best], loop.best_f, v[memo.best + 1])
+            _begin_convex(state)
+        code = _convex_iteration(state, address, table)
+        if loop.next == STOP:
+            return True
+        if code == FAILED:
+            cause = _SEARCH_FAILED
+        elif machine.stands_still(state.loop, convex.f, _cost(memo)):
+            cause = _TO_AND_FRO
+        if cause != _NONE:
+            precise = convex.precision != 0
+            relative = _relative_gradient(vectors[X], convex.f, vectors[G]) if precise else math.inf
+            machine.search_failed(state.loop, convex.f, loop.best_f, precise, relative)
+            if loop.next == STOP:
+                _move(state, vectors[X], convex.f, vectors[G])
+                return True
+        else:
+            _accept(state, rows, vectors[X], convex.f, vectors[G])
+            if loop.next == STOP:
+                return True
+            cause = machine.after_convex(state.loop, convex.f)
+    if _evaluate(state, address, table, v[memo.best], True):
+        _leave_convex(state, events, cause)
+    return True
+
+
+@_inner
+def _keep_pairs(state, source, target):
+    for k in range(state.pairs.shape[1]):
+        copy(state.pairs[source, k, 0], state.pairs[target, k, 0])
+        copy(state.pairs[source, k, 1], state.pairs[target, k, 1])
+
+
+@_inner
+def _leave_convex(state, events, cause):
+    """Do what the machine answers to a convex phase that is left; the best point has its gradient."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    adam, convex = state.adam.slot[0], state.convex.slot[0]
+    cost = _cost(memo)
+    machine.leave(state.loop, cause, float(memo.nfev), cost, cost, loop.best_f, adam.f)
+    following, reason, phase_f = loop.next, convex.reason, convex.f
+    if following == NEW_ADAM:
+        _new_adam(state, v[memo.best], loop.best_f, v[memo.best + 1])
+    elif following == BACK_TO_ADAM and cause == Cause.STALLED:
+        _keep_pairs(state, 0, 1)
+        memo.suspended_pairs = memo.pairs
+        memo.suspended_head = memo.head
+        phase.copy_state(state.convex, state.suspended)
+    _note(state, events, reason, phase_f)
+    machine.enter(state.loop, adam.f)
+    if following == RESUME_CONVEX:
+        _keep_pairs(state, 1, 0)
+        memo.pairs = memo.suspended_pairs
+        memo.head = memo.suspended_head
+        phase.copy_state(state.suspended, state.convex)
+        _move(state, state.convex.vectors[X], convex.f, state.convex.vectors[G])
+        memo.convex_begun = 1
+        return
+    _move(state, state.adam.vectors[X], adam.f, state.adam.vectors[G])
+    detecting.rearm(state.detector)
+
+
+# ---- the whole run -----------------------------------------------------------------------------------------
+
+
+@_inner
+def _begin(state, address, table, rows):
+    """Evaluate the start, and set up Adam."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    if not _evaluate(state, address, table, v[memo.point], True):
+        return
+    f, x, g = memo.value, v[memo.at], v[memo.at + 1]
+    _move(state, x, f, g)
+    norm, finite = norm2(g), all_finite(g)
+    size = norm if memo.two_norm else norm_inf(g)
+    loop.gtol = max(memo.gtol, memo.gtol_rel * size)
+    cost = _cost(memo)
+    machine.begin(state.loop, float(memo.nfev), cost, cost, f, norm, size, finite)
+    if math.isfinite(f) and finite:
+        _record(loop, memo, rows, -1, norm, 0.0)
+    if loop.next == STOP:
+        return
+    detecting.update(state.detector, f, norm)
+    if memo.precondition == AUTOMATIC:
+        _typical_sizes(state, x, g)
+    _new_adam(state, x, f, g)
+
+
+@_inner
+def _typical_sizes(state, x, g):
+    """Find typical sizes of the variables, where x0 and its gradient show them; in the convex phase's rows."""
+    memo, metric, sizes = state.memo[0], state.convex.vectors[METRIC], state.adam.vectors[adam_phase.SIZES]
+    for i in range(metric.size):
+        metric[i] = 1.0
+    copy(metric, sizes)
+    copy(x, state.convex.vectors[X])
+    copy(g, state.convex.vectors[G])
+    if phase.use_sizes(state.convex):
+        memo.sized = 1
+        for i in range(metric.size):
+            sizes[i] = math.sqrt(metric[i])
+        copy(sizes, state.vectors[SIZES])
+
+
+@_inner
+def _reset(state, x0):
+    """Make the state ready for a run from x0, as it was when it was new."""
+    state.loop[0] = state.fresh_loop[0]
+    state.memo[0] = state.fresh_memo[0]
+    copy(x0, state.vectors[state.memo[0].point])
+    detecting.reset(state.detector)
+
+
+@_inner
+def _final(state, x, g):
+    """Copy what the run returns into x and g (NaN where the gradient is not known); answers f."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    row, f, known = memo.point, math.nan, loop.final == ITERATE
+    if known:
+        f = loop.f
+    elif loop.final == BAD_POINT:
+        row, f = BAD_X, memo.bad_f
+    elif memo.best_known:
+        row, f, known = memo.best, loop.best_f, memo.has_gradient[memo.best // 2] != 0
+    copy(v[row], x)
+    if known:
+        copy(v[row + 1], g)
+    else:
+        for i in range(g.size):
+            g[i] = math.nan
+    return f
+
+
+@jit
+def solve(state, address, table, x0s, x, jac, fun, numbers, rows, events, pause):
+    """Solve one problem per row of ``x0s``, one after the other.
+
+    A state that records its history takes a single row and is re-entrant: it comes back with PAUSED after a
+    number of evaluations, or when there is no space left, and goes on when it is called again.
+
+    Parameters
+    ----------
+    state : State
+        From `engine.new_state`: scratch, and the settings.
+    address : int
+        Of the objective (`objective.compiled.Compiled`).
+    table : ndarray of int64, shape (m, width)
+        Its further arguments.
+    x0s : ndarray, shape (m, n)
+        Starts.
+    x, jac : ndarray, shape (m, n)
+        What is returned as the best points, and the gradients there (NaN where not known); written.
+    fun : ndarray, shape (m,)
+        Values there; written.
+    numbers : ndarray of int64, shape (m, 5)
+        Status (or PAUSED), nit, nfev, njev, and 1 where the row is finished; written.
+    rows : ndarray of float64, shape (capacity, 8)
+        The history: iteration, nfev, njev, cost, phase (-1 at x0), f, norm of the gradient, step.
+    events : slots of EVENT, shape (capacity,)
+        The handovers.
+    pause : float
+        Evaluations (values and gradients) after which to come back.
+    """
+    loop, memo = state.loop[0], state.memo[0]
+    for i in range(x0s.shape[0]):
+        if state.stop[0] != 0:
+            return
+        if loop.begun == 0 or memo.recorded == 0:
+            _reset(state, x0s[i])
+            _begin(state, address, table[i], rows)
+        going = True
+        while going and loop.next != STOP:
+            if loop.phase == ADAM:
+                going = _adam_run(state, address, table[i], rows, events, pause)
+            else:
+                going = _convex_run(state, address, table[i], rows, events, pause)
+        status = loop.status if loop.next == STOP else PAUSED
+        if status == PAUSED and state.stop[0] != 0:
+            status = _INTERRUPTED
+        fun[i] = _final(state, x[i], jac[i])
+        numbers[i, 0] = status
+        numbers[i, 1] = loop.nit
+        numbers[i, 2] = memo.nfev
+        numbers[i, 3] = memo.njev
+        numbers[i, 4] = 1

@@ -1,0 +1,112 @@
+"""A method of SciPy's as an external phase: it calls the objective itself, its iterates enter as everybody's do.
+
+SciPy's conjugate gradients run in cycles, each in new variables: a change of variables is a preconditioner for a
+method that takes none (`phases.scaling`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twophase_min._status import Cause
+from twophase_min.phases import convex_phase
+from twophase_min.phases import scipy as scipy_phase
+from twophase_min.phases.scaling import Scaling
+from twophase_min.run import machine
+
+if TYPE_CHECKING:
+    from twophase_min.run.driver import Driver
+
+Array = NDArray[np.floating]
+
+LARGEST_MEMO = 100_000
+"""Variables up to which earlier trials are remembered: SciPy's fallback search asks for them again."""
+
+
+class _PhaseEnd(BaseException):
+    """Ends a SciPy method from its callback; caught where it was begun. A cause of `NONE` ends a cycle."""
+
+    def __init__(self, cause: int):
+        super().__init__(cause)
+        self.cause = cause
+
+
+def run(driver: Driver, scaled: bool) -> tuple[int, str]:
+    """Run SciPy's method from the current point until it fails or the guard calls it back; why, and its words."""
+    options, objective, loop = driver.options, driver.objective, driver.loop
+    phase = convex_phase(options.convex_method)
+    cycle = phase.cycle if scaled else None
+    objective.remember_more(10 if objective.n <= LARGEST_MEMO else 0)
+    c2 = options.c2 if options.c2 is not None else phase.c2
+    method: Any = options.convex_method if callable(options.convex_method) else phase.name
+
+    def on_gradient(x: Array, g: Array) -> None:
+        """Stop a line search at a trial that converges the run: SciPy was told never to stop."""
+        if not driver.size_of(g) <= loop.gtol:
+            return
+        best = objective.best
+        assert best is not None
+        x = np.asarray(x, dtype=objective.dtype)
+        if np.array_equal(x, best.x) and not np.array_equal(x, driver.point.x):
+            driver.iteration(x, best.f, g)
+
+    while True:
+        began = loop.nit
+
+        def on_iterate(x: Array, began: int = began) -> None:
+            point = objective.evaluated(x)
+            assert point.g is not None
+            driver.iteration(point.x, point.f, point.g)
+            cause = machine.after_convex(driver.slot, point.f)
+            full = cycle is not None and loop.nit - began >= cycle
+            # left between two cycles, a stalled phase can be taken up as if it had not been left
+            if cause != Cause.NONE and (cause != Cause.STALLED or full or cycle is None):
+                raise _PhaseEnd(cause)
+            if full:
+                raise _PhaseEnd(Cause.NONE)
+
+        try:
+            message = scipy_phase.run(
+                method,
+                objective,
+                variables(driver, scaled),  # not kept here: the next one takes its place
+                on_iterate,
+                on_gradient,
+                c1=options.c1,
+                c2=c2,
+                options=options.convex_options,
+                hessp=objective.hessp,
+            )
+        except _PhaseEnd as end:
+            if end.cause != Cause.NONE:
+                return end.cause, ""
+            continue
+        return Cause.SEARCH_FAILED, message
+
+
+def variables(driver: Driver, scaled: bool) -> Scaling:
+    """Variables for a SciPy method: what is known of the curvature, sized for a good first trial step."""
+    point = driver.point
+    assert point.g is not None
+    origin, g = point.x.astype(float), point.g.astype(float)
+    useful = [(s, y) for s, y in driver.pairs if s @ y > 0] if scaled else []
+    diagonal = driver.scales if scaled else None
+    scale: Array | float = 1.0 if diagonal is None else diagonal
+    if useful:
+        s, y = useful[-1]
+        scale = scale * float((s @ y) / np.sum((scale * y) ** 2)) ** 0.5
+    scaling = Scaling(origin, scale, useful)
+    pulled = scaling.pull(g)
+    h = float(np.linalg.norm(pulled))
+    if not (np.isfinite(h) and h > 0):
+        return Scaling(origin)
+    step = 1.0
+    if not scaling.used:
+        length, reach = driver.first_length(), float(np.linalg.norm(scaling.apply(pulled)))
+        step = length / reach if length and reach > 0 else 1.0 / h
+    # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
+    scaling.rescale(step * h / 1.01 if step * h * h >= 1.01**2 else step**0.5)
+    return scaling

@@ -1,0 +1,394 @@
+"""The decisions of a run, each written once: kernels over the record `state.LOOP`.
+
+Both loops call them, the one in Python (`driver`) and the compiled one (`compiled`), and do what they answer:
+
+`begin`
+    The start has been evaluated.
+`accept`
+    The only way to a new iterate, for every phase, SciPy's methods included; sets the stops that an iterate
+    can cause.
+`after_adam`, `after_convex`
+    Show an iterate to the detector's answer and the guard, or a failed search to the fallbacks.
+`handover`, `leave`
+    From Adam to the convex phase, and from there to what follows.
+
+The answer is in ``loop.next``: GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM (at the best point), BACK_TO_ADAM
+(on its own path), RESUME_CONVEX (the suspended phase, as if it had not been left), or STOP, with ``loop.status``,
+``loop.cause`` and ``loop.final``.
+"""
+
+from __future__ import annotations
+
+import math
+
+from twophase_min._status import Cause, Status
+from twophase_min.jit.compilation import jit, register
+from twophase_min.run import guard as _guard
+from twophase_min.run.guard import ADAM_RATE, PHASE_RATE, RECENT_RATE
+from twophase_min.run.state import (
+    ADAM,
+    BACK_TO_ADAM,
+    BAD_POINT,
+    BEGIN_CONVEX,
+    BEST_POINT,
+    CONVEX,
+    EVENT,
+    GO_ON,
+    ITERATE,
+    LOOP,
+    NEW_ADAM,
+    NEXT_FALLBACK,
+    RESUME_CONVEX,
+    STOP,
+)
+
+FLAT = 1e-7
+"""Relative gradient at which a search without a decrease counts as converged to working precision."""
+
+_inner = jit(no_cpython_wrapper=True)
+
+
+@_inner
+def stop(loop, status, cause, final):
+    """End the run."""
+    loop.next = STOP
+    loop.status = status
+    loop.cause = cause
+    loop.final = final
+
+
+@_inner
+def reported(loop, nfev, cost, work, best_f):
+    """Take what the loop knows of the objective: `LOOP`'s members of these names."""
+    loop.nfev = nfev
+    loop.cost = cost
+    loop.work = work
+    loop.best_f = best_f
+
+
+@jit
+def begin(slot, nfev, cost, work, f, norm, size, finite):
+    """Take the start, with the size of its gradient in the norm of the convergence test.
+
+    ``finite`` says whether the gradient is. The caller has set the limits and ``loop.gtol``.
+    """
+    loop = slot[0]
+    reported(loop, nfev, cost, work, f)
+    loop.f = f
+    loop.norm = norm
+    loop.patience = loop.guard.first_patience
+    loop.stall_span = loop.guard.early_span
+    loop.stall_limit = loop.guard.earliest
+    loop.next = GO_ON
+    if not math.isfinite(f):
+        stop(loop, Status.NONFINITE, Cause.BAD_VALUE, BEST_POINT)
+    elif not finite:
+        stop(loop, Status.NONFINITE, Cause.BAD_GRADIENT, BEST_POINT)
+    elif size <= loop.gtol:
+        stop(loop, Status.CONVERGED, Cause.AT_START, ITERATE)
+    elif loop.maxiter <= 0:
+        stop(loop, Status.MAXITER, Cause.NONE, BEST_POINT)
+    else:
+        loop.phase = ADAM
+        _guard.begin_adam(loop, f)
+        loop.begun = 1
+
+
+@jit
+def passes(slot, best_f, f, size, distance):
+    """Whether a gradient passes the test of convergence, at the best point up to what the test can see.
+
+    A neighbour at distance d whose value is lower by less than ``gtol * d`` is as good by the caller's tolerance.
+    (A gradient by differences can pass here and fail there.)
+
+    Parameters
+    ----------
+    slot : slot of LOOP
+        Read only.
+    best_f, f, size : float
+        Least value so far; value here, and the norm of the gradient that the test reads.
+    distance : float
+        From the best point; looked at only where ``size`` passes and f is not the least value.
+    """
+    loop = slot[0]
+    return size <= loop.gtol and f <= best_f + max(loop.noise * abs(best_f), loop.gtol * distance)
+
+
+@jit
+def accept(slot, nfev, cost, work, best_f, f, norm, norm_before, size, distance):
+    """Take a new iterate of the phase at work; it may converge the run, or be the last that is allowed.
+
+    Parameters
+    ----------
+    slot : slot of LOOP
+        Written to.
+    nfev, cost, work, best_f : float
+        What the loop reports; see `LOOP`.
+    f, norm, norm_before : float
+        Value, and Euclidean norms of the gradient here and one iterate earlier.
+    size, distance : float
+        As for `passes`.
+    """
+    loop = slot[0]
+    reported(loop, nfev, cost, work, best_f)
+    loop.nit += 1
+    loop.f = f
+    loop.norm = norm
+    loop.norm_before = norm_before
+    loop.unread = 1
+    loop.next = GO_ON
+    if passes(slot, best_f, f, size, distance):
+        stop(loop, Status.CONVERGED, Cause.NONE, ITERATE)
+    elif loop.nit >= loop.maxiter:
+        stop(loop, Status.MAXITER, Cause.NONE, BEST_POINT)
+
+
+@jit
+def after_adam(slot, f, t, curvature, decided):
+    """Show an accepted iterate of Adam to the guard; answers why to hand over, or `Cause.NONE`.
+
+    Parameters
+    ----------
+    slot : slot of LOOP
+        Written to.
+    f : float
+        Value at Adam's iterate.
+    t : int
+        Updates that Adam has made.
+    curvature : float
+        Along its last step.
+    decided : bool
+        Whether the detector's rule sees the swap.
+    """
+    loop = slot[0]
+    loop.unread = 0
+    loop.cause = _why_to_leave_adam(loop, f, t, curvature, decided)
+    return loop.cause
+
+
+@_inner
+def _why_to_leave_adam(loop, f, t, curvature, decided):
+    loop.steps += 1
+    if not loop.best_f < f:
+        loop.off_incumbent = 0
+    _guard.watch_adam(loop, f)
+    recovering = not math.isnan(loop.failed_at) and loop.steps < loop.guard.recovery
+    if loop.swaps >= loop.max_swaps or recovering:
+        return Cause.NONE
+    if decided and not loop.off_incumbent:
+        return Cause.DETECTED
+    if loop.sampled or not (loop.automatic or not math.isnan(loop.suspended_f)):
+        return Cause.NONE
+    if loop.automatic and t == 1 and curvature > 0.0 and loop.norm < loop.norm_before:
+        return Cause.CURVED
+    if _guard.spent(loop.rates[ADAM_RATE]) >= loop.patience and not _guard.on_course(loop, f):
+        loop.patience = max(2.0 * loop.patience, 2.0 * loop.guard.trial_least)
+        return Cause.PATIENCE
+    return Cause.NONE
+
+
+@jit
+def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0):
+    """Hand over to the convex phase, unless all fallbacks have failed without a gain, or no handover is left.
+
+    Parameters
+    ----------
+    slot : slot of LOOP
+        Written to.
+    cause : int
+        From `after_adam`, or ADAM_FAILED.
+    nfev, cost, work, best_f : float
+        What the loop reports; see `LOOP`.
+    adam_f : float
+        Value of Adam's iterate.
+    only_x0 : bool
+        Whether no point but x0 has had a finite value.
+    """
+    loop = slot[0]
+    reported(loop, nfev, cost, work, best_f)
+    loop.behind = cause
+    failed = not math.isnan(loop.failed_at) and not best_f < loop.failed_at - loop.noise * abs(loop.failed_at)
+    if failed or loop.swaps >= loop.max_swaps:
+        if only_x0:
+            stop(loop, Status.NONFINITE, Cause.ONLY_X0, BAD_POINT)
+        else:
+            stop(loop, Status.PRECISION_LOSS, cause if failed else Cause.NO_HANDOVER, BEST_POINT)
+        return
+    loop.swaps += 1
+    if loop.guarded:
+        against = _guard.reference(loop.rates[ADAM_RATE], loop.guard.trial_least)
+        off = loop.off_incumbent != 0
+        target = loop.suspended_f if off and not math.isnan(loop.suspended_f) else math.inf
+        _guard.begin_trial(loop, adam_f if off else best_f, against, target)
+    loop.cause = cause
+    loop.next = BEGIN_CONVEX
+
+
+@jit
+def after_convex(slot, f):
+    """Show an accepted iterate of the convex phase, of least value f, to the guard; answers its verdict."""
+    loop = slot[0]
+    loop.unread = 0
+    loop.cause = _guard.verdict(loop, f)
+    return loop.cause
+
+
+@jit
+def stands_still(slot, f, cost):
+    """Whether a step ended at no lower value without an evaluation: it would go to and fro for ever."""
+    loop = slot[0]
+    still = f >= loop.f and cost == loop.spent
+    if not still:
+        loop.spent = cost
+    return still
+
+
+@jit
+def search_failed(slot, f, best_f, precise, relative):
+    """Take the failure of our own search at value f.
+
+    It ends the run where the decrease that was asked for is below rounding (``precise``), the gradient is flat
+    relative to f, and f is the best value up to rounding.
+    """
+    loop = slot[0]
+    loop.next = GO_ON
+    # else on Adam's path, away from the best point
+    if precise and relative <= FLAT and not f > best_f + loop.noise * abs(best_f):
+        stop(loop, Status.WORKING_PRECISION, Cause.FLAT, ITERATE)
+
+
+@_inner
+def _failed(cause):
+    return cause == Cause.SEARCH_FAILED or cause == Cause.TO_AND_FRO
+
+
+@jit
+def falls_back(slot, cause, nfev, cost, work, best_f):
+    """Whether the convex phase, left for this cause, has another method to fall back on; `enter` takes it."""
+    loop = slot[0]
+    reported(loop, nfev, cost, work, best_f)
+    if _failed(cause) and loop.fallback + 1 < loop.fallbacks:
+        loop.cause = cause
+        loop.next = NEXT_FALLBACK
+        return True
+    return False
+
+
+@jit
+def leave(slot, cause, nfev, cost, work, best_f, adam_f):
+    """Leave the convex phase: for Adam, or for the suspended phase.
+
+    One that failed gives way to a new Adam at the best point. One that stalled is suspended while Adam's own
+    path is tried. Where that has led nowhere better, the suspended phase goes on as if it had not been left: what it
+    had learnt is worth more than the trial cost. A phase on a long plateau looks stalled too: after the first
+    trial of Adam only a true stall counts, after every later one over twice as long, so that trials stay a bounded
+    share of the run.
+
+    Parameters
+    ----------
+    slot : slot of LOOP
+        Written to.
+    cause : int
+        Why: SEARCH_FAILED, TO_AND_FRO, LOST_TRIAL, FELL_SHORT or STALLED.
+    nfev, cost, work, best_f : float
+        What the loop reports; see `LOOP`.
+    adam_f : float
+        Value of Adam's iterate.
+    """
+    loop = slot[0]
+    reported(loop, nfev, cost, work, best_f)
+    guard = loop.guard
+    loop.cause = cause
+    if _failed(cause) and not loop.off_incumbent:
+        loop.failed_at = best_f
+        loop.next = NEW_ADAM
+    elif loop.off_incumbent and not math.isnan(loop.suspended_f) and not best_f < loop.suspended_f:
+        loop.off_incumbent = 0
+        loop.suspended_f = math.nan
+        if loop.stall_limit == guard.stalled:
+            loop.stall_span *= 2.0
+        else:
+            loop.stall_span = guard.stall_span
+            loop.stall_limit = guard.stalled
+        loop.next = RESUME_CONVEX
+    else:
+        loop.suspended_f = math.nan
+        if cause == Cause.STALLED:
+            loop.suspended_f = best_f
+            loop.patience = guard.adam_least * work
+        loop.off_incumbent = 1 if best_f < adam_f else 0
+        loop.failed_at = math.nan
+        loop.next = BACK_TO_ADAM
+
+
+@jit
+def enter(slot, adam_f):
+    """Begin what `handover`, `falls_back` or `leave` have named, once it is noted; Adam stands at value adam_f."""
+    loop = slot[0]
+    following = loop.next
+    if following == BEGIN_CONVEX or following == RESUME_CONVEX:
+        loop.phase = CONVEX
+        loop.fallback = 0
+    if following == NEXT_FALLBACK:
+        loop.fallback += 1
+    elif following == RESUME_CONVEX and loop.guarded:
+        _guard.begin_trial(loop, loop.best_f, 0.0, math.inf)
+    elif following == NEW_ADAM or following == BACK_TO_ADAM:
+        loop.phase = ADAM
+        loop.steps = 0
+        _guard.begin_adam(loop, adam_f)
+    loop.next = GO_ON
+
+
+@jit
+def note_event(slot, events, place, peak, norm, reason, phase_f):
+    """Write down the handover that `enter` is about to make; the detector's record is the caller's to copy.
+
+    ``peak`` and ``norm`` are the detector's largest norm and that at the iterate, ``reason`` and ``phase_f`` the
+    code of the phase that failed and the value that the convex phase has reached.
+    """
+    loop, event = slot[0], events[place]
+    following = loop.next
+    event.nit = loop.nit
+    event.cost = loop.cost
+    event.f = loop.f
+    event.norm = norm
+    event.peak = peak
+    event.origin = loop.phase
+    if following == BEGIN_CONVEX or following == RESUME_CONVEX:
+        event.phase = CONVEX
+        event.fallback = 0
+    else:
+        event.phase = CONVEX if following == NEXT_FALLBACK else ADAM
+        event.fallback = loop.fallback + 1
+    event.behind = loop.cause
+    event.cause = loop.cause
+    if following == RESUME_CONVEX:
+        event.cause = Cause.RESUMED
+    event.reason = reason
+    event.phase_f = phase_f
+    event.best_f = loop.best_f
+    event.adam_spent = _guard.spent(loop.rates[ADAM_RATE])
+    event.rate = _guard.gain(loop.rates[PHASE_RATE])
+    event.spent = _guard.spent(loop.rates[PHASE_RATE])
+    event.recent = _guard.gain(loop.rates[RECENT_RATE])
+    event.reference = loop.reference
+    event.target = loop.target
+
+
+def _examples(*numbers):
+    return lambda kind: (LOOP.new(), *numbers)
+
+
+register(begin, _examples(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, True))
+register(accept, _examples(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+register(after_adam, _examples(0.0, 0, 0.0, True))
+register(handover, _examples(0, 0.0, 0.0, 0.0, 0.0, 0.0, True))
+register(after_convex, _examples(0.0))
+register(stands_still, _examples(0.0, 0.0))
+register(search_failed, _examples(0.0, 0.0, True, 0.0))
+register(falls_back, _examples(0, 0.0, 0.0, 0.0, 0.0))
+register(passes, _examples(0.0, 0.0, 0.0, 0.0))
+register(leave, _examples(0, 0.0, 0.0, 0.0, 0.0, 0.0))
+register(enter, _examples(0.0))
+register(note_event, lambda kind: (LOOP.new(), EVENT.new(), 0, 0.0, 0.0, 0, 0.0))

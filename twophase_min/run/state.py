@@ -1,0 +1,220 @@
+"""The state of a run: its records, declared once.
+
+From a declaration follow the memory that compiled code works on, the object that Python reads, and what is
+saved (`jit.records`). The decisions of a run (`machine`, `guard`) read and write `LOOP` alone, so that they are
+the same whoever evaluates the objective. The vectors belong to the two loops: the Python loop keeps the points
+that the objective's memo has anyway, and the compiled one rows of one array.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from twophase_min.jit.records import Record, count, nested, real
+from twophase_min.run.detecting import DETECTOR, DetectorState
+from twophase_min.run.guard import GUARD, RATE
+
+if TYPE_CHECKING:
+    from twophase_min._options import TwoPhaseOptions
+
+ADAM, CONVEX = 0, 1
+"""Which phase is at work."""
+
+# What comes next, in LOOP.next.
+GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM, BACK_TO_ADAM, RESUME_CONVEX, STOP = range(7)
+
+BEST_POINT, ITERATE, BAD_POINT = 0, 1, 2
+"""Which point a run returns."""
+
+MOMENTS = 20
+"""Steps of Adam after which its second moments scale the convex phase's variables unasked."""
+PAIRS = 20
+"""Pairs (s, y) of the last iterations kept for the change of variables and for a memory of pairs."""
+
+LOOP = Record(
+    "Loop",
+    # settings
+    count("n", "variables"),
+    real("maxiter", "iterations at most", math.inf),
+    real("maxfun", "values of the objective at most", math.inf),
+    real("target", "value of a suspended phase that a trial must come near, unit f", math.inf),
+    real("gtol", "norm of the gradient at convergence, unit f/x"),
+    real("noise", "relative rounding error of a value below which values count as equal"),
+    real("max_swaps", "handovers to the convex phase at most", math.inf),
+    count("automatic", "whether the guard may hand over before the rule sees the swap"),
+    count("guarded", "whether the convex phase is on trial"),
+    count("sampled", "whether Adam's iterations are epochs of mini-batches"),
+    count("fallbacks", "methods that the convex phase may fall back on, the first included", 1),
+    # what the loop reports
+    real("nfev", "values of the objective so far"),
+    real("cost", "values and gradients so far"),
+    real("work", "the same, a gradient by differences counted as one: the pace of the method"),
+    real("best_f", "least value so far, unit f", math.nan),
+    real("f", "value at the iterate, unit f", math.nan),
+    real("norm", "Euclidean norm of the gradient at the iterate, unit f/x", math.nan),
+    real("norm_before", "the same one iterate earlier", math.nan),
+    # where the run stands
+    count("nit", "iterations over all phases"),
+    count("phase", "ADAM or CONVEX", ADAM),
+    count("begun", "whether the start has been accepted"),
+    count("unread", "whether detector or guard have yet to see the newest iterate"),
+    count("next", "what comes next"),
+    count("status", "why the run ended, a Status"),
+    count("cause", "why the phase was left or the run ended, a Cause"),
+    count("behind", "the Cause of a handover that could not be made, where cause is NO_HANDOVER"),
+    count("final", "which point is returned"),
+    # Adam and the swap
+    count("steps", "iterations of the present run of Adam"),
+    count("swaps", "handovers to the convex phase"),
+    count("off_incumbent", "whether Adam follows its own path, away from the best point"),
+    real("patience", "evaluations of a run of Adam after which the guard tries the convex phase"),
+    real("failed_at", "best value when the convex phase last failed, NaN if it did not", math.nan),
+    # the convex phase and its guard
+    count("fallback", "place of the method at work among the fallbacks"),
+    count("passed", "whether the convex phase has passed its trial"),
+    count("curbed", "whether maxfun has kept the guard from a trial of Adam"),
+    real("suspended_f", "best value of a suspended convex phase, NaN if there is none", math.nan),
+    real("reference", "relative decrease per evaluation that the trial is held against"),
+    real("trial_length", "evaluations of the trial"),
+    real("stall_span", "evaluations over which the phase must not stall"),
+    real("stall_limit", "relative decrease per evaluation that counts as a stall"),
+    real("spent", "evaluations when the convex phase made its last iterate", -1.0),
+    nested("guard", GUARD, "constants of the guard"),
+    nested("rates", RATE, "Adam's rate, the convex phase's, its recent past, Adam's course", (4,)),
+)
+"""Everything that a run decides by."""
+
+EVENT = Record(
+    "Event",
+    count("nit", "iteration"),
+    real("cost", "evaluations"),
+    real("f", "value at the iterate, unit f"),
+    real("norm", "Euclidean norm of the gradient there, unit f/x"),
+    real("peak", "largest norm that the detector knows"),
+    count("origin", "phase that was left"),
+    count("phase", "phase that follows"),
+    count("fallback", "place of the convex method among the fallbacks"),
+    count("cause", "a Cause"),
+    count("behind", "the Cause that led there, where a suspended phase is resumed"),
+    count("reason", "code of the phase that failed"),
+    real("phase_f", "value that the convex phase reached, unit f"),
+    real("best_f", "least value so far, unit f"),
+    real("adam_spent", "evaluations of the run of Adam"),
+    real("rate", "relative decrease per evaluation of the convex phase"),
+    real("spent", "evaluations since the handover to it"),
+    real("recent", "relative decrease per evaluation over its recent past"),
+    real("reference", "what its trial was held against"),
+    real("target", "value that its trial had to come near, unit f"),
+    nested("detector", DETECTOR, "the detector at the handover"),
+)
+"""A handover, with all that its sentence needs."""
+
+POINTS = 3
+"""Evaluated points that the compiled loop remembers; often two of the three roles below are one point."""
+
+MEMO = Record(
+    "Memo",
+    count("point", "row of the iterate"),
+    count("best", "row of the best point"),
+    count("last", "row of the point evaluated last"),
+    count("at", "row of the newest answer"),
+    count("best_known", "whether there is a best point"),
+    count("last_known", "whether there is a last point"),
+    count("bad_known", "whether a value was not finite"),
+    count("elsewhere", "whether any point but x0 had a finite value"),
+    count("has_gradient", "whether the gradient in a row is known", 0, (POINTS,)),
+    real("value", "what the objective answered, unit f"),
+    real("last_f", "value at the last point, unit f"),
+    real("bad_f", "the last value that was not finite"),
+    count("nfev", "values asked for"),
+    count("njev", "gradients asked for"),
+    count("fused", "whether one call gives value and gradient"),
+    real("f_target", "value that ends the run, unit f", -math.inf),
+    real("gtol", "bound on the norm of the gradient, unit f/x"),
+    real("gtol_rel", "bound as a share of the norm at x0"),
+    count("two_norm", "whether convergence reads the Euclidean norm, not the largest entry"),
+    real("given_rate", "Adam's learning rate as given, NaN for a probe", math.nan),
+    real("given_epsilon", "Adam's epsilon as given, NaN for its default", math.nan),
+    count("precondition", "a change of variables: none, from Adam's moments, or automatic"),
+    count("typical", "whether the convex phase may take the sizes of x for its variables"),
+    count("sized", "whether the variables have typical sizes"),
+    count("keep_pairs", "whether pairs are kept"),
+    count("pairs", "pairs in use"),
+    count("head", "place of the next pair"),
+    count("suspended_pairs", "pairs in use, of a suspended phase"),
+    count("suspended_head", "place of the next pair, of a suspended phase"),
+    count("convex_begun", "whether the convex phase stands at an iterate of its own"),
+    count("recorded", "whether history and events are kept"),
+    count("rows", "rows of the history in use"),
+    count("events", "events in use"),
+)
+"""What the compiled loop knows of the points it has evaluated, and its settings."""
+
+# Rows of State.vectors. Evaluated points come first, each with its gradient below it; a point is written once.
+# The last two rows are there only where the variables may be changed.
+BAD_X, HANDED, DIAGONAL, SIZES = range(2 * POINTS, 2 * POINTS + 4)
+
+
+class State(NamedTuple):
+    """A whole run of the compiled loop. Few arrays: each adds to the compile time of every kernel.
+
+    Attributes
+    ----------
+    loop, memo : slot
+        `LOOP` and `MEMO`.
+    fresh_loop, fresh_memo : slot
+        The same with the settings of the run, as every problem begins.
+    answer : ndarray of float64, shape (1,)
+        Where the objective leaves its value.
+    vectors : ndarray, shape (8, n) or (10, n)
+        Points and gradients, as described above.
+    adam, convex : AdamState, and the state of a compiled convex phase
+        The two phases.
+    suspended : as ``convex``
+        A convex phase that stalled, while Adam's own path is tried.
+    detector : DetectorState
+        The rule of the swap.
+    pairs : ndarray, shape (2, PAIRS, 2, n) or (2, 0, 2, n)
+        Steps and gradient differences of the last iterations, a ring; and those of the suspended phase.
+    stop : ndarray of int64, shape (1,)
+        Anybody may set it to 1 to have the run come back; shared by the states of many problems.
+    """
+
+    loop: Any
+    memo: Any
+    fresh_loop: Any
+    fresh_memo: Any
+    answer: np.ndarray
+    vectors: np.ndarray
+    adam: Any
+    convex: Any
+    suspended: Any
+    detector: DetectorState
+    pairs: np.ndarray
+    stop: np.ndarray
+
+
+def set_limits(loop: Any, n: int, options: TwoPhaseOptions, eps: float) -> None:
+    """Enter limits and settings into a view of `LOOP`.
+
+    Parameters
+    ----------
+    loop : view of LOOP
+        Written to.
+    n : int
+        Variables.
+    options : TwoPhaseOptions
+        Validated.
+    eps : float
+        Rounding unit of the objective's values.
+    """
+    loop.n = n
+    loop.maxiter = max(1000, 200 * n) if options.maxiter is None else options.maxiter
+    loop.maxfun = math.inf if options.maxfun is None else options.maxfun
+    loop.max_swaps = options.max_swaps
+    loop.noise, loop.gtol = 10 * eps, options.gtol
+    loop.guarded = options.guard
+    loop.automatic = options.learning_rate is None and options.guard and options.swap == "auto"
