@@ -45,9 +45,10 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:  # one name for the compiled functions, however this file is started
     sys.path.insert(0, str(HERE.parent))
 
+import collection as problems  # noqa: E402
 from golden import objectives  # noqa: E402
 
-from twophase_min import FiniteSum, minimize, problems  # noqa: E402
+from twophase_min import FiniteSum, minimize  # noqa: E402
 
 FILE = HERE / "streams.json"
 MARKS = 8
