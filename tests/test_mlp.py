@@ -19,6 +19,7 @@ from scipy.special import erfc
 
 from twophase_min.networks import MLP
 from twophase_min.networks.activations import ACTIVATIONS
+from twophase_min.objective.check import ridders
 
 SETTINGS = [(loss, output) for loss in ("mse", "cross_entropy") for output in ("identity", "softmax")]
 DTYPES = [np.float64, np.float32]
@@ -107,10 +108,9 @@ def test_directional_differences(sizes, activation, setting, n, l2, seed):
     w, v = net.init(seed), np.random.default_rng(seed).normal(size=net.n_params)
     v /= np.linalg.norm(v)
     objective = net.objective(X, Y)
-    h = 1e-5
     value, gradient = objective(w)
-    slope = (objective.value(w + h * v) - objective.value(w - h * v)) / (2 * h)
-    bend = (objective.gradient(w + h * v) - objective.gradient(w - h * v)) / (2 * h)
+    slope, _ = ridders(lambda t: objective.value(w + t * v), 1e-2)
+    bend, _ = ridders(lambda t: objective.gradient(w + t * v), 1e-2)
     assert value == pytest.approx(objective.value(w), rel=1e-14)
     assert gradient @ v == pytest.approx(slope, rel=1e-7, abs=1e-8)
     np.testing.assert_allclose(objective.hessp(w, v), bend, rtol=1e-6, atol=1e-7)

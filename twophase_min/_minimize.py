@@ -7,7 +7,7 @@ from typing import Any
 
 from scipy.optimize import OptimizeResult
 
-from twophase_min._scipy_methods import run_scipys
+from twophase_min._scipy_methods import delegate
 from twophase_min._twophase import run_twophase
 
 METHOD = "twophase"
@@ -88,4 +88,4 @@ def minimize(
     """
     if method is None or (isinstance(method, str) and method.lower() == METHOD):
         return run_twophase(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options)
-    return run_scipys(fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options)
+    return delegate(fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options)

@@ -1,6 +1,6 @@
 """SciPy's side of the method: a callable for its solvers, and its own methods with our gradient and history.
 
-`twophase` and `shgo_method` go into `scipy.optimize`; `run_scipys` hands a run over to it.
+`twophase` and `shgo_method` go into `scipy.optimize`; `delegate` hands a run over to it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class _Inside:
         return np.inf
 
 
-def run_scipys(
+def delegate(
     fun: Callable[..., Any],
     x0: Any,
     args: Any,
