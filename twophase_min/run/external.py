@@ -1,7 +1,7 @@
 """A method of SciPy's as an external phase: it calls the objective itself.
 
-Its iterates enter by the same `accept` as everybody's. SciPy's conjugate gradients run in cycles, each in new variables: a change of variables is a preconditioner
-for a method that takes none (`phases.scaling`).
+Its iterates enter by the same `accept` as everybody's. SciPy's conjugate gradients run in cycles, each in
+new variables: a change of variables is a preconditioner for a method that takes none (`phases.scaling`).
 """
 
 from __future__ import annotations
