@@ -29,7 +29,9 @@ PLACE = sources.PACKAGE / "_ahead"
 """Where the extension lies in the package."""
 
 _AVX2 = ("AVX2", "FMA3", "F16C", "POPCNT")
-_X86 = ("x86_64", "AMD64", "x86-64")
+X86 = ("x86_64", "AMD64", "x86-64")
+"""Names of the x86-64 family."""
+
 C_ORDER = 0x501
 """NumPy's flags of an array that is contiguous, aligned and writeable."""
 
@@ -48,7 +50,7 @@ def cpu_levels() -> tuple[str, ...]:
     (all that x86-64-v3 has and NumPy reports); 'generic' is any of the family.
     """
     features = cpu_features()
-    avx2 = platform.machine() in _X86 and all(features.get(name) for name in _AVX2)
+    avx2 = platform.machine() in X86 and all(features.get(name) for name in _AVX2)
     return ("native", "avx2", "generic") if avx2 else ("native", "generic")
 
 

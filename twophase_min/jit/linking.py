@@ -50,12 +50,11 @@ def link_parts(module: Any, parts: dict[InnerLibrary, None]) -> None:
         module.get_function(name).linkage = Linkage.internal
 
 
-class _Library(JITCodeLibrary):
-    """Machine code of a kernel, with the inner libraries that it needs, each once and in order."""
+class Gathering:
+    """What libraries of ours do: gather the inner libraries that they need, each once, callees first."""
 
     def __init__(self, codegen: Any, name: str):
-        super().__init__(codegen, name)
-        self.enable_object_caching()
+        super().__init__(codegen, name)  # type: ignore[call-arg]
         self.parts: dict[InnerLibrary, None] = {}
 
     def add_linking_library(self, library: Any) -> None:
@@ -64,12 +63,16 @@ class _Library(JITCodeLibrary):
             library._ensure_finalized()
             self.parts |= library.parts | {library: None}
             for other in library._linking_libraries:
-                super().add_linking_library(other)
+                super().add_linking_library(other)  # type: ignore[misc]
         else:
-            super().add_linking_library(library)
+            super().add_linking_library(library)  # type: ignore[misc]
+
+    def link_all(self) -> None:
+        """Link them; before anything is optimised."""
+        link_parts(self._final_module, self.parts)  # type: ignore[attr-defined]
 
 
-class InnerLibrary(_Library):
+class InnerLibrary(Gathering, JITCodeLibrary):
     """LLVM's text of a kernel, not optimised beyond its functions, for callers to link."""
 
     _own: Any = None
@@ -101,12 +104,12 @@ class InnerLibrary(_Library):
         return self._whole
 
 
-class OuterLibrary(_Library):
+class OuterLibrary(Gathering, JITCodeLibrary):
     """A kernel that Python calls, optimised together with everything that it reaches."""
 
     def finalize(self) -> None:
         """Link, optimise and emit."""
-        link_parts(self._final_module, self.parts)
+        self.link_all()
         super().finalize()
 
 
@@ -118,6 +121,7 @@ class OuterCompiler(compiler.Compiler):
     def __init__(self, typingctx: Any, targetctx: Any, library: Any, *others: Any):
         if library is None:
             library = self.library_class(targetctx.codegen(), "kernel")
+            library.enable_object_caching()
         super().__init__(typingctx, targetctx, library, *others)
 
 
