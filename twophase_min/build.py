@@ -10,6 +10,7 @@ A C compiler and Python's headers are needed, and setuptools.
     --cpu generic   for any processor of the family: the default elsewhere
     --cpu native    for processors like this one; agrees with Numba's own code to the bit more often
     --into DIR      where to write it; by default into the package
+    --keep          leave one of these sources that is there as it is
 
 The environment variable TWOPHASE_CPU stands for --cpu. Several may be given, separated by commas.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.machinery
 import os
 import platform
 import shutil
@@ -57,7 +59,7 @@ def exports() -> list[Any]:
     return [found[symbol] for symbol in sorted(found)]
 
 
-def build(levels: Iterable[str] = (), directory: Path | None = None) -> list[Path]:
+def build(levels: Iterable[str] = (), directory: Path | None = None, keep: bool = False) -> list[Path]:
     """Compile the extension.
 
     Parameters
@@ -66,6 +68,8 @@ def build(levels: Iterable[str] = (), directory: Path | None = None) -> list[Pat
         Processors: 'avx2', 'generic' or 'native'. Default: `default_level`.
     directory : Path, optional
         Where to write it; extensions of other sources are removed there.
+    keep : bool
+        Take the one that is there already, if it is of these sources.
 
     Returns
     -------
@@ -95,8 +99,13 @@ def build(levels: Iterable[str] = (), directory: Path | None = None) -> list[Pat
     for level in levels or (default_level(),):
         if level not in pycc.FEATURES:
             raise ValueError(f"unknown processor {level!r}: one of {', '.join(pycc.FEATURES)}")
+        name = ahead.stem(level)
+        there = directory / (name + importlib.machinery.EXTENSION_SUFFIXES[0])
+        if keep and there.exists():
+            made.append(there)
+            continue
         with tempfile.TemporaryDirectory(dir=directory) as draft:
-            file = pycc.compile_extension(ahead.stem(level), exports(), level, Path(draft))
+            file = pycc.compile_extension(name, exports(), level, Path(draft))
             for old in directory.glob(f"kernels_{level}_*"):
                 old.unlink()
             made.append(directory / file.name)
@@ -109,10 +118,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m twophase_min.build", description=__doc__.split("\n")[0])
     parser.add_argument("--cpu", default=os.environ.get("TWOPHASE_CPU", ""), help="avx2, generic or native")
     parser.add_argument("--into", type=Path, default=None, help="directory to write to")
+    parser.add_argument("--keep", action="store_true", help="leave one of these sources as it is")
     given = parser.parse_args(argv)
     began = time.process_time()
     try:
-        made = build([level for level in given.cpu.split(",") if level], given.into)
+        made = build([level for level in given.cpu.split(",") if level], given.into, given.keep)
     except Exception as error:  # whatever a missing compiler, header or linker raises
         print(f"kernels are not compiled ahead of time: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
