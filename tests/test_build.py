@@ -9,13 +9,14 @@ import sys
 import sysconfig
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import twophase_min
 from twophase_min.jit import ahead, sources
-from twophase_min.jit.compilation import DISABLED
+from twophase_min.jit.compilation import DISABLED, Kernel
 
 ROOT = Path(twophase_min.__file__).parents[1]
 COMPILER = (sysconfig.get_config_var("CC") or "cc").split()[0]
@@ -182,6 +183,25 @@ def test_kernels_take_what_the_extension_lacks_to_numba(built):
     assert run(code, TWOPHASE_AOT=str(built)) == "1.0 20.0 4.0 5.0"
 
 
+def test_a_state_is_not_taken_for_another_of_its_class(monkeypatch):
+    """Regression: a named tuple of float32 vectors was handed to the function for float64, and crashed."""
+
+    class State(NamedTuple):
+        x: np.ndarray
+
+    monkeypatch.setattr(ahead, "extension", lambda: object())
+    monkeypatch.setattr(
+        ahead, "find", lambda function, arguments: lambda *_: ahead.symbol(function, arguments)
+    )
+    kernel = Kernel(lambda *arguments: None, {})
+    names = {kernel(State(np.zeros(1, kind))) for kind in ("f8", "f4", "i8")}
+    names |= {kernel(np.zeros(1, kind)) for kind in ("f8", "f4", "i8")}
+    names |= {kernel(np.zeros((1, 1))), kernel(1), kernel(1.0), kernel(True)}
+    assert len(names) == 10
+    assert kernel(np.zeros(3)) == kernel(np.ones(5))
+    assert kernel(np.zeros(6)[::2]) is None
+
+
 def test_the_hash_covers_all_that_kernels_import():
     """Property: no module that is loaded with the kernels is left out of the hash."""
     code = """
@@ -216,7 +236,11 @@ def test_an_extension_that_cannot_be_loaded_is_left_alone(tmp_path):
 def test_a_build_that_fails_says_so_in_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "twophase_min.build", "--into", str(tmp_path), "--cpu", "abacus"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "TWOPHASE_DISABLE_JIT": "0"},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+            "TWOPHASE_DISABLE_JIT": "0",
+        },
         capture_output=True,
         text=True,
         timeout=100,

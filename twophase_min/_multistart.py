@@ -18,9 +18,9 @@ from twophase_min._delegate import limits
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import OWN_CONVEX_METHOD, TwoPhaseOptions
 from twophase_min._status import SUCCESSFUL, Status, describe
+from twophase_min.objective import workers as _workers
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.compiled import runs_compiled
-from twophase_min.objective import workers as _workers
 from twophase_min.objective.workers import Chunk, Row
 
 Array = NDArray[np.floating]

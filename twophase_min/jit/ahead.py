@@ -36,7 +36,6 @@ C_ORDER = 0x501
 """NumPy's flags of an array that is contiguous, aligned and writeable."""
 
 
-
 def cpu_features() -> dict[str, bool]:
     """Return what NumPy has found of the processor."""
     core = getattr(np, "_core", None) or np.core
@@ -46,8 +45,8 @@ def cpu_features() -> dict[str, bool]:
 def cpu_levels() -> tuple[str, ...]:
     """Return the processors that an extension may have been compiled for to run here, the best first.
 
-    'native' is this very kind of processor; 'avx2' is one of the x86-64 family with AVX2, FMA3, F16C and POPCNT
-    (all that x86-64-v3 has and NumPy reports); 'generic' is any of the family.
+    'native' is this very kind of processor; 'avx2' is one of the x86-64 family with AVX2, FMA3, F16C and
+    POPCNT (what x86-64-v3 has and NumPy reports); 'generic' is any of the family.
     """
     features = cpu_features()
     avx2 = platform.machine() in X86 and all(features.get(name) for name in _AVX2)

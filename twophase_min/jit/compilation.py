@@ -29,7 +29,6 @@ registered: list[tuple[Any, Callable[[type], tuple[Any, ...]]]] = []
 """The kernels that Python calls, each with a function that gives example arguments."""
 
 
-
 class Kernel:
     """A kernel that is compiled when it is first called, by Python or by compiled code.
 
@@ -87,7 +86,7 @@ class Kernel:
         chosen = self._chosen.get(key)
         if chosen is None:
             chosen = ahead.find(self.py_func, args) or self.dispatcher
-            if tuple not in key:  # its type says nothing of what it holds
+            if not any(isinstance(a, tuple) for a in args):  # the type of one says nothing of what it holds
                 self._chosen[key] = chosen
         return chosen(*args)
 

@@ -2,8 +2,8 @@
 
 Numba optimises and emits every function by itself, and then again inside each of its callers: two thirds of
 the time to compile the loop of a run. A kernel is therefore compiled in two forms. The *inner* one, which
-other compiled code calls, stops at LLVM's text. The *outer* one, which Python calls, takes in the texts of all
-the inner ones that it reaches, each once, and is optimised as a whole.
+other compiled code calls, stops at LLVM's text. The *outer* one, which Python calls, takes in the texts of
+all the inner ones that it reaches, each once, and is optimised as a whole.
 
 This stands on two private classes of Numba. It is used for the versions that it was tested with, where these
 still look as they did; elsewhere `AVAILABLE` is False, and there is one form, Numba's own. The two ways of
@@ -17,12 +17,17 @@ from typing import Any
 
 import numba
 from llvmlite.binding import Linkage  # type: ignore[import-untyped]
-from numba import _dynfunc
+from numba import _dynfunc  # type: ignore[attr-defined]
 from numba.core import compiler
 from numba.core.codegen import JITCodeLibrary
 
 _TESTED = ((0, 60), (0, 68))
-_NEEDED = ("_get_module_for_linking", "_finalize_dynamic_globals", "_raise_if_finalized", "add_linking_library")
+_NEEDED = (
+    "_get_module_for_linking",
+    "_finalize_dynamic_globals",
+    "_raise_if_finalized",
+    "add_linking_library",
+)
 
 
 def _available() -> bool:

@@ -74,7 +74,7 @@ class _Compiler(ModuleCompiler):
         self.extra_environments: dict[str, Any] = {}
         library = _Library(self.context.codegen(), self.module_name)
         for entry in self.export_entries:
-            flags = Flags()
+            flags: Any = Flags()
             cpu_target.options.parse_as_flags(flags, entry.kernel.dispatcher.targetoptions)
             flags.no_compile = True
             result = compile_extra(

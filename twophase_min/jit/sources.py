@@ -9,7 +9,17 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent.parent
 """The package's directory."""
 
-APART = ("problems", "networks", "__main__.py", "build.py", "curvature", "curvature.py", "plotting.py", "testing", "testing.py")
+APART = (
+    "problems",
+    "networks",
+    "__main__.py",
+    "build.py",
+    "curvature",
+    "curvature.py",
+    "plotting.py",
+    "testing",
+    "testing.py",
+)
 """Files and folders that no kernel imports; a test holds this against what the kernels import."""
 
 

@@ -1,8 +1,8 @@
 """Objectives in C, Cython, Fortran or any language with C's calling convention, called by their address.
 
 The function is ``double f(double *x, double *g, int64_t n)``, or takes a ``void *user_data`` after n. It
-returns the value, and writes the gradient, at every call, into the n elements of g; it leaves x alone. It runs
-without the GIL and, under `multistart`, in several threads at once. It tells of a failure by a NaN.
+returns the value and, at every call, writes the gradient into the n elements of g; it leaves x alone. It
+runs without the GIL and, under `multistart`, in several threads at once. It tells of a failure by a NaN.
 
 A run calls it from compiled code; where Python is needed (a callback, a progress bar) `CObjective` is called
 like any other function that gives ``(f, g)``.
@@ -21,7 +21,7 @@ from scipy import LowLevelCallable
 FORM = "double f(double *x, double *g, int64_t n), or with a last argument void *user_data"
 
 _WORDS = ("long", "longlong", "unsignedlong", "size_t", "ssize_t", "Py_ssize_t", "npy_intp", "ptrdiff_t")
-_SIGNATURE = re.compile(r"double\((?:const)?double\*,double\*,(\w+)(?:,void\*)?\)")
+_SIGNATURE = re.compile(r"double\(double\*,double\*,(\w+)(?:,void\*)?\)")
 
 
 class CObjective:
@@ -91,7 +91,9 @@ def c_objective(fun: Any, jac: Any, args: tuple[Any, ...]) -> CObjective | None:
             return None
         raise TypeError(f"a C function is an objective with jac=True, and of the form {FORM}.")
     if args:
-        raise TypeError("a C function takes no args: put them into the user_data of a scipy.LowLevelCallable.")
+        raise TypeError(
+            "a C function takes no args: put them into the user_data of a scipy.LowLevelCallable."
+        )
     if isinstance(target, LowLevelCallable):
         return _from_capsule(target, fun)
     return _from_ctypes(target, fun)
@@ -100,7 +102,7 @@ def c_objective(fun: Any, jac: Any, args: tuple[Any, ...]) -> CObjective | None:
 def _from_capsule(target: Any, keep: Any) -> CObjective:
     """Read address and user data from the capsule, whose name is the signature in C."""
     signature = target.signature
-    found = _SIGNATURE.fullmatch(re.sub(r"\s", "", signature or ""))
+    found = _SIGNATURE.fullmatch(re.sub(r"\bconst\b|\s", "", signature or ""))
     if found is None or not _is_int64(found[1]):
         raise TypeError(f"the signature of the LowLevelCallable is {signature!r}; it must be {FORM}.")
     capsule = tuple.__getitem__(target, 0)
@@ -112,7 +114,7 @@ def _from_capsule(target: Any, keep: Any) -> CObjective:
 
 def _capsule_function(function: Any, *further: Any) -> Any:
     """Bind a function of Python's API that reads an address, without changing the shared object."""
-    kind = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, *further)
+    kind: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, *further)
     return kind(ctypes.cast(function, ctypes.c_void_p).value)
 
 
@@ -124,7 +126,7 @@ def _is_int64(name: str) -> bool:
 
 def _from_ctypes(target: Any, keep: Any) -> CObjective:
     """Check the declared types of a ctypes function."""
-    kinds = target.argtypes or ()
+    kinds: tuple[Any, ...] = tuple(target.argtypes or ())
     fits = (
         target.restype is ctypes.c_double
         and len(kinds) in (3, 4)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min.jit.compilation import DISABLED, intrinsic
+from twophase_min.jit.compilation import intrinsic
 from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective.c_function import CObjective
 

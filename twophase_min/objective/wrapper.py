@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from twophase_min.jit.compilation import DISABLED
 from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective.c_function import CObjective
-from twophase_min.objective.compiled import GRADIENT, DONE, MISSHAPEN, RAISED, VALUE, Argument
+from twophase_min.objective.compiled import DONE, GRADIENT, MISSHAPEN, RAISED, VALUE, Argument
 
 plain: dict[int, Callable[..., int]] = {}
 """Where compilation is disabled: the wrappers by the numbers that stand for them."""
@@ -75,7 +75,7 @@ def _make(fun: Any, jac: Any, arguments: tuple[Argument, ...], carray: Any, poin
 
 def c_functions(table: NDArray[np.int64]) -> CObjective:
     """Return the C objective whose address and user data a table points to."""
-    address, data = np.frombuffer((ctypes.c_char * 16).from_address(int(table[0])), dtype=np.int64).tolist()
+    address, data = _view(table[0], (2,), np.int64).tolist()
     return CObjective(address, data)
 
 
