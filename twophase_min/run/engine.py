@@ -25,7 +25,6 @@ from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import ENDED_BY, Cause, Status, sentence
 from twophase_min.jit.compilation import prepare, register
-from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.objective.compiled import (
     Argument,
@@ -33,6 +32,7 @@ from twophase_min.objective.compiled import (
     compile_objective,
     describe_arguments,
     row_arguments,
+    runs_compiled,
     tables,
 )
 from twophase_min.phases import COMPILED_DEFAULT, PHASES, convex_phase
@@ -122,9 +122,9 @@ def new_state(n: int, options: TwoPhaseOptions, fused: bool, stop: NDArray[np.in
 
 def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: Any) -> str:
     """Say why a run cannot be compiled; '' where it can, as far as is known before compiling."""
-    if not is_compiled(fun):
-        return "fun is not compiled: decorate it with numba.njit"
-    if jac is not True and not is_compiled(jac):
+    if not runs_compiled(fun, True):
+        return "fun is not compiled: decorate it with numba.njit, or pass the address of a C function"
+    if not runs_compiled(fun, jac):
         return "jac is not compiled: decorate it with numba.njit, or have fun return (f, g) and pass jac=True"
     for name, given in (
         ("callback", callback is not None),
@@ -205,7 +205,7 @@ def minimize(
 
     Parameters
     ----------
-    fun, jac : Numba dispatcher
+    fun, jac : Numba dispatcher, or CObjective and True
         As in `minimize`; called from Python only to show an exception again and for a diagnosis.
     args : tuple
         Their further arguments.
@@ -459,10 +459,10 @@ __all__ = [
     "Compiled",
     "compile_objective",
     "describe_arguments",
-    "is_compiled",
     "minimize",
     "new_state",
     "row_arguments",
+    "runs_compiled",
     "solve_many",
     "why_not",
 ]
