@@ -8,12 +8,12 @@ from typing import Any
 
 import numba
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from twophase_min.jit import linking
 from twophase_min.jit.cache import attach
 
-_OPTIONS = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 
 
 def make_dispatcher(function: Callable[..., Any], options: dict[str, Any], inner: bool = False) -> Any:
@@ -50,6 +50,34 @@ def intrinsic_type(function: Callable[..., Any]) -> Any:
     real = intrinsic(function)
     context.refresh()
     return context.resolve_value_type(real)
+
+
+def chosen_type(function: Callable[..., Any], kernel: Callable[[type], Any]) -> Any:
+    """Return the type by which Numba knows a `compilation.by_type`.
+
+    Parameters
+    ----------
+    function : callable
+        Names the kernel and its arguments.
+    kernel : callable
+        Takes the class of the first argument and returns the kernel, or None.
+    """
+    arguments = ", ".join(function.__code__.co_varnames[: function.__code__.co_argcount])
+
+    def choose(first: Any) -> Any:
+        kind = getattr(first, "instance_class", None)
+        chosen = kernel(kind) if kind is not None else None
+        return None if chosen is None else chosen.py_func
+
+    options = {**_OPTIONS, "no_cpython_wrapper": True}
+    if linking.AVAILABLE:
+        options["pipeline_class"] = linking.InnerCompiler
+    # Numba compares the argument names of the choice with those of the kernel
+    text = f"lambda {arguments}: choose({arguments.partition(',')[0]})"
+    overload(function, jit_options=options)(eval(text, {"choose": choose}))
+    context = cpu_target.typing_context
+    context.refresh()
+    return context.resolve_value_type(function)
 
 
 def compile_kernel(dispatcher: Any, arguments: tuple[Any, ...]) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -149,6 +150,36 @@ class _CompiledAs:
 def compiled_as(kernel: Any) -> Callable[[Callable[..., Any]], Any]:
     """Have compiled code that calls the decorated Python function call a kernel instead."""
     return lambda function: function if DISABLED else _CompiledAs(kernel, function)
+
+
+class by_type:
+    """Stands for a kernel of the same name in the module of its first argument's class.
+
+    In compiled code the choice is made when the caller is compiled, in Python at the call.
+
+    Parameters
+    ----------
+    function : callable
+        Names the kernel and its arguments; it has a docstring for a body.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def kernel(self, kind: type) -> Any:
+        """Return the kernel for arguments of a class; None if its module has none."""
+        return getattr(sys.modules[kind.__module__], self.__name__, None)  # type: ignore[attr-defined]
+
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        from twophase_min.jit.backend import chosen_type
+
+        return chosen_type(self.function, self.kernel)
+
+    def __call__(self, chosen: Any, *args: Any) -> Any:
+        """Call the kernel."""
+        return self.kernel(type(chosen))(chosen, *args)
 
 
 def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:

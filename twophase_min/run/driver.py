@@ -95,6 +95,7 @@ class Driver(Report):
         super().__init__(objective, x0, options, [name for name, _ in self.fallbacks])
         self.callback = callback
         self.bar: Progress | None = None
+        self.machine = machine.ready()
         self.slot = LOOP.new()
         loop = self.loop = LOOP.view(self.slot)
         set_limits(loop, x0.size, options, float(np.finfo(objective.dtype).eps))
@@ -200,7 +201,7 @@ class Driver(Report):
         loop.gtol = max(options.gtol, options.gtol_rel * size)
         finite = bool(np.all(np.isfinite(g)))
         norm = float(norm2(g))
-        machine.begin(self.slot, *self._counts(), f, norm, size, finite)
+        self.machine.begin(self.slot, *self._counts(), f, norm, size, finite)
         if np.isfinite(f) and finite:
             x0 = np.asarray(self.point.x, dtype=objective.dtype)
             self._move(objective.kept(x0, f, g))
@@ -278,7 +279,9 @@ class Driver(Report):
         assert self.point.g is not None
         best = self.objective.best
         assert best is not None
-        return machine.passes(self.slot, best.f, self.point.f, self.size_of(self.point.g), self._distance())
+        return self.machine.passes(
+            self.slot, best.f, self.point.f, self.size_of(self.point.g), self._distance()
+        )
 
     def iteration(self, x: Array, f: float, g: Array) -> None:
         """Book a new iterate of the current phase; raises `Stop` where a stop is due."""
@@ -299,7 +302,7 @@ class Driver(Report):
         best = self.objective.best
         assert best is not None
         distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0
-        machine.accept(self.slot, *self._counts(), best.f, f, norm, norm_before, size, distance)
+        self.machine.accept(self.slot, *self._counts(), best.f, f, norm, norm_before, size, distance)
         self._record(self.phase, norm, step)
         if self.bar is not None:
             self.bar.update(self.phase, f, size, self.objective.nfev)
@@ -342,7 +345,7 @@ class Driver(Report):
         g = self.point.g
         assert g is not None
         peak, norm = float(self.detector.peak), float(np.linalg.norm(g))
-        machine.note_event(self.slot, self.event, 0, peak, norm, reason, phase_f)
+        self.machine.note_event(self.slot, self.event, 0, peak, norm, reason, phase_f)
         swap = self.handover(self._event_view, self.phase, text)
         if self.bar is not None:
             self.bar.announce(
@@ -423,20 +426,22 @@ class Driver(Report):
             curvature = adam.curvature
             norm = float(norm2(adam.iterate()[2]))
             decision = self.detector.update(adam.f, norm, curvature=curvature)
-            cause = machine.after_adam(self.slot, adam.f, adam.t, curvature, bool(decision))
+            cause = self.machine.after_adam(self.slot, adam.f, adam.t, curvature, bool(decision))
             if cause == Cause.DETECTED:
                 text = decision.reason
         objective = self.objective
         best = objective.best
         assert best is not None
         only_x0 = objective.nonfinite is not None and not objective.finite_elsewhere
-        machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
+        self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
         if loop.next == STOP:
-            machine.note_event(self.slot, self.event, 0, 0.0, 0.0, 0, math.nan)  # the numbers of the sentence
+            self.machine.note_event(
+                self.slot, self.event, 0, 0.0, 0.0, 0, math.nan
+            )  # the numbers of the sentence
             raise self.stop(text, self.point)
         self.scales = own.diagonal(self)
         self._note(text)
-        machine.enter(self.slot, adam.f)
+        self.machine.enter(self.slot, adam.f)
 
     # ---- the convex phase ---------------------------------------------------------------------------------
 
@@ -452,12 +457,12 @@ class Driver(Report):
             cause, text = external.run(self, scaled)
         phase, self.own = self.own, None
         assert self.objective.best is not None
-        if machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
+        if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
             self._note(text)
-            machine.enter(self.slot, self.adam.f)
+            self.machine.enter(self.slot, self.adam.f)
             return
         best = self.best()
-        machine.leave(self.slot, cause, *self._counts(), best.f, self.adam.f)
+        self.machine.leave(self.slot, cause, *self._counts(), best.f, self.adam.f)
         if loop.next == NEW_ADAM:
             self.adam = self.new_adam(best)
         elif loop.next == BACK_TO_ADAM:
@@ -467,7 +472,7 @@ class Driver(Report):
                 self.suspended_pairs = list(self.pairs)
         following = loop.next
         self._note(text, phase_f=phase.f if phase is not None else loop.f)
-        machine.enter(self.slot, self.adam.f)
+        self.machine.enter(self.slot, self.adam.f)
         if following == RESUME_CONVEX:
             self._resume_convex()
             return

@@ -15,7 +15,6 @@ from twophase_min._status import Cause
 from twophase_min.phases import convex_phase
 from twophase_min.phases import scipy as scipy_phase
 from twophase_min.phases.scaling import Scaling
-from twophase_min.run import machine
 from twophase_min.run.own import first_length
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             point = objective.evaluated(x)
             assert point.g is not None
             driver.iteration(point.x, point.f, point.g)
-            cause = machine.after_convex(driver.slot, point.f)
+            cause = driver.machine.after_convex(driver.slot, point.f)
             full = cycle is not None and loop.nit - began >= cycle
             # left between two cycles, a stalled phase can be taken up as if it had not been left
             if cause != Cause.NONE and (cause != Cause.STALLED or full or cycle is None):

@@ -12,7 +12,6 @@ from twophase_min._status import Cause
 from twophase_min.jit.kernels import norm2
 from twophase_min.objective.calls import Point
 from twophase_min.phases import FAILED
-from twophase_min.run import machine
 from twophase_min.run.build import own_solver
 from twophase_min.run.result import relative_gradient
 from twophase_min.run.state import MOMENTS, STOP
@@ -32,11 +31,11 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
     while True:
         if not loop.unread:
             failed = driver.serve(own) == FAILED
-            if failed or machine.stands_still(driver.slot, own.f, objective.cost):
+            if failed or driver.machine.stands_still(driver.slot, own.f, objective.cost):
                 _search_failed(driver, own)
                 return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
             driver.iteration(*own.iterate())
-        cause = machine.after_convex(driver.slot, own.f)
+        cause = driver.machine.after_convex(driver.slot, own.f)
         if cause != Cause.NONE:
             return cause, ""
 
@@ -58,7 +57,7 @@ def _search_failed(driver: Driver, own: Any) -> None:
     precise = bool(own.working_precision)
     point = Point(own.x, own.f, own.g)
     relative = relative_gradient(point) if precise else math.inf
-    machine.search_failed(driver.slot, own.f, best.f, precise, relative)
+    driver.machine.search_failed(driver.slot, own.f, best.f, precise, relative)
     if driver.loop.next == STOP:
         raise driver.stop(f"{relative:.1e}", point)
 
