@@ -44,7 +44,7 @@ TEXTS = {
     Status.UNBOUNDED: "The objective is unbounded below: it reached minus infinity.",
     Status.WORKING_PRECISION: (
         "Converged to working precision: the decrease that the gradient still promises is below the "
-        "rounding error of the objective."
+        "error of the objective's values."
     ),
     Status.CALLBACK: "`callback` raised `StopIteration` or returned True.",
 }
@@ -71,6 +71,7 @@ class Cause(IntEnum):
     FELL_SHORT = 14
     STALLED = 15
     RESUMED = 16
+    NOISE = 17
 
 
 CAUSES = {
@@ -87,6 +88,7 @@ CAUSES = {
     Cause.SEARCH_FAILED: "{text}",
     Cause.TO_AND_FRO: "the search goes to and fro between points that are known already",
     Cause.FLAT: "The relative gradient is {text}.",
+    Cause.NOISE: "Values of the objective are exact to about {text} here, and no direction promises more.",
     Cause.LOST_TRIAL: (
         "the convex phase gained {e.rate:.3g} of f an evaluation in its trial of {e.spent:.0f}, Adam "
         "{e.reference:.3g} before it"

@@ -27,6 +27,8 @@ ITERATION = 4
 """A new iterate was accepted; ``x``, ``f`` and ``g`` hold it."""
 FAILED = 5
 """No acceptable step was found; ``reason`` says why."""
+NEED_NOISE = 6
+"""Wanted: the error of a value at the iterate, ``tell(noise)``: a search has found no decrease."""
 
 X, G, P, XT, METRIC = range(5)
 """Rows of a compiled convex phase's vectors: iterate, gradient, direction, trial; and the squared change of

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from twophase_min.jit.compilation import prepare
 from twophase_min.jit.records import Record
-from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_G, XT, G, X
+from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_G, XT, G, P, X
 
 Array = NDArray[np.floating]
 
@@ -110,7 +110,9 @@ class ConvexPhase(AskTell):
     Attributes
     ----------
     need : int
-        NEED_F or NEED_G: what `tell` expects for the point of `ask`; or FAILED.
+        NEED_F or NEED_G: what `tell` expects for the point of `ask`; NEED_NOISE; or FAILED.
+    noise : float
+        Measured error of a value that `start` takes for granted, unit f.
     x, f, g : ndarray, float, ndarray
         Current iterate (copies).
     reason : str
@@ -118,6 +120,7 @@ class ConvexPhase(AskTell):
     """
 
     precondition: str | None = None
+    noise: float = 0.0
 
     @property
     def keeps_pairs(self) -> bool:
@@ -177,6 +180,7 @@ class ConvexPhase(AskTell):
             state.vectors[METRIC] = d * d
         from twophase_min.phases import compiled
 
+        self.view.noise = self.noise
         compiled.start(state, x, float(f), g, float(first_step or 0.0))
         if diagonal is None and self.precondition == "auto":
             compiled.use_sizes(state)
@@ -206,6 +210,7 @@ class ConvexPhase(AskTell):
         """Take what was asked for; answers NEED_F, NEED_G, ITERATION or FAILED.
 
         Where the gradient comes with the value anyway, hand over both: it is used if it is wanted next.
+        After NEED_NOISE ``f`` is the error of a value.
         """
         vectors = self._state.vectors
         given = vectors[G] if g is None else np.ascontiguousarray(g, dtype=vectors.dtype)
@@ -216,6 +221,16 @@ class ConvexPhase(AskTell):
     def _kernel(self, name: str) -> Any:
         phase: Any = type(self)
         return _ready(phase, name, self._state.vectors.dtype.char)
+
+    @property
+    def direction(self) -> Array:
+        """Direction of the present search, shape (n,): the state itself."""
+        return self._state.vectors[P]
+
+    @property
+    def promise(self) -> float:
+        """Decrease that the last direction which was not steepest descent promised; inf if there was none."""
+        return float(self.view.promise)
 
     @property
     def working_precision(self) -> bool:

@@ -27,7 +27,19 @@ import numpy as np
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import all_finite, copy, dot, norm2, trial_point
 from twophase_min.jit.records import Record, count, nested, real
-from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, SEARCHING, XT, G, P, X
+from twophase_min.phases import (
+    FAILED,
+    ITERATION,
+    METRIC,
+    NEED_F,
+    NEED_G,
+    NEED_NOISE,
+    SEARCHING,
+    XT,
+    G,
+    P,
+    X,
+)
 from twophase_min.phases.ask_tell import ConvexPhase
 from twophase_min.phases.line_search import LINE, line_init, line_start, line_tell_f, line_tell_g
 from twophase_min.phases.metric import dual_length, length, metric_of, typical_metric
@@ -62,13 +74,16 @@ MEMORY_CG = Record(
     real("last_a", "step length of the last iteration"),
     real("last_slope", "slope at its start, unit f"),
     real("c1", "sufficient decrease along a direction with curvature", 1e-4),
-    count("code", "what is wanted: NEED_F, NEED_G, ITERATION or FAILED"),
+    count("code", "what is wanted: NEED_F, NEED_G, NEED_NOISE, ITERATION or FAILED"),
     count("mode", "SEARCHING, or RESCUING a failed search"),
     count("reason", "why the phase failed, see `REASONS`"),
     count("stored", "pairs in the memory"),
     count("head", "place in the ring for the next pair"),
     count("steepest", "flag: the direction is -D g"),
+    real("promise", "the same of the last direction that was not steepest descent; inf if there was none"),
+    real("noise", "measured error of a value, unit f; 0 while none was measured"),
     count("precision", "flag: the decrease predicted is below the rounding of f"),
+    count("asked", "iterations when the noise was asked for, -1 before"),
     count("iterations", "iterates accepted"),
     count("values", "values told"),
     count("gradients", "gradients told"),
@@ -160,6 +175,8 @@ def start(state, x, f, g, first_step):
     cg.reason = NONE
     cg.steepest = 0
     cg.precision = 0
+    cg.promise = math.inf
+    cg.asked = -1
     cg.iterations = 0
     cg.values = 0
     cg.gradients = 0
@@ -208,10 +225,13 @@ def _first_guess(state, cg, slope):
 def _begin_search(state, cg, slope, step, c1):
     """Start the line search along p and place its first trial."""
     cg.slope = slope
-    noise = 4.0 * cg.eps * abs(cg.f)
+    rounding = 4.0 * cg.eps * abs(cg.f)
+    noise = max(rounding, cg.noise)
     # what a parabola with its minimum at the first trial would still gain
     cg.predicted = -0.5 * slope * step
-    cg.precision = 1 if cg.predicted <= 0.25 * noise else 0
+    cg.precision = 1 if cg.predicted <= 0.25 * rounding else 0
+    if cg.steepest == 0:
+        cg.promise = cg.predicted
     return _place(state, cg, line_start(cg.line, cg.f, slope, step, noise, c1))
 
 
@@ -274,7 +294,11 @@ def next_trial(state):
 
 @jit(no_cpython_wrapper=True)
 def _after_no_decrease(state, cg):
-    """Restart along -D g, or give up where that was the direction already."""
+    """Ask how exact a value is; then restart along -D g, or give up where that was the direction already."""
+    if cg.asked != cg.iterations:
+        cg.asked = cg.iterations
+        cg.code = NEED_NOISE
+        return NEED_NOISE
     if cg.steepest == 0:
         return _restart(state, cg)
     cg.reason = WORKING_PRECISION if cg.precision else NO_DECREASE
@@ -352,10 +376,17 @@ def _moves(state, cg):
 def tell(state, f, g):
     """Take the value (after NEED_F; g is ignored) or the gradient (after NEED_G; f is ignored) at the trial.
 
-    Answers NEED_F, NEED_G, ITERATION (the iterate has moved; call `next_trial`) or FAILED. A search that
-    fails first takes its lowest value (asking for the gradient there), then restarts along ``-D g``.
+    Answers NEED_F, NEED_G, NEED_NOISE, ITERATION (the iterate has moved; call `next_trial`) or FAILED. A
+    search that fails first takes its lowest value (asking for the gradient there). Then it asks for the
+    noise of a value, which f is after NEED_NOISE: with more noise than was thought it tries again, with
+    slopes instead of values within it; else it restarts along ``-D g``.
     """
     cg = state.slot[0]
+    if cg.code == NEED_NOISE:
+        if f > 2.0 * cg.line.noise and f < math.inf:
+            cg.noise = f
+            return _begin_search(state, cg, cg.slope, -2.0 * cg.predicted / cg.slope, cg.line.c1)
+        return _after_no_decrease(state, cg)
     if cg.code == NEED_F:
         cg.values += 1
         code = line_tell_f(cg.line, f)

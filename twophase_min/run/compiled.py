@@ -13,12 +13,12 @@ import math
 from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf
-from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, XT, G, X
+from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, NEED_NOISE, XT, G, P, X
 from twophase_min.phases import adam as adam_phase
 from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.run import detecting, machine
-from twophase_min.run.points import cost_of, distance, evaluate, move, relative_gradient
+from twophase_min.run.points import cost_of, distance, evaluate, move, noise_at, relative_gradient
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -77,7 +77,7 @@ def _record(loop, memo, rows, phase, norm, step):
 
 
 @_inner
-def _accept(state, rows, x, f, g):
+def _accept(state, address, table, rows, x, f, g):
     """Book a new iterate."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
     before, slope = v[memo.point], v[memo.point + 1]
@@ -97,6 +97,19 @@ def _accept(state, rows, x, f, g):
     cost = cost_of(memo)
     machine.accept(state.loop, float(memo.nfev), cost, cost, loop.best_f, f, norm, norm_before, size, away)
     _record(loop, memo, rows, loop.phase, norm, step)
+    if loop.doubted:
+        _reconsider(state, address, table, size)
+
+
+@_inner
+def _reconsider(state, address, table, size):
+    """Test the iterate for convergence again, with the noise of the values measured."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    x, away = v[memo.point], state.convex.vectors[XT]
+    for i in range(x.size):
+        away[i] = v[memo.best, i] - x[i]
+    if noise_at(state, address, table, x, loop.f, away):
+        machine.reconsider(state.loop, loop.best_f, loop.f, size, distance(x, v[memo.best]))
 
 
 @_inner
@@ -139,7 +152,7 @@ def _adam_iteration(state, address, table, rows):
             return 0
         code = adam_tell(state.adam, memo.value, state.vectors[memo.at + 1])
     if code == ITERATION:
-        _accept(state, rows, vectors[X], adam.f, vectors[G])
+        _accept(state, address, table, rows, vectors[X], adam.f, vectors[G])
     return code
 
 
@@ -212,6 +225,7 @@ def _begin_convex(state):
         first = norm2(v[memo.point + 1]) / adam.curvature
     elif adam.t > 0:
         first = adam.rate * math.sqrt(float(v.shape[1]))
+    state.convex.slot[0].noise = machine.noise(state.loop)
     phase.start(state.convex, v[memo.point], loop.f, v[memo.point + 1], first)
     if not scaled and memo.typical:
         phase.use_sizes(state.convex)
@@ -231,6 +245,13 @@ def _convex_iteration(state, address, table):
     if code == ITERATION:
         code = phase.next_trial(state.convex)
     while code != ITERATION and code != FAILED:
+        if code == NEED_NOISE:
+            if not noise_at(
+                state, address, table, state.convex.vectors[X], convex.f, state.convex.vectors[P]
+            ):
+                return 0
+            code = phase.tell(state.convex, machine.noise(state.loop), state.convex.vectors[G])
+            continue
         both = code == NEED_G or memo.fused != 0
         if not evaluate(state, address, table, state.convex.vectors[XT], both):
             return 0
@@ -263,12 +284,15 @@ def _convex_run(state, address, table, rows, events, pause):
         if cause != _NONE:
             precise = convex.precision != 0
             relative = relative_gradient(vectors[X], convex.f, vectors[G]) if precise else math.inf
-            machine.search_failed(state.loop, convex.f, loop.best_f, precise, relative)
+            machine.search_failed(state.loop, convex.f, loop.best_f, precise, relative, convex.promise)
             if loop.next == STOP:
                 move(state, vectors[X], convex.f, vectors[G])
                 return True
         else:
-            _accept(state, rows, vectors[X], convex.f, vectors[G])
+            _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
+            if loop.next != STOP:
+                size = loop.norm if memo.two_norm else norm_inf(vectors[G])
+                machine.within_noise(state.loop, convex.promise, size)
             if loop.next == STOP:
                 return True
             cause = machine.after_convex(state.loop, convex.f)

@@ -23,9 +23,9 @@ from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
 from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Objective, Point
-from twophase_min.phases import FAILED, ITERATION, NEED_F, is_ours
+from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
-from twophase_min.run import external, machine, own, resume
+from twophase_min.run import external, machine, noise, own, resume
 from twophase_min.run.build import fallbacks, run_detector
 from twophase_min.run.diagnosis import diagnose, last_step
 from twophase_min.run.result import Report
@@ -66,6 +66,8 @@ class Driver(Report):
         What the run decides by.
     point : Point
         Current iterate, with its gradient; the bare start until `begin`.
+    size : float
+        Norm of the gradient there that the convergence test reads.
     adam, own : Adam, and our own convex phase while it is at work
         The phases.
     pairs : deque of (s, y)
@@ -116,6 +118,7 @@ class Driver(Report):
         self.suspended_own: Any = None
         self.suspended_pairs: list[tuple[Array, Array]] = []
         self.suspended_scales: Array | None = None
+        self.size = math.nan
         self.epoch = self.batch = 0
         self.epoch_start: dict[str, Any] | None = None
         self.inexact = ""
@@ -298,7 +301,8 @@ class Driver(Report):
         if norm_before != norm_before:
             norm_before = float(norm2(before.g))
         self.point = point
-        norm, size = float(norm2(g)), self.size_of(g)
+        norm = float(norm2(g))
+        size = self.size = self.size_of(g)
         best = self.objective.best
         assert best is not None
         distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0
@@ -320,7 +324,30 @@ class Driver(Report):
             )
         ):
             raise Stop(Status.CALLBACK)
+        if loop.doubted and self.settles(point, size):
+            self.machine.reconsider(self.slot, self._least(), f, size, self._distance())
         self._stop_if_due()
+
+    def _least(self) -> float:
+        best = self.objective.best
+        assert best is not None
+        return best.f
+
+    def noise_at(self, point: Point, u: Array) -> float:
+        """Difference below which values near a point count as equal, measured along u where that is due."""
+        objective = self.objective
+        if self.machine.noise_is_due(self.slot, objective.cost):
+            sigma = noise.measure(objective.value, point.x, point.f, u)
+            self.machine.note_noise(self.slot, sigma, objective.cost)
+        return self.machine.noise(self.slot)
+
+    def settles(self, point: Point, size: float) -> bool:
+        """Whether a point converges the run: its gradient passes the test, its value is not the least."""
+        best = self.objective.best
+        assert best is not None
+        away = np.subtract(best.x, point.x, dtype=float)
+        self.noise_at(point, away)
+        return bool(self.machine.passes(self.slot, self._least(), point.f, size, float(np.linalg.norm(away))))
 
     def _record(self, phase: str, norm: float, step: float) -> None:
         point, objective = self.point, self.objective
@@ -371,7 +398,9 @@ class Driver(Report):
         fused = objective.fused
         need = phase.need
         while need != ITERATION and need != FAILED:
-            if need == NEED_F and not fused:
+            if need == NEED_NOISE:
+                need = phase.tell(self.noise_at(Point(phase.x, phase.f, None), phase.direction), None)
+            elif need == NEED_F and not fused:
                 need = phase.tell(objective.value(phase.trial), None)
             else:
                 point = objective.evaluated(phase.trial)

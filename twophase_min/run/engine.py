@@ -43,6 +43,8 @@ from twophase_min.run.build import fallbacks, own_solver, run_detector
 from twophase_min.run.compiled import AUTOMATIC, FROM_ADAM, PAUSED, UNSCALED, solve
 from twophase_min.run.detecting import COMPILED_RULES, DetectorState, can_compile, pack
 from twophase_min.run.diagnosis import diagnose, last_step
+from twophase_min.run.machine import DEVIATIONS
+from twophase_min.run.noise import POINTS
 from twophase_min.run.result import Report, relative_gradient
 from twophase_min.run.state import (
     ADAM,
@@ -109,7 +111,7 @@ def new_state(n: int, options: TwoPhaseOptions, fused: bool, stop: NDArray[np.in
         MEMO.new(),
         fresh_loop,
         fresh_memo,
-        np.zeros(1),
+        np.zeros(1 + 2 * POINTS),
         np.zeros((SIZES + 1 if changed else DIAGONAL, n)),
         adam,
         own.state,
@@ -332,8 +334,11 @@ class _CompiledRun(Report):
         if status == Status.EXCEPTION:
             detail = self._again()
         elif status == Status.WORKING_PRECISION:
-            assert self.final is not None
-            detail = sentence(Cause.FLAT, None, f"{relative_gradient(self.final):.1e}")
+            text = f"{DEVIATIONS * loop.measured:.1g}"
+            if loop.cause == Cause.FLAT:
+                assert self.final is not None
+                text = f"{relative_gradient(self.final):.1e}"
+            detail = sentence(loop.cause, None, text)
         elif status == Status.PRECISION_LOSS:
             detail = ENDED_BY.format(self._diagnosis(), self.reason)
         elif status == loop.status:

@@ -50,8 +50,13 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         best = objective.best
         assert best is not None
         x = np.asarray(x, dtype=objective.dtype)
-        if np.array_equal(x, best.x) and not np.array_equal(x, driver.point.x):
-            driver.iteration(x, best.f, g)
+        if np.array_equal(x, driver.point.x):
+            return
+        point = best if np.array_equal(x, best.x) else objective.last
+        if point is best or (
+            point is not None and np.array_equal(x, point.x) and driver.settles(point, driver.size_of(g))
+        ):
+            driver.iteration(x, point.f, g)
 
     while True:
         began = loop.nit

@@ -48,7 +48,22 @@ from twophase_min.run.state import (
 FLAT = 1e-7
 """Relative gradient at which a search without a decrease counts as converged to working precision."""
 
+NEAR = 1e-9
+"""Share of the decrease so far below which a lower value nearby counts as reached."""
+DEVIATIONS = 4.0
+"""Standard deviations of the error of a value within which two values count as equal."""
+AGAIN = 1.5
+"""The noise is measured anew when the evaluations have grown by this factor."""
+PATIENCE = 10
+"""Iterations within the noise, without a smaller gradient, that end a run."""
+
 _inner = jit(no_cpython_wrapper=True)
+
+
+@_inner
+def noise_of(loop, f):
+    """Difference below which values about f count as equal: measured, or the rounding taken for granted."""
+    return max(loop.rounding * abs(f), DEVIATIONS * loop.measured)
 
 
 @_inner
@@ -78,6 +93,7 @@ def begin(slot, nfev, cost, work, f, norm, size, finite):
     loop = slot[0]
     reported(loop, nfev, cost, work, f)
     loop.f = f
+    loop.start_f = f
     loop.norm = norm
     loop.patience = loop.guard.first_patience
     loop.stall_span = loop.guard.early_span
@@ -114,7 +130,8 @@ def passes(slot, best_f, f, size, distance):
         From the best point; looked at only where ``size`` passes and f is not the least value.
     """
     loop = slot[0]
-    return size <= loop.gtol and f <= best_f + max(loop.noise * abs(best_f), loop.gtol * distance)
+    near = min(loop.gtol * distance, NEAR * (loop.start_f - best_f))
+    return size <= loop.gtol and f <= best_f + max(noise_of(loop, best_f), near)
 
 
 @jit
@@ -140,10 +157,61 @@ def accept(slot, nfev, cost, work, best_f, f, norm, norm_before, size, distance)
     loop.norm_before = norm_before
     loop.unread = 1
     loop.next = GO_ON
+    loop.doubted = 0
     if passes(slot, best_f, f, size, distance):
         stop(loop, Status.CONVERGED, Cause.NONE, ITERATE)
     elif loop.nit >= loop.maxiter:
         stop(loop, Status.MAXITER, Cause.NONE, BEST_POINT)
+    elif size <= loop.gtol:
+        loop.doubted = 1
+
+
+@jit
+def noise_is_due(slot, cost):
+    """Whether the noise is to be measured: the first time that it matters, and then ever less often."""
+    loop = slot[0]
+    return loop.measured_at < 0.0 or cost >= AGAIN * loop.measured_at
+
+
+@jit
+def note_noise(slot, sigma, cost):
+    """Take the standard deviation of the error of a value, measured with so many evaluations made."""
+    loop = slot[0]
+    loop.measured = sigma
+    loop.measured_at = cost
+
+
+@jit
+def noise(slot):
+    """Difference below which values count as equal by measurement; 0 while none was made."""
+    return DEVIATIONS * slot[0].measured
+
+
+@jit
+def reconsider(slot, best_f, f, size, distance):
+    """Test an iterate for convergence again, with the noise measured; its value was not the least."""
+    loop = slot[0]
+    loop.doubted = 0
+    if passes(slot, best_f, f, size, distance):
+        stop(loop, Status.CONVERGED, Cause.NONE, ITERATE)
+
+
+@jit
+def within_noise(slot, promise, size):
+    """End the run where an iterate of our own phase promises less than the noise, again and again.
+
+    The gradient, of norm ``size``, may still be getting smaller; then the phase goes on by its slopes.
+    """
+    loop = slot[0]
+    smaller = size < 0.5 * loop.least_size
+    if smaller:
+        loop.least_size = size
+    if smaller or not promise <= noise_of(loop, loop.f):
+        loop.within_noise = 0
+        return
+    loop.within_noise += 1
+    if loop.within_noise >= PATIENCE:
+        stop(loop, Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT)
 
 
 @jit
@@ -210,7 +278,7 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0):
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
     loop.behind = cause
-    failed = not math.isnan(loop.failed_at) and not best_f < loop.failed_at - loop.noise * abs(loop.failed_at)
+    failed = not math.isnan(loop.failed_at) and not best_f < loop.failed_at - noise_of(loop, loop.failed_at)
     if failed or loop.swaps >= loop.max_swaps:
         if only_x0:
             stop(loop, Status.NONFINITE, Cause.ONLY_X0, BAD_POINT)
@@ -247,16 +315,19 @@ def stands_still(slot, f, cost):
 
 
 @jit
-def search_failed(slot, f, best_f, precise, relative):
-    """Take the failure of our own search at value f.
+def search_failed(slot, f, best_f, precise, relative, promise):
+    """Take the failure of our own search at value f, the best value up to the noise.
 
-    It ends the run where the decrease that was asked for is below rounding (``precise``), the gradient is
-    flat relative to f, and f is the best value up to rounding.
+    It ends the run where the decrease that the last direction promised is below the measured noise; or
+    below the rounding of f (``precise``) where the gradient is flat relative to f too.
     """
     loop = slot[0]
     loop.next = GO_ON
-    # else on Adam's path, away from the best point
-    if precise and relative <= FLAT and not f > best_f + loop.noise * abs(best_f):
+    if f > best_f + noise_of(loop, best_f):  # on Adam's path, away from the best point
+        return
+    if promise <= DEVIATIONS * loop.measured:
+        stop(loop, Status.WORKING_PRECISION, Cause.NOISE, ITERATE)
+    elif precise and relative <= FLAT:
         stop(loop, Status.WORKING_PRECISION, Cause.FLAT, ITERATE)
 
 
@@ -387,7 +458,12 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True),
     after_convex: (0.0,),
     stands_still: (0.0, 0.0),
-    search_failed: (0.0, 0.0, True, 0.0),
+    noise_is_due: (0.0,),
+    note_noise: (0.0, 0.0),
+    noise: (),
+    reconsider: (0.0, 0.0, 0.0, 0.0),
+    within_noise: (0.0, 0.0),
+    search_failed: (0.0, 0.0, True, 0.0, 0.0),
     falls_back: (0, 0.0, 0.0, 0.0, 0.0),
     leave: (0, 0.0, 0.0, 0.0, 0.0, 0.0),
     enter: (0.0,),

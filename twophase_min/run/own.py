@@ -35,6 +35,9 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
                 _search_failed(driver, own)
                 return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
             driver.iteration(*own.iterate())
+            driver.machine.within_noise(driver.slot, own.promise, driver.size)
+            if driver.loop.next == STOP:
+                raise driver.stop(f"{driver.machine.noise(driver.slot):.1g}", driver.point)
         cause = driver.machine.after_convex(driver.slot, own.f)
         if cause != Cause.NONE:
             return cause, ""
@@ -43,6 +46,7 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
 def _begin(driver: Driver, method: str, scaled: bool) -> Any:
     """Return a phase of our own, begun at the current point."""
     own, point = own_solver(driver.options, method), driver.point
+    own.noise = driver.machine.noise(driver.slot)
     assert point.g is not None
     pairs = list(driver.pairs) if scaled and own.keeps_pairs else None
     diagonal = driver.scales if scaled else None
@@ -57,9 +61,11 @@ def _search_failed(driver: Driver, own: Any) -> None:
     precise = bool(own.working_precision)
     point = Point(own.x, own.f, own.g)
     relative = relative_gradient(point) if precise else math.inf
-    driver.machine.search_failed(driver.slot, own.f, best.f, precise, relative)
-    if driver.loop.next == STOP:
-        raise driver.stop(f"{relative:.1e}", point)
+    driver.machine.search_failed(driver.slot, own.f, best.f, precise, relative, own.promise)
+    loop = driver.loop
+    if loop.next == STOP:
+        noise = driver.machine.noise(driver.slot)
+        raise driver.stop(f"{noise:.1g}" if loop.cause == Cause.NOISE else f"{relative:.1e}", point)
 
 
 def first_length(driver: Driver) -> float | None:

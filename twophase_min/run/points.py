@@ -12,7 +12,8 @@ from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy, out_of_line
 from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
-from twophase_min.run import machine
+from twophase_min.phases import adam as adam_phase
+from twophase_min.run import machine, noise
 from twophase_min.run.state import BAD_X, BEST_POINT, HANDED
 
 _inner = jit(no_cpython_wrapper=True)
@@ -109,6 +110,39 @@ def evaluate(state, address, table, x, gradient):
 def cost_of(memo):
     """Values and gradients asked for."""
     return float(memo.nfev + memo.njev)
+
+
+@_inner
+def noise_at(state, address, table, x, f, u):
+    """Measure the noise of f at x along u where that is due (`noise.measure`); whether the run may go on.
+
+    The trials stand in Adam's, which holds nothing between two iterations.
+    """
+    memo, trial, cost = state.memo[0], state.adam.vectors[adam_phase.XT], cost_of(state.memo[0])
+    if not machine.noise_is_due(state.loop, cost):
+        return True
+    values, work = state.answer[1 : 1 + noise.POINTS], state.answer[1 + noise.POINTS :]
+    h, sigma = noise.first_distance(x, u), 0.0
+    turn = 0
+    while turn < noise.ROUNDS and h > 0.0:
+        turn += 1
+        for k in range(noise.POINTS):
+            values[k] = f
+            if k != noise.MIDDLE:
+                for i in range(x.size):
+                    trial[i] = x[i] + (k - noise.MIDDLE) * h * u[i]
+                if not evaluate(state, address, table, trial, False):
+                    return False
+                values[k] = memo.value
+            if not math.isfinite(values[k]):
+                turn = noise.ROUNDS
+                values[k] = f
+        sigma, verdict = noise.estimate(values, work)
+        if verdict == noise.FOUND:
+            break
+        h *= noise.CHANGE if verdict == noise.TOO_SHORT else 1.0 / noise.CHANGE
+    machine.note_noise(state.loop, sigma, cost_of(memo))
+    return True
 
 
 @_inner

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 VERSION = 4
 """Of the layout; another one is refused."""
 
-_LIMITS = ("n", "maxiter", "maxfun", "max_swaps", "noise", "automatic", "guarded", "sampled", "fallbacks")
+_LIMITS = ("n", "maxiter", "maxfun", "max_swaps", "rounding", "automatic", "guarded", "sampled", "fallbacks")
 """Members of `state.LOOP` that the options of the resuming run set."""
 _VECTORS = ("sizes", "scales", "suspended_scales")
 

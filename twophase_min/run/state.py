@@ -42,7 +42,9 @@ LOOP = Record(
     real("maxfun", "values of the objective at most", math.inf),
     real("target", "value of a suspended phase that a trial must come near, unit f", math.inf),
     real("gtol", "norm of the gradient at convergence, unit f/x"),
-    real("noise", "relative rounding error of a value below which values count as equal"),
+    real("rounding", "relative error of a value that is taken for granted"),
+    real("measured", "standard deviation of the error of a value, unit f; 0 while none was measured"),
+    real("measured_at", "evaluations when it was measured, -1 before", -1.0),
     real("max_swaps", "handovers to the convex phase at most", math.inf),
     count("automatic", "whether the guard may hand over before the rule sees the swap"),
     count("guarded", "whether the convex phase is on trial"),
@@ -53,6 +55,7 @@ LOOP = Record(
     real("cost", "values and gradients so far"),
     real("work", "the same, a gradient by differences counted as one: the pace of the method"),
     real("best_f", "least value so far, unit f", math.nan),
+    real("start_f", "value at x0, unit f", math.nan),
     real("f", "value at the iterate, unit f", math.nan),
     real("norm", "Euclidean norm of the gradient at the iterate, unit f/x", math.nan),
     real("norm_before", "the same one iterate earlier", math.nan),
@@ -60,6 +63,12 @@ LOOP = Record(
     count("nit", "iterations over all phases"),
     count("phase", "ADAM or CONVEX", ADAM),
     count("begun", "whether the start has been accepted"),
+    count("doubted", "whether the gradient at the iterate passes the test, but not its value"),
+    count(
+        "within_noise",
+        "iterations in a row that promised less than the noise and brought no smaller gradient",
+    ),
+    real("least_size", "least norm of the gradient among them and before, unit f/x", math.inf),
     count("unread", "whether detector or guard have yet to see the newest iterate"),
     count("next", "what comes next"),
     count("status", "why the run ended, a Status"),
@@ -167,8 +176,8 @@ class State(NamedTuple):
         `LOOP` and `MEMO`.
     fresh_loop, fresh_memo : slot
         The same with the settings of the run, as every problem begins.
-    answer : ndarray of float64, shape (1,)
-        Where the objective leaves its value.
+    answer : ndarray of float64, shape (15,)
+        Where the objective leaves its value; then the values and the scratch of a measurement of noise.
     vectors : ndarray, shape (8, n) or (10, n)
         Points and gradients, as described above.
     adam, convex : AdamState, and the state of a compiled convex phase
@@ -215,6 +224,6 @@ def set_limits(loop: Any, n: int, options: TwoPhaseOptions, eps: float) -> None:
     loop.maxiter = max(1000, 200 * n) if options.maxiter is None else options.maxiter
     loop.maxfun = math.inf if options.maxfun is None else options.maxfun
     loop.max_swaps = options.max_swaps
-    loop.noise, loop.gtol = 10 * eps, options.gtol
+    loop.rounding, loop.gtol = 10 * eps, options.gtol
     loop.guarded = options.guard
     loop.automatic = options.learning_rate is None and options.guard and options.swap == "auto"

@@ -1,0 +1,160 @@
+"""The noise of the objective's values, measured where it matters.
+
+Values of f carry an error: rounding of large sums, an inner tolerance, single precision behind a float64 x.
+What counts as a decrease, as converged, as a failed search, depends on its size. It is measured where a
+decision hangs on it (a gradient passes the test at a point that is not the lowest, or a search finds no
+decrease), and kept in ``loop.measured``; until then a value counts as exact up to ``loop.rounding`` times
+its size.
+
+Measured is the standard deviation of the error in six values on both sides of a point x along a direction u,
+
+    f(x + k h u),   k = -3, ..., 3,   f(x) being known,
+
+by differences of high order, which a smooth function does not have and noise does (Hamming; More & Wild,
+"Estimating computational noise", SIAM J. Sci. Comput. 33, 2011). With T_k the differences of order k,
+
+    sigma_k^2 = (k!)^2 / (2k)!  mean(T_k^2)
+
+estimates the variance for every k from which on smoothness no longer shows. A jump or a kink at x looks
+like noise in differences across it: the noise must show on either side alone. Where the values hardly
+differ h was too short (single precision does not see it), and where the estimates of successive orders do
+not agree it was too long: it is changed by a factor of 100, twice at most.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twophase_min.jit.compilation import jit, prepare, register
+from twophase_min.jit.kernels import norm_inf
+
+Array = NDArray[np.floating]
+
+POINTS, MIDDLE = 7, 3
+"""Values in a measurement, and the place of the one at x."""
+ROUNDS = 3
+"""Measurements with other distances at most."""
+CHANGE = 100.0
+"""Factor by which the distance changes."""
+FIRST = 2.0**-26
+"""First distance, relative to x: about the root of the rounding unit."""
+AGREE = 4.0
+"""Ratio up to which two estimates of the noise agree."""
+
+FOUND, TOO_SHORT, TOO_LONG = 0, 1, 2
+"""What `estimate` says of the distance."""
+
+_inner = jit(no_cpython_wrapper=True)
+
+
+@_inner
+def _order(values, work, first, count, order):
+    """Return sigma of one order over so many values from the first, and whether the signs change."""
+    for i in range(count):
+        work[i] = values[first + i]
+    weight = 1.0
+    for k in range(1, order + 1):
+        weight *= k / (2.0 * (2.0 * k - 1.0))  # (k!)^2 / (2k)! from that of k - 1
+        for i in range(count - k):
+            work[i] = work[i + 1] - work[i]
+    square = 0.0
+    for i in range(count - order):
+        square += work[i] * work[i]
+    return math.sqrt(weight * square / (count - order))
+
+
+@jit
+def estimate(values, work):
+    """Estimate the standard deviation of the error of seven values.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (7,)
+        f at equal distances along a line, finite.
+    work : ndarray of float64, shape (7,)
+        Scratch.
+
+    Returns
+    -------
+    sigma : float
+        Unit f; 0 where the values show no noise.
+    verdict : int
+        FOUND, or TOO_SHORT or TOO_LONG for the distance; sigma then is the best that can be said.
+    """
+    equal = 0
+    for i in range(POINTS - 1):
+        equal += 1 if values[i] == values[i + 1] else 0
+    if 2 * equal >= POINTS - 1:
+        return 0.0, TOO_SHORT
+    third, fourth, fifth = (
+        _order(values, work, 0, POINTS, 3), _order(values, work, 0, POINTS, 4), _order(values, work, 0,
+        POINTS, 5)
+    )  # fmt: skip
+    low, high = min(third, fourth, fifth), max(third, fourth, fifth)
+    left, right = _order(values, work, 0, 4, 2), _order(values, work, 3, 4, 2)
+    sides = min(left, right)
+    if high > AGREE * low:
+        return min(sides, low), TOO_LONG
+    # a kink shows on neither side alone, a jump on one at most
+    return (fourth if fourth <= AGREE * AGREE * sides else sides), FOUND
+
+
+@jit
+def first_distance(x, u):
+    """Distance along u by which the largest variable moves by `FIRST` of itself; 0 without a direction."""
+    size, reach = norm_inf(x), norm_inf(u)
+    if not 0.0 < reach < math.inf or not size < math.inf:
+        return 0.0
+    return FIRST * (size if size > 0.0 else 1.0) / reach
+
+
+@functools.cache
+def _ready() -> tuple[Any, Any]:
+    return prepare(estimate, *_EXAMPLE), prepare(first_distance, *_EXAMPLE)
+
+
+def measure(value: Callable[[Array], float], x: Array, f: float, u: Array) -> float:
+    """Measure the standard deviation of the error of f at x.
+
+    Parameters
+    ----------
+    value : callable
+        ``value(x) -> float``, called up to 18 times.
+    x, u : ndarray, shape (n,)
+        Point, and a direction.
+    f : float
+        Value at x.
+
+    Returns
+    -------
+    float
+        Unit f; 0 where no noise shows, or a value is not finite.
+    """
+    ready, distance = _ready()
+    x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
+    h, sigma = distance(x, u), 0.0
+    if h == 0.0:
+        return 0.0
+    values, work = np.empty(POINTS), np.empty(POINTS)
+    for _ in range(ROUNDS):
+        for k in range(POINTS):
+            values[k] = f if k == MIDDLE else value(x + (k - MIDDLE) * h * u)
+            if not math.isfinite(values[k]):
+                return 0.0
+        sigma, verdict = ready(values, work)
+        if verdict == FOUND:
+            break
+        h *= CHANGE if verdict == TOO_SHORT else 1.0 / CHANGE
+    return float(sigma)
+
+
+_EXAMPLE = np.zeros(POINTS), np.zeros(POINTS)
+
+register(estimate, lambda kind: _EXAMPLE)
+register(first_distance, lambda kind: _EXAMPLE)
