@@ -50,7 +50,7 @@ LINE = Record(
 )
 """State of a search along one direction."""
 
-GROW = 10.0
+GROW = 4.0
 """Stepping out goes at most this many times further at once."""
 QUADRATIC = 0.01
 """f counts as a parabola if the slope misses what the values promise by at most this share of the first."""

@@ -82,6 +82,7 @@ MEMORY_CG = Record(
     count("steepest", "flag: the direction is -D g"),
     real("promise", "the same of the last direction that was not steepest descent; inf if there was none"),
     real("noise", "measured error of a value, unit f; 0 while none was measured"),
+    real("longest", "longest step so far, in the scaled variables"),
     count("precision", "flag: the decrease predicted is below the rounding of f"),
     count("asked", "iterations when the noise was asked for, -1 before"),
     count("iterations", "iterates accepted"),
@@ -96,6 +97,8 @@ MEMORY_CG = Record(
 STEEP_C1 = 0.1
 """Sufficient decrease along -D g, where the step length is a guess: an over-long step that happens to
 decrease f a little (into a far plateau, say) is shortened instead of accepted."""
+REACH = 2.0
+"""A first trial goes at most this many times further than any step before, unless x is larger."""
 GUESS_X, GUESS_F = 1.0, 2.0
 """First step: at most this many times max|x|, and this many times |f| / |slope| (2: a parabola down to 0)."""
 
@@ -176,6 +179,7 @@ def start(state, x, f, g, first_step):
     cg.steepest = 0
     cg.precision = 0
     cg.promise = math.inf
+    cg.longest = 0.0
     cg.asked = -1
     cg.iterations = 0
     cg.values = 0
@@ -265,6 +269,18 @@ def _restart(state, cg):
     return FAILED
 
 
+@jit(no_cpython_wrapper=True)
+def _within_reach(state, cg, step):
+    """Shorten a first trial along p that goes further than what has been learnt can vouch for.
+
+    A pair with next to no curvature sends it arbitrarily far. It may go as far as x is large, or `REACH` times the
+    longest step so far; the search itself may go on from there.
+    """
+    far = length(state.vectors, state.vectors[P])
+    reach = REACH * cg.longest
+    return reach / far if step * far > reach > 0.0 else step
+
+
 @jit
 def next_trial(state):
     """Choose a direction and place the first trial of its line search: NEED_F, or FAILED."""
@@ -288,7 +304,7 @@ def next_trial(state):
     scale = dual_length(state.vectors, g) * length(state.vectors, p)
     if slope < -1e-12 * scale and scale < math.inf and 0.0 < step < math.inf:
         cg.steepest = 0
-        return _begin_search(state, cg, slope, step, cg.c1)
+        return _begin_search(state, cg, slope, _within_reach(state, cg, step), cg.c1)
     return _restart(state, cg)
 
 
@@ -346,6 +362,7 @@ def _accept(state, cg, a, f, g):
     moved = length(state.vectors, v[XT])
     if 0.0 < moved < math.inf:
         cg.step_norm = moved
+        cg.longest = max(cg.longest, moved)
     if state.ring.shape[1] > 0:
         learn(state, cg, v[XT], v[G])
     else:

@@ -77,6 +77,7 @@ def learn(state, memory, s, y):
         memory.gamma = s_length / sy * s_length if m >= s.size else sy / y_length / y_length
         memory.head = (j + 1) % m
         memory.stored = min(memory.stored + 1, m)
+        memory.longest = max(memory.longest, s_length)
         return True
     memory.skipped += 1
     return False
