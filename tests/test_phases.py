@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -111,15 +112,20 @@ def test_one_loop_serves_every_compiled_phase(phase):
 
 
 def test_the_stamp_of_a_caller_covers_the_kernels():
-    """Else a changed phase would be run from an old file on disk."""
+    """Else a changed phase would be run from an old file on disk: of the package, and of a user."""
     if DISABLED:
         pytest.skip("nothing is kept on disk")
-    from twophase_min.jit.cache import _describe_function
+    import numba
 
-    text = list(_describe_function(drive, set()))
-    for name in ("start", "next_trial", "tell", "_accept", "_restart"):
-        assert f"function twophase_min.phases.memory_cg.{name}" in text
-    assert "function twophase_min.phases.line_search.line_tell_g" in text
+    from twophase_min.jit import sources
+    from twophase_min.jit.reach import describe_function, describe_type
+
+    class State(NamedTuple):
+        x: np.ndarray
+
+    assert f"sources {sources.digest()}" in list(describe_function(compiled.tell_both, set()))
+    text = describe_type(numba.typeof(State(np.zeros(1))))
+    assert f"function {drive.__module__}.{drive.__qualname__}" in text  # a kernel beside the class
 
 
 def test_every_compiled_phase_has_all_kernels():
