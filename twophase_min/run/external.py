@@ -1,7 +1,7 @@
-"""A method of SciPy's as an external phase: it calls the objective itself, its iterates enter as everybody's do.
+"""A method of SciPy's as an external phase: it calls the objective itself.
 
-SciPy's conjugate gradients run in cycles, each in new variables: a change of variables is a preconditioner for a
-method that takes none (`phases.scaling`).
+Its iterates enter by the same `accept` as everybody's. SciPy's conjugate gradients run in cycles, each in
+new variables: a change of variables is a preconditioner for a method that takes none (`phases.scaling`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twophase_min._status import Cause
 from twophase_min.phases import convex_phase
 from twophase_min.phases import scipy as scipy_phase
 from twophase_min.phases.scaling import Scaling
-from twophase_min.run import machine
+from twophase_min.run.own import first_length
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
@@ -35,7 +35,7 @@ class _PhaseEnd(BaseException):
 
 
 def run(driver: Driver, scaled: bool) -> tuple[int, str]:
-    """Run SciPy's method from the current point until it fails or the guard calls it back; why, and its words."""
+    """Run SciPy's method from the current point until it ends or is called back; why, and its words."""
     options, objective, loop = driver.options, driver.objective, driver.loop
     phase = convex_phase(options.convex_method)
     cycle = phase.cycle if scaled else None
@@ -60,7 +60,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             point = objective.evaluated(x)
             assert point.g is not None
             driver.iteration(point.x, point.f, point.g)
-            cause = machine.after_convex(driver.slot, point.f)
+            cause = driver.machine.after_convex(driver.slot, point.f)
             full = cycle is not None and loop.nit - began >= cycle
             # left between two cycles, a stalled phase can be taken up as if it had not been left
             if cause != Cause.NONE and (cause != Cause.STALLED or full or cycle is None):
@@ -105,7 +105,7 @@ def variables(driver: Driver, scaled: bool) -> Scaling:
         return Scaling(origin)
     step = 1.0
     if not scaling.used:
-        length, reach = driver.first_length(), float(np.linalg.norm(scaling.apply(pulled)))
+        length, reach = first_length(driver), float(np.linalg.norm(scaling.apply(pulled)))
         step = length / reach if length and reach > 0 else 1.0 / h
     # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
     scaling.rescale(step * h / 1.01 if step * h * h >= 1.01**2 else step**0.5)

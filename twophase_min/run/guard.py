@@ -1,14 +1,14 @@
 """The guard: the convex phase must earn its place, in decrease of the objective per evaluation.
 
 A handover is a trial. Over its length the convex phase must decrease the objective at least as fast, per
-evaluation, as Adam did just before it; if it does not, the run goes back to Adam's state. A convex phase that
-has passed its trial is held to a stall test: is the best value still falling, while the gradient has not
-vanished? A phase caught in a poor region of the landscape fails that test, and so does one on its last digits.
-Only a comparison can tell the two apart: the phase is suspended, and Adam goes on from its own state as long as
-it is on course for the value of the suspended phase; then a later swap gets its chance, and must in its trial
-come near that value. The first such trial of Adam is made soon, for nothing is known of Adam's path yet; once
-one has been in vain, only a true stall counts. Rates are relative to the size of the objective, hence free of
-its unit.
+evaluation, as Adam did just before it; if it does not, the run goes back to Adam's state. A convex phase
+that has passed its trial is held to a stall test: is the best value still falling, while the gradient has
+not vanished? A phase caught in a poor region of the landscape fails that test, and so does one on its last
+digits. Only a comparison can tell the two apart: the phase is suspended, and Adam goes on from its own
+state as long as it is on course for the value of the suspended phase; then a later swap gets its chance,
+and must in its trial come near that value. The first such trial of Adam is made soon, for nothing is known
+of Adam's path yet; once one has been in vain, only a true stall counts. Rates are relative to the size of
+the objective, hence free of its unit.
 
 Everything here works on records (`jit.records`): compiled inside the loops, and as plain Python.
 """
@@ -110,7 +110,7 @@ def note(rate, cost, value, crowded):
 
 @_inner
 def spent(rate):
-    """Evaluations since the phase began."""
+    """Return the evaluations since the phase began."""
     return rate.costs[(rate.first + rate.many - 1) % MARKS] - rate.began
 
 
@@ -208,8 +208,9 @@ def on_course(loop, f):
 def begin_trial(loop, f, held_against, target):
     """Put a convex phase on trial from value f, against a relative decrease per evaluation.
 
-    ``target`` is the value of a suspended phase, or infinite: half as much again of the trial, at the rate that
-    the trial ends with, must lead below it. A phase that would need longer was not worth leaving it for.
+    ``target`` is the value of a suspended phase, or infinite: half as much again of the trial, at the rate
+    that the trial ends with, must lead below it. A phase that would need longer was not worth leaving it
+    for.
     """
     guard = loop.guard
     begin_rate(loop.rates[PHASE_RATE], loop.work, f, guard.trial_least, guard.trial_past)
@@ -246,8 +247,8 @@ def _room(loop, rate):
 def verdict(loop, f):
     """Judge an iterate of the convex phase with least value f.
 
-    Answers `Cause.NONE` to go on, LOST_TRIAL or FELL_SHORT for a trial that was lost, STALLED for a phase that
-    failed the stall test.
+    Answers `Cause.NONE` to go on, LOST_TRIAL or FELL_SHORT for a trial that was lost, STALLED for a phase
+    that failed the stall test.
     """
     guard, rate, recent = loop.guard, loop.rates[PHASE_RATE], loop.rates[RECENT_RATE]
     if not loop.guarded:
