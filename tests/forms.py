@@ -16,8 +16,8 @@ from unittest import mock
 
 import numpy as np
 
-from twophase_min.jit import compilation
-from twophase_min.jit.records import Record, _PlainSlot
+from twophase_min.jit import compilation, records
+from twophase_min.jit.records import Record
 from twophase_min.run import guard, machine, state
 from twophase_min.run.guard import GUARD, RATE
 from twophase_min.run.state import EVENT, LOOP
@@ -80,8 +80,19 @@ def takes_record(kernel):
 
 def _plain_slot(argument):
     if isinstance(argument, np.ndarray) and argument.dtype in RECORDS:
-        return _PlainSlot(RECORDS[argument.dtype], argument)
+        return records._PlainSlot(_plain_record(RECORDS[argument.dtype]), argument)
     return argument
+
+
+@functools.cache
+def _plain_record(record):
+    """A record as it is declared where nothing is compiled."""
+    fields = [
+        field._replace(kind=_plain_record(field.kind)) if isinstance(field.kind, Record) else field
+        for field in record.fields
+    ]
+    with mock.patch.object(records, "DISABLED", True):
+        return Record(record.name, *fields)
 
 
 @functools.cache

@@ -518,6 +518,8 @@ MEMBERS = st.fixed_dictionaries(
         "guarded": few([0, 1, 1, 1]),
         "sampled": few([0, 0, 0, 1]),
         "fallbacks": few([1, 3]),
+        "off_incumbent": few([0, 1]),
+        "suspended_f": few([NAN, 0.5, 0.9]),
         "guard": few(
             [
                 {},
