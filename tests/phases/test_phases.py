@@ -114,9 +114,9 @@ def test_the_stamp_of_a_caller_covers_the_kernels():
     """Else a changed phase would be run from an old file on disk."""
     if DISABLED:
         pytest.skip("nothing is kept on disk")
-    from twophase_min.jit.cache import _describe_function
+    from twophase_min.jit.reach import describe_function
 
-    text = list(_describe_function(drive, set()))
+    text = list(describe_function(drive, set()))
     for name in ("start", "next_trial", "tell", "_accept", "_restart"):
         assert f"function twophase_min.phases.memory_cg.{name}" in text
     assert "function twophase_min.phases.line_search.line_tell_g" in text

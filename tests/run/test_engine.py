@@ -429,7 +429,7 @@ def test_a_time_limit_ends_the_run():
     assert result.fun < slow(np.zeros(3))
 
 
-def test_ctrl_c_between_two_breaths_keeps_the_best_point(monkeypatch):
+def test_ctrl_c_between_two_checks_keeps_the_best_point(monkeypatch):
     calls = []
     solve = engine_module._entry("memory-cg")
 
