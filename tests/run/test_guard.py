@@ -298,8 +298,8 @@ def strict():
 @pytest.mark.parametrize("convex_method", ["CG", "BFGS", "L-BFGS-B", "memory-cg"])
 @pytest.mark.parametrize("rate", [None, 0.01])
 @pytest.mark.parametrize("fused", [False, True])
-def test_a_rollback_restores_adam_as_if_nothing_had_been_tried(strict, convex_method, rate, fused):
-    """Adam's iterates around the convex excursions are those of a run of Adam alone, bit for bit."""
+def test_a_lost_trial_restores_adam_as_if_nothing_had_been_tried(strict, convex_method, rate, fused):
+    """Adam's iterates around the trials of the convex phase are those of a run of Adam alone, bit for bit."""
     fun, jac = (lambda x: (rosen(x), rosen_der(x)), True) if fused else (rosen, rosen_der)
     common = {"learning_rate": rate, "maxiter": 200, "gtol": 0.0}
     result = minimize(
@@ -318,8 +318,8 @@ def swap_often(loss, norm, step):
     return step % 10 == 0
 
 
-def test_the_convex_phase_is_not_lost_by_a_rollback(strict):
-    """What the excursion found stays the best point, although Adam goes on elsewhere."""
+def test_what_the_convex_phase_found_is_not_lost_with_its_trial(strict):
+    """What the trial found stays the best point, although Adam goes on elsewhere."""
     values = []
 
     def fun(x):
