@@ -157,6 +157,12 @@ def a_loop(**members):
     return slot, entered(LOOP, slot, **members)
 
 
+def a_rate_of(slot, place):
+    """Return a slot that shares the memory of one of the rates of a run."""
+    rate = LOOP.array(slot)["rates"][0, place : place + 1]
+    return records._PlainSlot(RATE, rate) if compilation.DISABLED else rate
+
+
 def bytes_of(record: Record, slot):
     """Memory of a slot."""
     return record.array(slot).tobytes()

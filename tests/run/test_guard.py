@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from forms import FORMS, a_loop, bytes_of
+from forms import FORMS, a_loop, a_rate_of, bytes_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min import Status, minimize
 from twophase_min._status import Cause, sentence
-from twophase_min.run.guard import GUARD, MARKS, RATE
+from twophase_min.run.guard import COURSE, GUARD, MARKS, RATE
 from twophase_min.run.state import EVENT, LOOP
 
 START = np.array([-1.2, 1.0, -0.5])
@@ -207,9 +207,9 @@ def test_verdicts_do_not_depend_on_the_unit_of_f(form):
 def test_without_the_guard_there_is_no_verdict(form):
     slot = a_trial(form, 0, 1.0, reference=1.0)
     LOOP.view(slot).guarded = 0
-    before = bytes_of(RATE, LOOP.array(slot)["rates"])
+    before = LOOP.array(slot)["rates"].tobytes()
     assert feed(form, slot, 1.0, 1000, 1.0)[0] == Cause.NONE
-    assert bytes_of(RATE, LOOP.array(slot)["rates"]) == before
+    assert LOOP.array(slot)["rates"].tobytes() == before
 
 
 def test_the_state_goes_on_bit_for_bit(form):
@@ -495,7 +495,7 @@ def test_a_straight_path_is_followed_straight_and_one_that_stands_stays(form):
 @pytest.mark.parametrize("limit", [0.0, 0.5])
 def test_the_course_tells_a_path_to_zero_from_one_above_it(form, limit):
     slot, loop = a_loop()
-    course = LOOP.array(slot)["rates"][0, 3:]
+    course = a_rate_of(slot, COURSE)
     form.begin_adam(slot, limit + 1.0)
 
     def note(cost, f):
@@ -508,7 +508,7 @@ def test_the_course_tells_a_path_to_zero_from_one_above_it(form, limit):
     assert form.forecast(course, 200.0) == pytest.approx(limit + np.exp(-0.03 * 300), abs=2e-3)
     note(102.0, 10.0)  # its own least value counts
     assert form.forecast(course, 0.0) == pytest.approx(limit + np.exp(-3.0))
-    again = RATE.array(RATE.load(course.copy()))
+    again = RATE.load(RATE.array(course).copy())
     assert form.forecast(again, 50.0) == form.forecast(course, 50.0)
 
 

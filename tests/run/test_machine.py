@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from forms import COMPILED, FORMS, PLAIN, a_loop, bytes_of
+from forms import COMPILED, FORMS, PLAIN, a_loop, a_rate_of, bytes_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,7 +168,7 @@ def test_after_adam(form, members, t, curvature, decided, cause):
     patience, steps = loop.patience, loop.steps
     assert form.after_adam(slot, 1.0, t, curvature, decided) == cause
     assert_members(loop, {"unread": 0, "cause": cause, "steps": steps + 1})
-    assert form.spent(LOOP.array(slot)["rates"][0, ADAM_RATE:]) == 20.0
+    assert form.spent(a_rate_of(slot, ADAM_RATE)) == 20.0
     doubled = max(2 * patience, 2 * CONSTANT.trial_least)
     assert loop.patience == (doubled if cause == Cause.PATIENCE else patience)
 
