@@ -42,6 +42,10 @@ class Form:
     def __repr__(self):
         return self.name
 
+    def slot(self, slot):
+        """Return a slot as the kernels take it: to have it made once for many calls."""
+        return slot
+
     def _callable(self, kernel):
         if not takes_record(kernel):
             return kernel if takes_slot(kernel) else _called(kernel)
@@ -50,6 +54,9 @@ class Form:
 
 class PlainForm(Form):
     """Their text, run by Python on views of the same memory."""
+
+    def slot(self, slot):
+        return _plain_slot(slot)
 
     def _callable(self, kernel):
         record = takes_record(kernel)
