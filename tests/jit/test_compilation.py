@@ -17,7 +17,7 @@ import twophase_min.jit.compilation as jit_module
 from twophase_min.jit import kernels as _kernels
 from twophase_min.jit.compilation import jit, prepare, warmup
 
-ROOT = str(Path(jit_module.__file__).parents[1])
+ROOT = str(Path(jit_module.__file__).parents[2])
 
 
 class Sandbox:

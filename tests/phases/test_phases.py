@@ -10,6 +10,7 @@ import pytest
 import steepest_descent
 
 from twophase_min import TwoPhaseOptions, minimize
+from twophase_min.jit import sources
 from twophase_min.jit.compilation import DISABLED, jit
 from twophase_min.jit.kernels import dot
 from twophase_min.phases import ADAM, FAILED, ITERATION, PHASES, XT, compiled, convex_phase
@@ -126,6 +127,23 @@ def test_the_stamp_of_a_caller_covers_the_kernels():
     assert f"sources {sources.digest()}" in list(describe_function(compiled.tell_both, set()))
     text = describe_type(numba.typeof(State(np.zeros(1))))
     assert f"function {drive.__module__}.{drive.__qualname__}" in text  # a kernel beside the class
+
+
+@jit(cache=False)
+def begin(state):
+    return compiled.next_trial(state)
+
+
+@pytest.mark.parametrize("caller", [drive, begin], ids=lambda caller: caller.py_func.__name__)
+def test_the_stamp_of_a_caller_covers_the_package(caller):
+    """Else a changed phase would be run from an old file on disk."""
+    if DISABLED:
+        pytest.skip("nothing is kept on disk")
+    from twophase_min.jit.reach import describe_function
+
+    assert f"sources {sources.digest()}" in list(describe_function(caller, set()))
+    covered = {path.relative_to(sources.PACKAGE).as_posix() for path in sources.files()}
+    assert covered >= {"phases/memory_cg.py", "phases/line_search.py"}
 
 
 def test_every_compiled_phase_has_all_kernels():
