@@ -92,17 +92,17 @@ CAUSES = {
         "{e.reference:.3g} before it"
     ),
     Cause.FELL_SHORT: (
-        "the convex phase reached {e.phase_f:.6g} in its trial of {e.spent:.0f} evaluations, too far above the "
-        "{e.target:.6g} of the one before"
+        "the convex phase reached {e.phase_f:.6g} in its trial of {e.spent:.0f} evaluations, too far above "
+        "the {e.target:.6g} of the one before"
     ),
     Cause.STALLED: (
-        "the convex phase has stalled: {e.recent:.3g} of f an evaluation, {e.spent:.0f} evaluations after the "
-        "handover"
+        "the convex phase has stalled: {e.recent:.3g} of f an evaluation, {e.spent:.0f} evaluations after "
+        "the handover"
     ),
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
 }
-"""One sentence per cause. ``e`` is the event (`run.state.EVENT`), ``text`` what the part that knows more says:
-the detector's rule, the phase that failed, or the cause behind this one."""
+"""One sentence per cause. ``e`` is the event (`run.state.EVENT`). ``text`` comes from the part that knows the
+particulars: the detector's rule, the phase that failed, or the cause behind this one."""
 
 ENDED_BY = "{0} What ended it: {1}"
 """A diagnosis, and the sentence of the cause."""

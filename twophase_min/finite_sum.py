@@ -36,7 +36,7 @@ class FiniteSum:
     batch_size : int, default 512
         Samples in a mini-batch, >= 1 (the paper's value is the default). More than N means N.
     chunk_size : int, optional
-        Samples evaluated at a time when all data are wanted; bounds the memory of ``fun``'s temporaries.
+        Samples evaluated at a time when all data are requested; bounds the memory of ``fun``'s temporaries.
         Default: the larger of 4096 and ``batch_size``.
     seed : int, default 0
         Of the shuffling, >= 0.
@@ -69,7 +69,7 @@ class FiniteSum:
     -----
     Cost is counted in whole-data gradients: a batch of b samples costs b/N of one, an epoch costs one, and
     so does `gradient`; whoever calls does the counting. Nothing but the arguments is kept, and the methods
-    change nothing, so one object may serve several threads if ``fun`` may.
+    change nothing, so several threads may share one object if ``fun`` allows it.
 
     Values over chunks are accumulated in float64; gradients too, and come back in the dtype in which
     ``fun`` or ``jac`` gave them. The result equals the mean over all samples to rounding, for any chunk.

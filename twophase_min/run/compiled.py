@@ -1,9 +1,10 @@
-"""The loop of a run in compiled code: it serves the machine for a compiled objective, or for many problems.
+"""The loop of a run in compiled code, for compiled objectives: one problem or many.
 
-It calls the objective by its address (`objective.compiled`), keeps the evaluated points, and does what the
-machine (`machine`) answers; for the same options it visits the same points as the loop in Python, up to rounding.
-`solve` is re-entrant between iterations; the whole run lives in a `state.State`. The convex phase is any that is
-registered as compiled: `solve` is compiled for the type of its state (`phases.compiled`).
+It calls the objective by its address (`objective.compiled`), keeps the evaluated points, and carries out the
+decisions of the state machine (`machine`). For the same options it visits the same points as the loop in
+Python, up to rounding. `solve` is re-entrant between iterations; the whole run is in a `state.State`. Any
+convex phase that is registered as compiled can be used: `solve` is compiled for the type of its state
+(`phases.compiled`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from twophase_min.run.state import (
 )
 
 PAUSED = -1
-"""Status of a run that has come back for the caller to look around, and goes on when `solve` is called again."""
+"""Status of a run that has returned to its caller for a check, and goes on when `solve` is called again."""
 
 UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
 """Changes of variables of the convex phase, in MEMO.precondition."""
@@ -93,10 +94,10 @@ def _remember(state, loop, memo, row, f):
 
 @_inner
 def _evaluate(state, address, table, x, gradient):
-    """Evaluate at x, with the gradient if it is wanted; whether the run may go on.
+    """Evaluate at x, with the gradient if it is requested; whether the run may go on.
 
-    The value is left in ``memo.value``, and the point in row ``memo.at``, with its gradient below it. The last and
-    the best point are not evaluated twice. The user's function gets a copy of x.
+    The value is left in ``memo.value``, and the point in row ``memo.at``, with its gradient below it. The
+    last and the best point are not evaluated twice. The user's function gets a copy of x.
     """
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
     at_last = memo.last_known != 0 and _same(v[memo.last], x)
@@ -380,7 +381,7 @@ def _relative_gradient(x, f, g):
 
 @_inner
 def _convex_run(state, address, table, rows, events, pause):
-    """The convex phase until it fails or the guard calls it back; does what follows."""
+    """Run the convex phase until it fails or the guard ends it, and carry out what follows."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
     convex, vectors = state.convex.slot[0], state.convex.vectors
     cause = _NONE
@@ -481,7 +482,7 @@ def _begin(state, address, table, rows):
 
 @_inner
 def _typical_sizes(state, x, g):
-    """Find typical sizes of the variables, where x0 and its gradient show them; in the convex phase's rows."""
+    """Find typical sizes of the variables, if x0 and its gradient show them; in the convex phase's rows."""
     memo, metric, sizes = state.memo[0], state.convex.vectors[METRIC], state.adam.vectors[adam_phase.SIZES]
     for i in range(metric.size):
         metric[i] = 1.0

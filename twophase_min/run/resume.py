@@ -112,14 +112,14 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     driver.epoch_start = _get(saved, "epoch_start") or None
     if not notes["exact"]:
         driver.inexact = (
-            f"Resuming was not exact: the state of {notes['phase']} cannot be saved, it began anew at the best "
-            "point."
+            f"Resuming was not exact: the state of {notes['phase']} cannot be saved, it began anew at the "
+            "best point."
         )
     if driver.loop.curbed:
         driver.loop.curbed = 0
         driver.inexact = (
-            "Resuming was not exact: maxfun had left no room for a trial of Adam that a longer run would have "
-            "made."
+            "Resuming was not exact: maxfun had left no room for a trial of Adam that a longer run would "
+            "have made."
         )
     driver.own, driver.suspended_own = _own(driver, saved, "own"), _own(driver, saved, "suspended_own")
     if driver.own is None and driver.loop.phase == CONVEX:

@@ -1,9 +1,9 @@
 """The state of a run: its records, declared once.
 
 From a declaration follow the memory that compiled code works on, the object that Python reads, and what is
-saved (`jit.records`). The decisions of a run (`machine`, `guard`) read and write `LOOP` alone, so that they are
-the same whoever evaluates the objective. The vectors belong to the two loops: the Python loop keeps the points
-that the objective's memo has anyway, and the compiled one rows of one array.
+saved (`jit.records`). The decisions of a run (`machine`, `guard`) read and write `LOOP` alone, so that they
+are the same in both loops. The vectors belong to the loops: the Python loop keeps the points that the
+objective's memo has anyway, and the compiled one rows of one array.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ MEMO = Record(
 )
 """What the compiled loop knows of the points it has evaluated, and its settings."""
 
-# Rows of State.vectors. Evaluated points come first, each with its gradient below it; a point is written once.
+# Rows of State.vectors. Evaluated points come first, each with its gradient below it; each is written once.
 # The last two rows are there only where the variables may be changed.
 BAD_X, HANDED, DIAGONAL, SIZES = range(2 * POINTS, 2 * POINTS + 4)
 
