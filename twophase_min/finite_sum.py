@@ -222,7 +222,11 @@ class FiniteSum:
             return _scalar("fun", self.fun(w, *batch)), _vector("jac", self.jac(w, *batch), w)
         if self.jac == "autograd":
             f, g = self._by_autograd(_value_and_gradient, w, batch)
-            return _scalar("fun", f), _vector("the autograd gradient", g, w)
+            g = _vector("the autograd gradient", g, w)
+            # NumPy 1 gives float64 where autograd's scalars meet float32 arrays; there is no more in it
+            if all(getattr(part, "dtype", None) == w.dtype for part in batch):
+                g = g.astype(w.dtype, copy=False)
+            return _scalar("fun", f), g
         both = self.fun(w, *batch)
         if not isinstance(both, (tuple, list)) or len(both) != 2:
             raise ValueError("with jac=True, fun must return the pair (mean, gradient)")
