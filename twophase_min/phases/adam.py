@@ -461,8 +461,9 @@ class Adam(AskTell):
 
     def scales(self) -> Array:
         """Bias-corrected root of the second moments, sqrt(v / (1 - beta2^t)), units of the gradient."""
-        out = np.empty(self.state.vectors.shape[1])
-        adam_scales(self.state, out)
+        vectors = self.state.vectors
+        out = np.empty(vectors.shape[1])
+        _ready(adam_scales, vectors.dtype.char)(self.state, out)
         return out
 
 
