@@ -32,7 +32,12 @@ class Sandbox:
             (self.path / f"{name}.py").write_text(textwrap.dedent(text))
 
     def start(self, code, **environment):
-        changes = {"NUMBA_CACHE_DIR": str(self.cache), "TWOPHASE_DISABLE_JIT": "0", **environment}
+        changes = {
+            "NUMBA_CACHE_DIR": str(self.cache),
+            "TWOPHASE_DISABLE_JIT": "0",
+            "TWOPHASE_AOT": "0",
+            **environment,
+        }
         return subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(code)],
             cwd=self.path,
@@ -333,14 +338,54 @@ def test_warmup_leaves_nothing_to_compile(sandbox):
         seconds = _jit.warmup(np.float64, 'float32')
         from twophase_min.jit import kernels as K
         kinds = lambda example: {tuple(map(numba.typeof, example(k))) for k in (np.float64, np.float32)}
-        print(all(len(kernel.signatures) == len(kinds(example)) for kernel, example in _jit._registered))
-        print(len(_jit._registered) > 10, seconds > 0)
+        print(all(len(kernel.signatures) == len(kinds(example)) for kernel, example in _jit.registered))
+        print(len(_jit.registered) > 10, seconds > 0)
         before = dict(K.norm2.stats.cache_misses)
         K.norm2(np.ones(3, 'float32'))
         print(before == dict(K.norm2.stats.cache_misses))
         """
     )
     assert out == ["True", "True", "True", "True"]
+
+
+@pytest.mark.slow
+def test_kernels_run_without_the_private_linking(sandbox):
+    """On a version of Numba that it was not tested with: the same to rounding, and kept in other files."""
+    code = """
+        import numpy as np
+        from twophase_min.jit import linking
+        linking.AVAILABLE = linking.AVAILABLE and {on}
+        from scipy.optimize import rosen, rosen_der
+        from twophase_min import minimize
+        from twophase_min.jit import kernels as K
+        result = minimize(rosen, np.zeros(4), jac=rosen_der, options={{"convex_method": "memory-cg"}})
+        print(result.nfev, result.njev, K.all_finite(result.x), sum(K.norm2.stats.cache_hits.values()))
+    """
+    plain = sandbox.run(code.format(on=False))
+    linked = sandbox.run(code.format(on=True))
+    assert plain == linked
+    assert plain[2:] == ["True", "0"]
+
+
+@pytest.mark.slow
+def test_a_user_s_function_may_call_kernels(sandbox):
+    out = sandbox.run(
+        """
+        import numba
+        import numpy as np
+        from twophase_min.jit import kernels as K
+
+        @numba.njit
+        def mine(x):
+            m, v = np.zeros(x.size), np.zeros(x.size)
+            K.adam_step(x, m, v, x.copy(), 1, 0.5, 0.9, 0.999, 0.0)
+            return K.norm2(x) + K.dot(x, x)
+
+        x = np.array([3.5, 4.5])
+        print(mine(x), x[0], K.norm2(np.array([3.0, 4.0])))
+        """
+    )
+    assert [round(float(text), 6) for text in out] == [30.0, 3.0, 5.0]
 
 
 def test_warmup_refuses_other_dtypes():

@@ -33,7 +33,8 @@ def minimize(
     ----------
     fun : callable
         ``fun(x, *args) -> float``, or ``(float, gradient)`` with ``jac=True``; or an object with
-        ``value_and_gradient(x)``: a `FiniteSum`, the objective of an `MLP`.
+        ``value_and_gradient(x)``: a `FiniteSum`, the objective of an `MLP`; or, with ``jac=True``, a C
+        function: a `scipy.LowLevelCallable` or ctypes function ``double f(double *x, double *g, int64_t n)``.
     x0 : array_like, shape (n,)
         Start. A scalar becomes shape (1,); integers and float16 become float64; float32 stays where the
         gradient is the caller's own (not autograd's, not by differences), else it becomes float64 too.

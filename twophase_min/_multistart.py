@@ -18,8 +18,9 @@ from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._scipy_methods import limits
 from twophase_min._status import SUCCESSFUL, Status, describe
-from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective import workers as _workers
+from twophase_min.objective.c_function import c_objective
+from twophase_min.objective.compiled import runs_compiled
 from twophase_min.objective.workers import Chunk, Row
 from twophase_min.phases import COMPILED_DEFAULT
 
@@ -135,12 +136,15 @@ def multistart(
     >>> [round(float(v), 3) for v in found.x_best]
     [1.0, 1.0, 1.0]
     """
+    rows = tuple(np.asarray(row) for row in (rows if isinstance(rows, tuple) else (rows,)))
+    args = args if isinstance(args, tuple) else (args,)
+    in_c = c_objective(fun, jac, (*args, *rows))
+    if in_c is not None:
+        fun, args = in_c, in_c.args
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
-    rows = tuple(np.asarray(row) for row in (rows if isinstance(rows, tuple) else (rows,)))
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     starts = start_points(x0s, rows, bounds, seed, keep_float32=own_gradient)
-    args = args if isinstance(args, tuple) else (args,)
     ours = method is None or (isinstance(method, str) and method.lower() == METHOD)
     if ours:
         record = TwoPhaseOptions.from_mapping(options, tol)  # warns of unknown names once
@@ -153,7 +157,7 @@ def multistart(
     else:
         task = Task(fun, args, jac, method, bounds, tol, dict(options or {}), None)
     table = _Table(starts)
-    if ours and not callable(workers) and is_compiled(fun) and (jac is True or is_compiled(jac)):
+    if ours and not callable(workers) and runs_compiled(fun, jac):
         how = _by_engine(task, record, starts, rows, _workers.count_of(workers), table, progress)
         if how:
             return table.result(how)

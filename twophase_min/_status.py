@@ -101,8 +101,8 @@ CAUSES = {
     ),
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
 }
-"""One sentence per cause. ``e`` is the event (`run.state.EVENT`). ``text`` comes from the part that knows the
-particulars: the detector's rule, the phase that failed, or the cause behind this one."""
+"""One sentence per cause. ``e`` is the event (`run.state.EVENT`). ``text`` is what the part that knows more
+says: the detector's rule, the phase that failed, or the cause behind this one."""
 
 ENDED_BY = "{0} What ended it: {1}"
 """A diagnosis, and the sentence of the cause."""

@@ -15,8 +15,9 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import wrap_callback
 from twophase_min._options import TwoPhaseOptions
-from twophase_min.jit.dispatcher import is_compiled
+from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
+from twophase_min.objective.compiled import runs_compiled
 from twophase_min.objective.start import start_vector
 from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
 
@@ -37,13 +38,16 @@ def run_twophase(
     options: Mapping[str, Any] | None,
 ) -> OptimizeResult:
     """Validate, and run the driver."""
+    args = args if isinstance(args, tuple) else (args,)
+    in_c = c_objective(fun, jac, args)
+    if in_c is not None:
+        fun, args = in_c, in_c.args
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
-    compiled = is_compiled(fun) and (jac is True or is_compiled(jac))
+    compiled = runs_compiled(fun, jac)
     record = TwoPhaseOptions.from_mapping(options, tol, COMPILED_DEFAULT if compiled else DEFAULT)
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     start = start_vector(x0, keep_float32=own_gradient)
-    args = args if isinstance(args, tuple) else (args,)
     if bounds is not None:
         warnings.warn("Method twophase cannot handle bounds.", RuntimeWarning, stacklevel=3)
     if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:

@@ -8,8 +8,8 @@ that matter to a library:
   beside its place and renamed into it, with a checksum: there is no index to disagree with and no lock to
   wait for, and a torn or foreign file only means to compile again.
 - A change in a compiled function that another one calls goes unnoticed (numba#1833). Here a file is stamped
-  with the code of the kernel and of all it reaches: functions, constants, fields of named tuples, compile
-  options, and the versions of Python, NumPy and Numba.
+  with the package's sources (`sources`), for a user's function with the code of all it reaches (`reach`), and
+  with the versions of Python, NumPy and Numba.
 - A directory that cannot be written to is not read either, so a package installed and warmed up by root
   compiles for everyone else. Here every candidate is read, and the first that takes the file is written; if
   none does, the kernel lives in memory.
@@ -27,9 +27,8 @@ import hashlib
 import os
 import pickle
 import sys
-import types as python_types
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
@@ -41,108 +40,20 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
-_FOREIGN = ("numpy", "numba", "math", "builtins", "scipy")
+from twophase_min.jit import linking
+from twophase_min.jit.reach import Uncachable, describe_function, describe_type
 
 
-class _Uncachable(Exception):
-    """Something whose value cannot be told from one process to the next."""
+def stamp(dispatcher: Any) -> bytes:
+    """Hash of what a kernel was compiled from, and with.
 
-
-def _describe_code(code: python_types.CodeType) -> Iterator[str]:
-    yield f"code {code.co_name} {code.co_code.hex()} {code.co_names} {code.co_varnames} {code.co_freevars}"
-    for constant in code.co_consts:
-        if isinstance(constant, python_types.CodeType):
-            yield from _describe_code(constant)
-        elif isinstance(constant, frozenset):
-            yield f"set {sorted(map(repr, constant))}"
-        else:
-            yield f"constant {constant!r}"
-
-
-def _all_names(code: python_types.CodeType) -> set[str]:
-    nested = (c for c in code.co_consts if isinstance(c, python_types.CodeType))
-    return set(code.co_names).union(*map(_all_names, nested))
-
-
-def _describe_value(value: Any, names: set[str], seen: set[int], strict: bool) -> Iterator[str]:
-    """Text that changes when ``value``, as compiled into a kernel, changes."""
-    if isinstance(value, _PLAIN):
-        yield f"{type(value).__name__} {value!r}"
-    elif isinstance(value, (tuple, frozenset)):
-        yield f"{type(value).__name__} {len(value)}"
-        for item in value if isinstance(value, tuple) else sorted(value, key=repr):
-            yield from _describe_value(item, names, seen, strict)
-    elif isinstance(value, np.ndarray):
-        yield f"array {value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
-    elif isinstance(value, type):
-        yield f"type {value.__module__}.{value.__qualname__} {getattr(value, '_fields', '')}"
-    elif isinstance(value, python_types.ModuleType):
-        yield f"module {value.__name__}"
-        if value.__name__.split(".")[0] not in _FOREIGN:
-            for name in sorted(names):
-                if name in vars(value):
-                    yield from _describe_value(vars(value)[name], set(), seen, strict=False)
-    elif isinstance(getattr(value, "py_func", value), python_types.FunctionType):
-        yield from _describe_function(value, seen)
-    elif hasattr(value, "_defn"):  # a Numba intrinsic
-        yield from _describe_function(value._defn, seen)
-    elif isinstance(value, numba.types.Type):
-        yield f"type {value!r}"
-    elif callable(value) and getattr(value, "__module__", None):
-        yield f"callable {value.__module__}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    elif strict:
-        raise _Uncachable(repr(value))
-
-
-def _describe_function(function: Any, seen: set[int]) -> Iterator[str]:
-    """Text that changes when a function, compiled or plain, or anything it reaches by name changes."""
-    plain = getattr(function, "py_func", function)
-    yield f"function {plain.__module__}.{plain.__qualname__}"
-    if id(plain) in seen or plain.__module__.split(".")[0] in _FOREIGN:
-        return
-    seen.add(id(plain))
-    options = getattr(function, "targetoptions", {})
-    for key, value in sorted(options.items()):
-        yield f"option {key} {sorted(value) if isinstance(value, (set, frozenset)) else value!r}"
-    yield from _describe_code(plain.__code__)
-    for default in plain.__defaults__ or ():
-        yield from _describe_value(default, set(), seen, strict=True)
-    names = _all_names(plain.__code__)
-    foreign = not plain.__module__.startswith(
-        "twophase_min."
-    )  # a user's: what is not understood is not cached
-    for name in sorted(names):
-        if name in plain.__globals__:
-            yield f"name {name}"
-            yield from _describe_value(plain.__globals__[name], names, seen, strict=foreign)
-    for cell in plain.__closure__ or ():
-        try:
-            content = cell.cell_contents
-        except ValueError:
-            raise _Uncachable("a closure variable without a value") from None
-        yield from _describe_value(content, names, seen, strict=True)
-
-
-def _describe_type(kind: Any) -> str:
-    """Text for a Numba type, with the field names that its own text leaves out for named tuples."""
-    text = f"{kind!r} {kind}"
-    if " at 0x" in text:  # a function as an argument: its address differs in every process
-        raise _Uncachable(text)
-    if hasattr(kind, "fields"):
-        text += f" {kind.fields}"
-    for part in getattr(kind, "types", None) or ():
-        text += " " + _describe_type(part)
-    return text
-
-
-def stamp(function: Any) -> bytes:
-    """Hash of a kernel, of everything it reaches, and of the versions it was compiled with.
+    The package's own kernels are stamped with all its sources; a user's, or one that closes over values, with
+    everything that it reaches.
 
     Parameters
     ----------
-    function : callable
-        Kernel, compiled or plain.
+    dispatcher : numba dispatcher
+        The kernel.
 
     Returns
     -------
@@ -151,11 +62,13 @@ def stamp(function: Any) -> bytes:
 
     Raises
     ------
-    _Uncachable
+    Uncachable
         If it closes over an object whose value has no text.
     """
-    digest = hashlib.sha256(f"{sys.version_info[:3]} {np.__version__} {numba.__version__}".encode())
-    for text in _describe_function(function, set()):
+    digest = hashlib.sha256(
+        f"{sys.version_info[:3]} {np.__version__} {numba.__version__} {linking.AVAILABLE}".encode()
+    )
+    for text in describe_function(dispatcher, set()):
         digest.update(text.encode() + b"\0")
     return digest.digest()
 
@@ -224,8 +137,8 @@ class DiskCache(NullCache):
             if self._stamp is None:
                 self._stamp = stamp(self._dispatcher)
             arguments, _ = sigutils.normalize_signature(signature)
-            text = " ".join(map(_describe_type, arguments))
-        except _Uncachable:
+            text = " ".join(map(describe_type, arguments))
+        except Uncachable:
             return None
         text += f" {target.codegen().magic_tuple()}"
         key = hashlib.sha256(text.encode()).hexdigest()

@@ -1,21 +1,24 @@
-"""Numba compilation in one place: cached on disk, or plain Python when TWOPHASE_DISABLE_JIT=1.
+"""Kernels: compiled ahead of time or by Numba when first needed, or plain Python (TWOPHASE_DISABLE_JIT=1).
 
 Only modules full of kernels import this file, and those are imported when a run needs them, never by
-``import twophase_min``. Nothing is compiled at import: a kernel is compiled, or read from the disk
-(`cache.py`), at its first call with arguments of new types, or ahead of time by `warmup`.
+``import twophase_min``. Nothing is compiled at import, and Numba is not imported: a kernel is found in the
+extension (`ahead`), or compiled or read from the disk (`backend`, `cache`), at its first call with arguments
+of new types, or before that by `warmup`.
 """
 
 from __future__ import annotations
 
 import functools
-import gc
 import importlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from twophase_min.jit import ahead
 
 DISABLED = os.environ.get("TWOPHASE_DISABLE_JIT", "0") not in ("", "0")
 """Whether kernels run as plain Python (read once, when the first kernel module is imported)."""
@@ -23,7 +26,160 @@ DISABLED = os.environ.get("TWOPHASE_DISABLE_JIT", "0") not in ("", "0")
 KERNEL_MODULES = ("jit.kernels", "phases.adam", "phases.compiled", "phases.scaling", "run.engine")
 """Modules that `warmup` imports, for them to `register` their kernels."""
 
-_registered: list[tuple[Any, Callable[[type], tuple[Any, ...]]]] = []
+registered: list[tuple[Any, Callable[[type], tuple[Any, ...]]]] = []
+"""The kernels that Python calls, each with a function that gives example arguments."""
+
+
+class Kernel:
+    """A kernel that is compiled when it is first called, by Python or by compiled code.
+
+    Parameters
+    ----------
+    function : callable
+        Its Python text, kept as ``py_func``.
+    options : dict
+        As for `jit`.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]):
+        functools.update_wrapper(self, function)
+        self.py_func = function
+        self.options = options
+        self._chosen: dict[Any, Any] = {}
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """Numba's dispatcher for calls from Python."""
+        from twophase_min.jit.backend import make_dispatcher
+
+        return make_dispatcher(self.py_func, self.options)
+
+    @functools.cached_property
+    def _inner(self) -> Any:
+        from twophase_min.jit.backend import make_dispatcher
+
+        return make_dispatcher(self.py_func, self.options, inner=True)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What Numba takes a kernel for that is named in compiled code."""
+        return self._inner._numba_type_
+
+    def prepare(self, arguments: tuple[Any, ...]) -> Any:
+        """Return the compiled function for arguments of these types."""
+        found = ahead.find(self.py_func, arguments)
+        if found is not None:
+            return found
+        from twophase_min.jit.backend import compile_kernel
+
+        return compile_kernel(self.dispatcher, arguments)
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the compiled function that fits the types of the arguments."""
+        if ahead.extension() is None:
+            return self.dispatcher(*args)
+        key = tuple(
+            [
+                (a.dtype, a.ndim, a.flags.num & ahead.C_ORDER) if type(a) is np.ndarray else type(a)
+                for a in args
+            ]
+        )
+        chosen = self._chosen.get(key)
+        if chosen is None:
+            chosen = ahead.find(self.py_func, args) or self.dispatcher
+            if not any(isinstance(a, tuple) for a in args):  # the type of one says nothing of what it holds
+                self._chosen[key] = chosen
+        return chosen(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up the dispatcher's ``signatures``, ``stats`` and so on."""
+        if name.startswith("_") or name == "value_and_gradient":
+            raise AttributeError(name)
+        return getattr(self.dispatcher, name)
+
+
+class Intrinsic:
+    """A function that compiled code is given as LLVM's text; in plain Python another one serves.
+
+    Parameters
+    ----------
+    function : callable
+        For `numba.extending.intrinsic`, which sees it when a kernel that calls it is compiled.
+    plain : callable
+        Does the same in Python.
+    """
+
+    def __init__(self, function: Callable[..., Any], plain: Callable[..., Any] | None):
+        functools.update_wrapper(self, function)
+        self.function, self._plain = function, plain
+
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        from twophase_min.jit.backend import intrinsic_type
+
+        return intrinsic_type(self.function)
+
+    def __call__(self, *args: Any) -> Any:
+        """Do it in Python."""
+        if self._plain is None:
+            raise NotImplementedError(f"{self.function.__name__} is for compiled code")
+        return self._plain(*args)
+
+
+def intrinsic(plain: Callable[..., Any] | None = None) -> Callable[[Callable[..., Any]], Any]:
+    """Declare an `Intrinsic` by decoration; where compilation is disabled it is the plain function."""
+    return lambda function: plain if DISABLED and plain is not None else Intrinsic(function, plain)
+
+
+class _CompiledAs:
+    """A Python function that stands for a kernel in compiled code."""
+
+    def __init__(self, kernel: Any, function: Callable[..., Any]):
+        functools.update_wrapper(self, function)
+        self._kernel, self._function = kernel, function
+
+    @property
+    def _numba_type_(self) -> Any:
+        return self._kernel._numba_type_
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the Python function."""
+        return self._function(*args)
+
+
+def compiled_as(kernel: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Have compiled code that calls the decorated Python function call a kernel instead."""
+    return lambda function: function if DISABLED else _CompiledAs(kernel, function)
+
+
+class by_type:
+    """Stands for a kernel of the same name in the module of its first argument's class.
+
+    In compiled code the choice is made when the caller is compiled, in Python at the call.
+
+    Parameters
+    ----------
+    function : callable
+        Names the kernel and its arguments; it has a docstring for a body.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def kernel(self, kind: type) -> Any:
+        """Return the kernel for arguments of a class; None if its module has none."""
+        return getattr(sys.modules[kind.__module__], self.__name__, None)  # type: ignore[attr-defined]
+
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        from twophase_min.jit.backend import chosen_type
+
+        return chosen_type(self.function, self.kernel)
+
+    def __call__(self, chosen: Any, *args: Any) -> Any:
+        """Call the kernel."""
+        return self.kernel(type(chosen))(chosen, *args)
 
 
 def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -45,7 +201,7 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     Returns
     -------
     callable
-        The dispatcher; when compilation is disabled, the function itself with NumPy's floating-point
+        A `Kernel`; when compilation is disabled, the function itself with NumPy's floating-point
         warnings silenced, as compiled code gives none. Either has the function as ``py_func``.
     """
     if function is None:
@@ -59,25 +215,11 @@ def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
         plain.py_func = function  # type: ignore[attr-defined]
         return plain
-    import numba
-
-    from twophase_min.jit.cache import attach
-
-    cached = options.pop("cache", True)
-    dispatcher = numba.njit(
-        **{"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True, **options}
-    )(function)
-    resolve = dispatcher.get_call_template
-
-    def resolve_by_type(args: Any, kws: Any) -> Any:
-        return resolve(tuple(map(numba.types.unliteral, args)), kws)
-
-    dispatcher.get_call_template = resolve_by_type  # or Numba compiles a copy for every constant it is given
-    return attach(dispatcher) if cached else dispatcher
+    return Kernel(function, options)
 
 
 def register(kernel: Any, example: Callable[[type], tuple[Any, ...]]) -> None:
-    """Have `warmup` compile a kernel.
+    """Have `warmup` and the build compile a kernel.
 
     Parameters
     ----------
@@ -87,7 +229,7 @@ def register(kernel: Any, example: Callable[[type], tuple[Any, ...]]) -> None:
         Takes ``numpy.float64`` or ``numpy.float32`` and returns a tuple of arguments as a run passes them;
         only their types are looked at, the kernel is not run.
     """
-    _registered.append((kernel, example))
+    registered.append((kernel, example))
 
 
 def warmup(*dtypes: Any) -> float:
@@ -119,14 +261,14 @@ def warmup(*dtypes: Any) -> float:
     if not DISABLED:
         for name in KERNEL_MODULES:
             importlib.import_module(f"twophase_min.{name}")
-        for kernel, example in _registered:
+        for kernel, example in registered:
             for kind in kinds:
-                prepare(kernel, *example(kind))
+                kernel.prepare(example(kind))
     return time.perf_counter() - start
 
 
 def prepare(kernel: Any, *args: Any) -> Any:
-    """Return a kernel's compiled code for arguments of these types, to be called without Numba's dispatch.
+    """Return a kernel's compiled code for arguments of these types, to be called without dispatch.
 
     Dispatch looks at the type of every argument: 0.2 microseconds of the 0.55 that a call of `adam_step`'s
     nine arguments takes, but 1.2 of 1.7 for a named tuple of 12 arrays. Worth it where one loop calls one
@@ -145,15 +287,4 @@ def prepare(kernel: Any, *args: Any) -> Any:
     callable
         Takes positional arguments only. ``kernel`` itself when compilation is disabled.
     """
-    if DISABLED:
-        return kernel
-    import numba
-
-    # Numba makes millions of objects and hardly a cycle: looking for those takes an eighth of its time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return kernel.compile(tuple(numba.typeof(argument) for argument in args))
-    finally:
-        if collecting:
-            gc.enable()
+    return kernel if DISABLED else kernel.prepare(args)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from twophase_min.jit.compilation import DISABLED, jit, register
+from twophase_min.jit.compilation import compiled_as, intrinsic, jit, register
 from twophase_min.jit.threads import pool
 
 BLOCK = 8192
@@ -37,6 +37,31 @@ microseconds or more for it, and waking a helper costs some 20 to 40."""
 _CHUNK = 1 << 14
 
 
+@jit(fastmath=_CONTRACT)
+def adam_serial(x, m, v, g, t, lr, beta1, beta2, epsilon):
+    """`adam_step` on the calling thread."""
+    steps = float(t)
+    kind = x.dtype.type
+    b1 = kind(beta1)
+    c1 = kind(1.0 - beta1)
+    b2 = kind(beta2)
+    c2 = kind(1.0 - beta2)
+    rate = kind(lr / (1.0 - beta1**steps))
+    root = kind(1.0 / math.sqrt(1.0 - beta2**steps))
+    eps = kind(epsilon)
+    zero = kind(0.0)
+    for i in range(x.size):
+        gi = g[i]
+        mi = b1 * m[i] + c1 * gi
+        vi = b2 * v[i] + c2 * (gi * gi)
+        m[i] = mi
+        v[i] = vi
+        below = np.sqrt(vi) * root + eps
+        ratio = mi / below  # ahead of the choice, where it vectorises without a mask
+        x[i] -= rate * (zero if below == zero else ratio)
+
+
+@compiled_as(adam_serial)
 def adam_step(x, m, v, g, t, lr, beta1, beta2, epsilon):
     r"""One step of Adam in place, in a single pass over seven streams (reads x, m, v, g; writes x, m, v).
 
@@ -88,41 +113,6 @@ def _adam_threaded(x, m, v, g, scalars):
         adam_serial(x[part], m[part], v[part], g[part], *scalars)
 
     threads.run(work, -(-x.size // chunk))
-
-
-@jit(fastmath=_CONTRACT)
-def adam_serial(x, m, v, g, t, lr, beta1, beta2, epsilon):
-    """`adam_step` on the calling thread."""
-    steps = float(t)
-    kind = x.dtype.type
-    b1 = kind(beta1)
-    c1 = kind(1.0 - beta1)
-    b2 = kind(beta2)
-    c2 = kind(1.0 - beta2)
-    rate = kind(lr / (1.0 - beta1**steps))
-    root = kind(1.0 / math.sqrt(1.0 - beta2**steps))
-    eps = kind(epsilon)
-    zero = kind(0.0)
-    for i in range(x.size):
-        gi = g[i]
-        mi = b1 * m[i] + c1 * gi
-        vi = b2 * v[i] + c2 * (gi * gi)
-        m[i] = mi
-        v[i] = vi
-        below = np.sqrt(vi) * root + eps
-        ratio = mi / below  # ahead of the choice, where it vectorises without a mask
-        x[i] -= rate * (zero if below == zero else ratio)
-
-
-if not DISABLED:
-    from numba.extending import overload
-
-    @overload(adam_step)
-    def _compiled_adam_step(x, m, v, g, t, lr, beta1, beta2, epsilon):
-        def implementation(x, m, v, g, t, lr, beta1, beta2, epsilon):
-            adam_serial(x, m, v, g, t, lr, beta1, beta2, epsilon)
-
-        return implementation
 
 
 @jit(fastmath=_SUM)
@@ -338,51 +328,45 @@ def difference_dots(a, b, s, out):
     return square, cross
 
 
-if DISABLED:
-
-    def out_of_line():
-        """Keep the kernel that calls this from being copied into its callers; see below."""
-
-    def _size_bits(value):
-        return abs(value).view(np.int64 if value.itemsize == 8 else np.int32)
-
-    def _from_bits(bits):
-        return bits.view(np.float64 if bits.itemsize == 8 else np.float32)
-
-else:
+@intrinsic(lambda: None)
+def out_of_line(context):
+    """Keep the kernel that calls this from being copied into its callers, where it would be unrolled."""
     from numba import types
-    from numba.extending import intrinsic
 
-    @intrinsic
-    def out_of_line(context):
-        """Keep the kernel that calls this from being copied into its callers, where it would be unrolled."""
+    def generate(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
 
-        def generate(context, builder, signature, arguments):
-            builder.function.attributes.add("noinline")
-            return context.get_dummy_value()
+    return types.none(), generate
 
-        return types.none(), generate
 
-    # Not ndarray.view: reading a kernel that uses it from the disk imports a good part of Numba (40 ms).
-    @intrinsic
-    def _size_bits(context, value):
-        bits: Any = types.int64 if value == types.float64 else types.int32
+# Not ndarray.view: reading a kernel that uses it from the disk imports a good part of Numba (40 ms).
+@intrinsic(lambda value: abs(value).view(np.int64 if value.itemsize == 8 else np.int32))
+def _size_bits(context, value):
+    """Bits of an absolute value, as an integer."""
+    from numba import types
 
-        def generate(context, builder, signature, arguments):
-            kind = context.get_value_type(bits)
-            sign = kind(1 << (bits.bitwidth - 1))
-            return builder.and_(builder.bitcast(arguments[0], kind), builder.not_(sign))
+    bits: Any = types.int64 if value == types.float64 else types.int32
 
-        return bits(value), generate
+    def generate(context, builder, signature, arguments):
+        kind = context.get_value_type(bits)
+        sign = kind(1 << (bits.bitwidth - 1))
+        return builder.and_(builder.bitcast(arguments[0], kind), builder.not_(sign))
 
-    @intrinsic
-    def _from_bits(context, bits):
-        value = types.float64 if bits == types.int64 else types.float32
+    return bits(value), generate
 
-        def generate(context, builder, signature, arguments):
-            return builder.bitcast(arguments[0], context.get_value_type(value))
 
-        return value(bits), generate
+@intrinsic(lambda bits: bits.view(np.float64 if bits.itemsize == 8 else np.float32))
+def _from_bits(context, bits):
+    """Floating-point number with these bits."""
+    from numba import types
+
+    value = types.float64 if bits == types.int64 else types.float32
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(value))
+
+    return value(bits), generate
 
 
 @jit

@@ -12,13 +12,15 @@ scalars, and small arrays of them::
         adam.t += 1
 
 Compiled, a slot is a structured array of shape (1,), and ``slot[0]`` a pointer to its record. (To hand a
-record itself over from Python costs 3.6 microseconds, an array 0.2.) In plain Python ``slot[0]`` is a `view`,
-whose attributes read and write the same memory. Saving is a copy of the array; its field names travel along.
+record itself over from Python costs 3.6 microseconds, an array 0.2.) Python reads and writes the same
+memory by the attributes of a `view`; for kernels that run as plain Python ``slot[0]`` is one. Saving is a
+copy of the array; its field names travel along.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -92,7 +94,7 @@ class Record:
             ],
             align=True,
         )
-        self._view = _view_class(name, fields)
+        self._view: Any = (_plain_view if DISABLED else _view)(name, fields)
         self._initial = np.zeros(1, self.dtype)
         self._fill(self._initial)
 
@@ -136,7 +138,10 @@ class Record:
 
     def view(self, slot: Any, place: int = 0) -> Any:
         """Return an object whose attributes are the members of a record, for Python code."""
-        return slot[place] if isinstance(slot, _PlainSlot) else self._view(slot[place : place + 1])
+        if DISABLED:
+            return slot[place]
+        # as bytes: for a structured array NumPy would describe all its members to the C structure
+        return self._view.from_buffer(slot.view(np.uint8), place * self.dtype.itemsize)
 
     def array(self, slot: Any) -> NDArray[Any]:
         """Return the slot's memory, shape (1,), for saving."""
@@ -164,6 +169,18 @@ class Record:
         return "\n".join(f"{field.name}: {field.meaning}" for field in self.fields)
 
 
+def _view(name: str, fields: tuple[Field, ...]) -> type:
+    """Make the class of a view: a C structure over the memory, whose members cost 20 nanoseconds to read."""
+    kinds = {np.float64: ctypes.c_double, np.int64: ctypes.c_int64}
+    members = []
+    for field in fields:
+        kind: Any = field.kind._view if isinstance(field.kind, Record) else kinds[field.kind]
+        for size in reversed(field.shape):
+            kind = kind * size
+        members.append((field.name, kind))
+    return type(name, (ctypes.Structure,), {"_fields_": members, "__slots__": ()})
+
+
 class _PlainSlot:
     """A slot for kernels that run as plain Python: ``slot[0]`` is the view."""
 
@@ -182,8 +199,8 @@ class _PlainSlot:
         return _PlainSlot(self.record, self.array.copy())
 
 
-def _view_class(name: str, fields: tuple[Field, ...]) -> type:
-    """Make the class whose attributes are the members of a structured array of shape (1,)."""
+def _plain_view(name: str, fields: tuple[Field, ...]) -> type:
+    """Make the class of a view whose reals are NumPy's: they divide by zero as compiled code does."""
 
     def __init__(self: Any, array: NDArray[Any]) -> None:
         self._array = array
@@ -191,23 +208,19 @@ def _view_class(name: str, fields: tuple[Field, ...]) -> type:
             member = array[field.name]
             if isinstance(field.kind, Record):
                 view = field.kind._view
-                whole = (
-                    [view(member[0, k : k + 1]) for k in range(field.shape[0])]
-                    if field.shape
-                    else view(member)
-                )
-                object.__setattr__(self, "_" + field.name, whole)
-            else:
-                object.__setattr__(self, "_" + field.name, member[0] if field.shape else member)
+                many = range(*field.shape) if field.shape else ()
+                member = [view(member[0, k : k + 1]) for k in many] if field.shape else view(member)
+            elif field.shape:
+                member = member[0]
+            object.__setattr__(self, "_" + field.name, member)
 
     members: dict[str, Any] = {
         "__init__": __init__,
         "__slots__": ("_array", *("_" + field.name for field in fields)),
     }
     for field in fields:
-        members[field.name] = (
-            _whole(field) if field.shape or isinstance(field.kind, Record) else _scalar(field)
-        )
+        whole = bool(field.shape) or isinstance(field.kind, Record)
+        members[field.name] = _whole(field) if whole else _scalar(field)
     return type(name, (), members)
 
 

@@ -1,12 +1,13 @@
-"""A user's compiled functions behind one C signature, so that one compiled loop serves every objective.
+"""Objectives that the compiled loop calls by their address, so that one compiled loop serves all of them.
 
 The loop of `engine.py` is compiled once and kept on disk. It calls an objective through a pointer::
 
     int64 call(double *x, int64 n, double *f, double *g, int64 *table, int64 want)
 
 ``want`` is VALUE, GRADIENT or both; ``table`` holds the addresses and dimensions of the further arguments;
-the answer is DONE, RAISED or MISSHAPEN. Only this small wrapper is compiled for a new objective. Where the
-user's functions are cached on disk (``@njit(cache=True)``), it is cached too, stamped with their code.
+the answer is DONE, RAISED or MISSHAPEN. For functions compiled by Numba a small wrapper has this signature
+(`wrapper`): only that is compiled for a new objective. The address 0 stands for a C function (`c_function`),
+whose own address and user data are the further argument.
 
 Measured alternatives (docs/engine.md): the whole loop specialised for every objective saves the call, a few
 nanoseconds, and costs seconds of compilation each; Numba's first-class functions cost as much a call as
@@ -16,14 +17,14 @@ this and cannot be cached.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min.jit.compilation import DISABLED
+from twophase_min.jit.compilation import intrinsic
 from twophase_min.jit.dispatcher import is_compiled
+from twophase_min.objective.c_function import CObjective
 
 VALUE, GRADIENT = 1, 2
 """What is wanted of one call; their sum asks for both."""
@@ -46,7 +47,8 @@ class Compiled(NamedTuple):
     Attributes
     ----------
     address : int
-        Of the C function; where compilation is disabled, a number that stands for a Python function.
+        Of the wrapper; 0 for a C function; where compilation is disabled, a number that stands for a Python
+        function.
     fused : bool
         Whether one call gives value and gradient.
     arguments : tuple of Argument
@@ -132,12 +134,17 @@ def row_arguments(rows: tuple[Any, ...]) -> tuple[Argument, ...]:
     return describe_arguments(tuple(np.asarray(value)[0] for value in rows))
 
 
+def runs_compiled(fun: Any, jac: Any) -> bool:
+    """Whether the compiled loop can call this objective: compiled by Numba with its gradient, or in C."""
+    return isinstance(fun, CObjective) or (is_compiled(fun) and (jac is True or is_compiled(jac)))
+
+
 def compile_objective(fun: Any, jac: Any, arguments: tuple[Argument, ...]) -> Compiled:
     """Put compiled functions behind the engine's C signature.
 
     Parameters
     ----------
-    fun, jac : Numba dispatcher
+    fun, jac : Numba dispatcher, or CObjective and True
         ``fun(x, *args) -> float`` and ``jac(x, *args) -> ndarray of shape (n,)``; with ``jac=True`` fun gives
         ``(float, ndarray)``. x is a contiguous float64 vector which they may overwrite.
     arguments : tuple of Argument
@@ -152,153 +159,59 @@ def compile_objective(fun: Any, jac: Any, arguments: tuple[Argument, ...]) -> Co
     TypeError
         If they are not compiled functions, or do not compile for these arguments; the message says why.
     """
+    if isinstance(fun, CObjective):
+        return Compiled(0, True, arguments, fun)
     functions = (fun,) if jac is True else (fun, jac)
     for function, name in zip(functions, ("fun", "jac"), strict=False):
         if not is_compiled(function):
             raise TypeError(f"{name} is not compiled: decorate it with numba.njit")
-    return _compile(fun, jac, arguments)
+    from twophase_min.objective import wrapper  # with Numba: not for a C function
+
+    address, keep = wrapper.compile_wrapper(fun, jac, arguments)
+    return Compiled(address, jac is True, arguments, keep)
 
 
-def _text(fused: bool, arguments: tuple[Argument, ...]) -> str:
-    """Source of the wrapper for arguments of these types."""
-    setup, names, place = ["x = carray(x_p, (n,), np.float64)"], ["x"], 0
-    if arguments:
-        width = sum(1 + max(argument.ndim, 0) for argument in arguments)
-        setup.append(f"table = carray(table_p, ({width},), np.int64)")
-    for i, (dtype, ndim) in enumerate(arguments):
-        shape = "".join(f"table[{place + 1 + k}], " for k in range(ndim)) if ndim >= 0 else "1,"
-        setup.append(f"a{i} = carray(pointer(table[{place}]), ({shape}), np.{dtype})")
-        names.append(f"a{i}" if ndim >= 0 else f"a{i}[0]")
-        place += 1 + max(ndim, 0)
-    call = ", ".join(names)
-    copy = [
-        "if gradient.size != n:",
-        f"    return {MISSHAPEN}",
-        "for i in range(n):",
-        "    g_p[i] = gradient[i]",
-    ]
-    if fused:
-        body = [f"value, gradient = fun({call})", "f_p[0] = value", *copy]
-    else:
-        body = [f"if want & {VALUE}:", f"    f_p[0] = fun({call})"]
-        body += [f"if want & {GRADIENT}:", f"    gradient = jac({call})", *[f"    {line}" for line in copy]]
-    body = [*setup, "f_p, g_p = carray(f_p, (1,), np.float64), carray(g_p, (n,), np.float64)", *body]
-    lines = "\n            ".join(body)
-    return f"""
-def make(fun, jac, carray, pointer, np):
-    def objective(x_p, n, f_p, g_p, table_p, want):
-        try:
-            {lines}
-        except Exception:
-            return {RAISED}
-        return {DONE}
-    return objective
-"""
+def _call_plainly(address: int, x: Any, f: Any, g: Any, table: Any, want: int) -> int:
+    """Call an objective where nothing is compiled."""
+    from twophase_min.objective import wrapper
+
+    if address == 0:
+        f[0], g[:] = wrapper.c_functions(table)(x)
+        return DONE
+    return wrapper.plain[address](x, x.size, f, g, table, want)
 
 
-def _make(fun: Any, jac: Any, arguments: tuple[Argument, ...], carray: Any, pointer: Any) -> Any:
-    """Build the wrapper as a Python function, beside the user's on the disk and named after them."""
-    fused = jac is True
-    users = [getattr(function, "py_func", function) for function in ((fun,) if fused else (fun, jac))]
-    scope: dict[str, Any] = {"__name__": users[0].__module__}
-    source = users[0].__code__.co_filename if hasattr(users[0], "__code__") else __file__
-    exec(compile(_text(fused, arguments), source, "exec"), scope)  # the arguments vary in number and type
-    function = scope["make"](fun, None if fused else jac, carray, pointer, np)
-    names = ".".join(getattr(user, "__qualname__", "objective") for user in users)
-    function.__qualname__ = f"twophase.{names}"
-    return function
+@intrinsic(_call_plainly)
+def call(context, address, x, f, g, table, want):
+    """Call an objective; see the module. ``address`` is an int64, the vectors are contiguous."""
+    from llvmlite import ir  # type: ignore[import-untyped]
+    from numba import types
 
+    def generate(context, builder, signature, arguments):
+        word, number, byte = ir.IntType(64), ir.DoubleType(), ir.IntType(8)
+        vector, words = number.as_pointer(), word.as_pointer()
+        wrapped = ir.FunctionType(word, [vector, word, vector, vector, words, word])
+        # a function that takes no user data finds it in a register that it does not look at
+        in_c = ir.FunctionType(number, [vector, vector, word, byte.as_pointer()])
+        make = context.make_array
+        views = [make(signature.args[i])(context, builder, value=arguments[i]) for i in range(1, 5)]
+        size = builder.extract_value(views[0].shape, 0)
+        x_data, f_data, g_data, table_data = [view.data for view in views]
+        with builder.if_else(builder.icmp_signed("==", arguments[0], word(0))) as (plainly, by_wrapper):
+            with plainly:
+                pair = builder.inttoptr(builder.load(table_data), words)
+                function = builder.inttoptr(builder.load(pair), in_c.as_pointer())
+                data = builder.load(builder.gep(pair, [word(1)]))
+                data = builder.inttoptr(data, byte.as_pointer())
+                builder.store(builder.call(function, [x_data, g_data, size, data]), f_data)
+                end_plainly = builder.block
+            with by_wrapper:
+                function = builder.inttoptr(arguments[0], wrapped.as_pointer())
+                answer = builder.call(function, [x_data, size, f_data, g_data, table_data, arguments[5]])
+                end_by_wrapper = builder.block
+        result = builder.phi(word)
+        result.add_incoming(word(DONE), end_plainly)
+        result.add_incoming(answer, end_by_wrapper)
+        return result
 
-if DISABLED:
-    import ctypes
-
-    _plain: dict[int, Callable[..., int]] = {}
-
-    def _view(pointer: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        if isinstance(pointer, np.ndarray):
-            return pointer
-        size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
-        return np.frombuffer((ctypes.c_char * size).from_address(int(pointer)), dtype=dtype).reshape(shape)
-
-    @functools.lru_cache(maxsize=256)
-    def _compile(fun: Any, jac: Any, arguments: tuple[Argument, ...]) -> Compiled:
-        function = _make(fun, jac, arguments, _view, int)
-        address = id(function)
-        _plain[address] = function
-        return Compiled(address, jac is True, arguments, function)
-
-    def call(address: int, x: Any, f: Any, g: Any, table: Any, want: int) -> int:
-        """Call an objective; see the module."""
-        return _plain[address](x, x.size, f, g, table, want)
-
-else:
-    from numba import carray, njit, types
-    from numba.core import cgutils
-    from numba.core.caching import NullCache
-    from numba.core.errors import NumbaError
-    from numba.extending import intrinsic
-
-    from twophase_min.jit.cache import attach
-
-    @intrinsic
-    def _pointer(context, address):
-        """Address as a pointer."""
-
-        def generate(context, builder, signature, arguments):
-            return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-        return types.voidptr(types.int64), generate
-
-    @intrinsic
-    def call(context, address, x, f, g, table, want):
-        """Call an objective; see the module. ``address`` is an int64, the vectors are contiguous."""
-        from llvmlite import ir  # type: ignore[import-untyped]
-
-        def generate(context, builder, signature, arguments):
-            word, number = ir.IntType(64), ir.DoubleType()
-            kind = ir.FunctionType(
-                word,
-                [
-                    number.as_pointer(),
-                    word,
-                    number.as_pointer(),
-                    number.as_pointer(),
-                    word.as_pointer(),
-                    word,
-                ],
-            )
-            make = context.make_array
-            views = [make(signature.args[i])(context, builder, value=arguments[i]) for i in range(1, 5)]
-            function = builder.inttoptr(arguments[0], kind.as_pointer())
-            size = builder.extract_value(views[0].shape, 0)
-            data = [view.data for view in views]
-            return builder.call(function, [data[0], size, data[1], data[2], data[3], arguments[5]])
-
-        return types.int64(types.int64, x, f, g, table, types.int64), generate
-
-    _SIGNATURE = (
-        types.CPointer(types.float64),
-        types.int64,
-        types.CPointer(types.float64),
-        types.CPointer(types.float64),
-        types.CPointer(types.int64),
-        types.int64,
-    )
-
-    @functools.lru_cache(maxsize=256)
-    def _compile(fun: Any, jac: Any, arguments: tuple[Argument, ...]) -> Compiled:
-        function = _make(fun, jac, arguments, carray, _pointer)
-        settings: dict[str, Any] = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True}
-        wrapper = njit(**settings)(function)
-        if all(not isinstance(d._cache, NullCache) for d in (fun, jac) if is_compiled(d)):
-            attach(wrapper)
-        try:
-            wrapper.compile(_SIGNATURE)
-        except NumbaError as error:
-            dull = ("Failed in", "File ", "During", "def ", "<source", "^")
-            lines = [line.strip() for line in str(error).splitlines()]
-            cause = " ".join([line for line in lines if line and not line.startswith(dull)][:3])
-            raise TypeError(f"the compiled objective does not fit the engine: {cause}") from error
-        (result,) = wrapper.overloads.values()
-        address = result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)
-        return Compiled(address, jac is True, arguments, wrapper)
+    return types.int64(types.int64, x, f, g, table, types.int64), generate

@@ -230,5 +230,5 @@ def _ready(phase: Any, name: str, kind: str) -> Any:
 
     phase = phase()
     phase.allocate(1, np.dtype(kind), True)
-    kernel = compiled.tell_both if name == "tell_both" else getattr(compiled.home_of(phase.state), name)
+    kernel = compiled.kernel_of(type(phase.state), name)
     return prepare(kernel, phase.state, *compiled.EXAMPLES[name](np.dtype(kind).type))

@@ -11,90 +11,47 @@ requested), ``reason``, ``precision`` and ``mode``.
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from twophase_min.jit.compilation import DISABLED, jit, register
+from twophase_min.jit.compilation import by_type, jit, register
 from twophase_min.phases import NEED_G, PHASES, SEARCHING
 
-HOMES: tuple[ModuleType, ...] = tuple(
-    importlib.import_module(phase.home.partition(":")[0]) for phase in PHASES.values() if phase.compiled
-)
-"""Modules of the compiled phases.
 
-Every function below names this tuple and its kernel, so that the stamp of a caller's file on disk covers the
-kernels too: see `jit.cache`.
-"""
-
-
-def home_of(state: Any, homes: tuple[ModuleType, ...] = HOMES) -> ModuleType:
-    """Return the module with the kernels of a state (one registered later is found by its class alone)."""
-    name = type(state).__module__
-    return next((home for home in homes if home.__name__ == name), sys.modules[name])
-
-
+@by_type
 def start(state, x, f, g, first_step):
     """Begin at an evaluated point, without pairs; ``first_step`` is a length in x, 0 for none. ITERATION."""
-    return home_of(state, HOMES).start(state, x, f, g, first_step)
 
 
+@by_type
 def next_trial(state):
     """Choose a direction and place the first trial along it: NEED_F, or FAILED."""
-    return home_of(state, HOMES).next_trial(state)
 
 
+@by_type
 def tell(state, f, g):
     """Take the value (after NEED_F) or the gradient (after NEED_G): NEED_F, NEED_G, ITERATION or FAILED."""
-    return home_of(state, HOMES).tell(state, f, g)
 
 
+@by_type
 def add_pair(state, s, y):
     """Teach the phase a step and gradient difference from elsewhere; whether it was of use."""
-    return home_of(state, HOMES).add_pair(state, s, y)
 
 
+@by_type
 def use_sizes(state):
     """Take the sizes of x for those of the variables where the gradient supports it; whether it does."""
-    return home_of(state, HOMES).use_sizes(state)
 
 
+@by_type
 def copy_state(source, target):
     """Make the target go on as the source would; both have the same shapes."""
-    return home_of(source, HOMES).copy_state(source, target)
 
 
 KERNELS = (start, next_trial, tell, add_pair, use_sizes, copy_state)
 """What the module of a compiled phase has to define, with these names and arguments."""
-
-
-def _resolve(stub: Callable[..., Any]) -> None:
-    """Have Numba put the kernel of the state's module in the place of a stub."""
-    from numba.extending import overload
-
-    name = stub.__name__
-    arguments = stub.__code__.co_varnames[: stub.__code__.co_argcount]
-
-    def choose(*types: Any) -> Any:
-        kind = getattr(types[0], "instance_class", None)
-        if kind is None or not hasattr(sys.modules[kind.__module__], name):
-            return None
-        return getattr(sys.modules[kind.__module__], name).py_func
-
-    # Numba compares the argument names of the choice with those of the kernel
-    text = f"lambda {', '.join(arguments)}: choose({', '.join(arguments)})"
-    options: Any = dict.fromkeys(("nogil", "no_cpython_wrapper", "no_cfunc_wrapper"), True)
-    options |= {"error_model": "numpy", "_nrt": False}
-    overload(stub, jit_options=options)(eval(text, {"choose": choose}))
-
-
-if not DISABLED:
-    for _stub in KERNELS:
-        _resolve(_stub)
 
 
 @jit
@@ -145,6 +102,14 @@ def _example(phase: Any, name: str) -> Callable[[type], tuple[Any, ...]]:
     return example
 
 
-for _phase, _home in zip((phase for phase in PHASES.values() if phase.compiled), HOMES, strict=True):
-    for _name in EXAMPLES:
-        register(tell_both if _name == "tell_both" else getattr(_home, _name), _example(_phase, _name))
+def kernel_of(kind: type, name: str) -> Any:
+    """Return the kernel of this name for states of a class."""
+    return tell_both if name == "tell_both" else BY_NAME[name].kernel(kind)
+
+
+BY_NAME = {stub.__name__: stub for stub in KERNELS}
+
+for _phase in PHASES.values():
+    if _phase.compiled:
+        for _name in EXAMPLES:
+            register(kernel_of(_phase.load().kind, _name), _example(_phase, _name))

@@ -13,22 +13,20 @@ import math
 
 from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit
-from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf, out_of_line
-from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
+from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf
 from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, XT, G, X
 from twophase_min.phases import adam as adam_phase
 from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.run import detecting, machine
+from twophase_min.run.points import cost_of, distance, evaluate, move, relative_gradient
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
     BAD_POINT,
     BAD_X,
     BEGIN_CONVEX,
-    BEST_POINT,
     DIAGONAL,
-    HANDED,
     ITERATE,
     MOMENTS,
     NEW_ADAM,
@@ -39,7 +37,7 @@ from twophase_min.run.state import (
 )
 
 PAUSED = -1
-"""Status of a run that has returned to its caller for a check, and goes on when `solve` is called again."""
+"""Status of a run that has come back between two iterations; it goes on when `solve` is called again."""
 
 UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
 """Changes of variables of the convex phase, in MEMO.precondition."""
@@ -52,101 +50,6 @@ _INTERRUPTED = int(Status.INTERRUPTED)
 _inner = jit(no_cpython_wrapper=True)
 
 
-# ---- evaluations -------------------------------------------------------------------------------------------
-
-
-@_inner
-def _same(a, b):
-    out_of_line()
-    for i in range(a.size):  # noqa: SIM110
-        if a[i] != b[i]:
-            return False
-    return True
-
-
-@_inner
-def _free_row(memo):
-    """Row for a new point: not that of the iterate, nor that of the best one."""
-    row = 0
-    while row == memo.point or (memo.best_known != 0 and row == memo.best):
-        row += 2
-    return row
-
-
-@_inner
-def _remember(state, loop, memo, row, f):
-    """Note the point in this row as the last, and as the best where it is."""
-    best = loop.best_f
-    if memo.best_known == 0 or f < best or (best != best and f == f):
-        loop.best_f = f
-        memo.best = row
-        memo.best_known = 1
-    memo.last_f = f
-    memo.last = row
-    memo.last_known = 1
-    if not math.isfinite(f):
-        memo.bad_f = f
-        memo.bad_known = 1
-        copy(state.vectors[row], state.vectors[BAD_X])
-    elif loop.begun:
-        memo.elsewhere = 1
-
-
-@_inner
-def _evaluate(state, address, table, x, gradient):
-    """Evaluate at x, with the gradient if it is requested; whether the run may go on.
-
-    The value is left in ``memo.value``, and the point in row ``memo.at``, with its gradient below it. The
-    last and the best point are not evaluated twice. The user's function gets a copy of x.
-    """
-    loop, memo, v = state.loop[0], state.memo[0], state.vectors
-    at_last = memo.last_known != 0 and _same(v[memo.last], x)
-    known = at_last or (memo.best_known != 0 and _same(v[memo.best], x))
-    f = memo.last_f if at_last else loop.best_f
-    row = memo.last if at_last else memo.best
-    if not known:
-        row = _free_row(memo)
-    elif memo.has_gradient[row // 2] != 0:
-        gradient = False
-    fused = memo.fused != 0
-    for turn in range(2):
-        if (turn == 0 and known) or (turn == 1 and not gradient):
-            continue
-        want = VALUE + GRADIENT if fused else (VALUE if turn == 0 else GRADIENT)
-        if want != GRADIENT:
-            if memo.nfev + 1 > loop.maxfun:
-                machine.stop(loop, Status.MAXFUN, Cause.NONE, BEST_POINT)
-                return False
-            memo.nfev += 1
-        if want != VALUE:
-            memo.njev += 1
-        copy(x, v[HANDED])
-        if call(address, v[HANDED], state.answer, v[row + 1], table, want) != DONE:
-            copy(x, v[HANDED])
-            machine.stop(loop, Status.EXCEPTION, Cause.NONE, BEST_POINT)
-            return False
-        if want != GRADIENT:
-            f = state.answer[0]
-        if turn == 0:
-            copy(x, v[row])
-        memo.has_gradient[row // 2] = 1 if want != VALUE else 0
-        _remember(state, loop, memo, row, f)
-        if fused:
-            gradient = False
-        if turn == 0 and (f == -math.inf or f <= memo.f_target):
-            status = Status.UNBOUNDED if f == -math.inf else Status.TARGET
-            machine.stop(loop, status, Cause.NONE, BEST_POINT)
-            return False
-    memo.value = f
-    memo.at = row
-    return True
-
-
-@_inner
-def _cost(memo):
-    return float(memo.nfev + memo.njev)
-
-
 # ---- iterates ----------------------------------------------------------------------------------------------
 
 
@@ -154,7 +57,7 @@ def _cost(memo):
 def _is_due(state, rows, events, pause):
     """Whether it is time to come back to Python."""
     memo = state.memo[0]
-    if state.stop[0] != 0 or _cost(memo) >= pause:
+    if state.stop[0] != 0 or cost_of(memo) >= pause:
         return True
     return memo.recorded != 0 and (memo.rows >= rows.shape[0] or memo.events >= events.shape[0])
 
@@ -166,7 +69,7 @@ def _record(loop, memo, rows, phase, norm, step):
         row[0] = loop.nit
         row[1] = memo.nfev
         row[2] = memo.njev
-        row[3] = _cost(memo)
+        row[3] = cost_of(memo)
         row[4] = phase
         row[5] = loop.f
         row[6] = norm
@@ -175,41 +78,11 @@ def _record(loop, memo, rows, phase, norm, step):
 
 
 @_inner
-def _move(state, x, f, g):
-    """Make this the current point: in the row where it is remembered, or in one of its own."""
-    loop, memo, v = state.loop[0], state.memo[0], state.vectors
-    last, best = memo.last_known != 0, memo.best_known != 0
-    if last and memo.has_gradient[memo.last // 2] != 0 and _same(v[memo.last], x):
-        row = memo.last
-    elif best and memo.has_gradient[memo.best // 2] != 0 and _same(v[memo.best], x):
-        row = memo.best
-    else:
-        row = 0
-        while (last and row == memo.last) or (best and row == memo.best):
-            row += 2
-        copy(x, v[row])
-        copy(g, v[row + 1])
-        memo.has_gradient[row // 2] = 1
-    memo.point = row
-    loop.f = f
-    loop.norm = math.nan
-
-
-@_inner
-def _distance(a, b):
-    square = 0.0
-    for i in range(a.size):
-        d = a[i] - b[i]
-        square += d * d
-    return math.sqrt(square)
-
-
-@_inner
 def _accept(state, rows, x, f, g):
     """Book a new iterate."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
     before, slope = v[memo.point], v[memo.point + 1]
-    step = _distance(x, before)
+    step = distance(x, before)
     if memo.keep_pairs and step > 0.0:
         pair = state.pairs[0, memo.head]
         for i in range(x.size):
@@ -218,14 +91,12 @@ def _accept(state, rows, x, f, g):
         memo.head = (memo.head + 1) % PAIRS
         memo.pairs = min(memo.pairs + 1, PAIRS)
     norm_before = loop.norm if loop.norm == loop.norm else norm2(slope)
-    _move(state, x, f, g)
+    move(state, x, f, g)
     norm = norm2(g)
     size = norm if memo.two_norm else norm_inf(g)
-    distance = _distance(x, v[memo.best]) if size <= loop.gtol and not f <= loop.best_f else 0.0
-    cost = _cost(memo)
-    machine.accept(
-        state.loop, float(memo.nfev), cost, cost, loop.best_f, f, norm, norm_before, size, distance
-    )
+    away = distance(x, v[memo.best]) if size <= loop.gtol and not f <= loop.best_f else 0.0
+    cost = cost_of(memo)
+    machine.accept(state.loop, float(memo.nfev), cost, cost, loop.best_f, f, norm, norm_before, size, away)
     _record(loop, memo, rows, loop.phase, norm, step)
 
 
@@ -265,7 +136,7 @@ def _adam_iteration(state, address, table, rows):
     code = adam.code
     while code != ITERATION and code != FAILED:
         both = code != NEED_F or memo.fused != 0
-        if not _evaluate(state, address, table, vectors[adam_phase.XT], both):
+        if not evaluate(state, address, table, vectors[adam_phase.XT], both):
             return 0
         code = adam_tell(state.adam, memo.value, state.vectors[memo.at + 1])
     if code == ITERATION:
@@ -291,7 +162,7 @@ def _adam_run(state, address, table, rows, events, pause):
         decided = detecting.update(state.detector, adam.f, norm)
         cause = machine.after_adam(state.loop, adam.f, adam.t, adam.curvature, decided)
     only_x0 = memo.bad_known != 0 and memo.elsewhere == 0
-    cost = _cost(memo)
+    cost = cost_of(memo)
     machine.handover(state.loop, cause, float(memo.nfev), cost, cost, loop.best_f, adam.f, only_x0)
     _note(state, events, adam.reason, math.nan)
     if loop.next != BEGIN_CONVEX:
@@ -362,21 +233,10 @@ def _convex_iteration(state, address, table):
         code = phase.next_trial(state.convex)
     while code != ITERATION and code != FAILED:
         both = code == NEED_G or memo.fused != 0
-        if not _evaluate(state, address, table, state.convex.vectors[XT], both):
+        if not evaluate(state, address, table, state.convex.vectors[XT], both):
             return 0
         code = phase.tell_both(state.convex, memo.value, state.vectors[memo.at + 1], both and code == NEED_F)
     return code
-
-
-@_inner
-def _relative_gradient(x, f, g):
-    """max_i |g_i x_i| / |f|, see `result.relative_gradient`."""
-    largest = 0.0
-    for i in range(x.size):
-        largest = max(largest, abs(g[i] * x[i]))
-    if f == 0.0:
-        return 1.0 if largest > 0.0 else 0.0
-    return largest / abs(f)
 
 
 @_inner
@@ -390,30 +250,30 @@ def _convex_run(state, address, table, rows, events, pause):
             return False
         if not memo.convex_begun:
             if not loop.off_incumbent:
-                if not _evaluate(state, address, table, v[memo.best], True):
+                if not evaluate(state, address, table, v[memo.best], True):
                     return True
-                _move(state, v[memo.best], loop.best_f, v[memo.best + 1])
+                move(state, v[memo.best], loop.best_f, v[memo.best + 1])
             _begin_convex(state)
         code = _convex_iteration(state, address, table)
         if loop.next == STOP:
             return True
         if code == FAILED:
             cause = _SEARCH_FAILED
-        elif machine.stands_still(state.loop, convex.f, _cost(memo)):
+        elif machine.stands_still(state.loop, convex.f, cost_of(memo)):
             cause = _TO_AND_FRO
         if cause != _NONE:
             precise = convex.precision != 0
-            relative = _relative_gradient(vectors[X], convex.f, vectors[G]) if precise else math.inf
+            relative = relative_gradient(vectors[X], convex.f, vectors[G]) if precise else math.inf
             machine.search_failed(state.loop, convex.f, loop.best_f, precise, relative)
             if loop.next == STOP:
-                _move(state, vectors[X], convex.f, vectors[G])
+                move(state, vectors[X], convex.f, vectors[G])
                 return True
         else:
             _accept(state, rows, vectors[X], convex.f, vectors[G])
             if loop.next == STOP:
                 return True
             cause = machine.after_convex(state.loop, convex.f)
-    if _evaluate(state, address, table, v[memo.best], True):
+    if evaluate(state, address, table, v[memo.best], True):
         _leave_convex(state, events, cause)
     return True
 
@@ -430,7 +290,7 @@ def _leave_convex(state, events, cause):
     """Do what the machine answers to a convex phase that is left; the best point has its gradient."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
     adam, convex = state.adam.slot[0], state.convex.slot[0]
-    cost = _cost(memo)
+    cost = cost_of(memo)
     machine.leave(state.loop, cause, float(memo.nfev), cost, cost, loop.best_f, adam.f)
     following, reason, phase_f = loop.next, convex.reason, convex.f
     if following == NEW_ADAM:
@@ -447,10 +307,10 @@ def _leave_convex(state, events, cause):
         memo.pairs = memo.suspended_pairs
         memo.head = memo.suspended_head
         phase.copy_state(state.suspended, state.convex)
-        _move(state, state.convex.vectors[X], convex.f, state.convex.vectors[G])
+        move(state, state.convex.vectors[X], convex.f, state.convex.vectors[G])
         memo.convex_begun = 1
         return
-    _move(state, state.adam.vectors[X], adam.f, state.adam.vectors[G])
+    move(state, state.adam.vectors[X], adam.f, state.adam.vectors[G])
     detecting.rearm(state.detector)
 
 
@@ -461,14 +321,14 @@ def _leave_convex(state, events, cause):
 def _begin(state, address, table, rows):
     """Evaluate the start, and set up Adam."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
-    if not _evaluate(state, address, table, v[memo.point], True):
+    if not evaluate(state, address, table, v[memo.point], True):
         return
     f, x, g = memo.value, v[memo.at], v[memo.at + 1]
-    _move(state, x, f, g)
+    move(state, x, f, g)
     norm, finite = norm2(g), all_finite(g)
     size = norm if memo.two_norm else norm_inf(g)
     loop.gtol = max(memo.gtol, memo.gtol_rel * size)
-    cost = _cost(memo)
+    cost = cost_of(memo)
     machine.begin(state.loop, float(memo.nfev), cost, cost, f, norm, size, finite)
     if math.isfinite(f) and finite:
         _record(loop, memo, rows, -1, norm, 0.0)
@@ -482,7 +342,7 @@ def _begin(state, address, table, rows):
 
 @_inner
 def _typical_sizes(state, x, g):
-    """Find typical sizes of the variables, if x0 and its gradient show them; in the convex phase's rows."""
+    """Find typical sizes of the variables, where x0 and its gradient show them."""
     memo, metric, sizes = state.memo[0], state.convex.vectors[METRIC], state.adam.vectors[adam_phase.SIZES]
     for i in range(metric.size):
         metric[i] = 1.0

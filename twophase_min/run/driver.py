@@ -25,10 +25,10 @@ from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, is_ours
 from twophase_min.phases.metric import typical_sizes
-from twophase_min.run import external, machine, resume
-from twophase_min.run.build import fallbacks, own_solver, run_detector
+from twophase_min.run import external, machine, own, resume
+from twophase_min.run.build import fallbacks, run_detector
 from twophase_min.run.diagnosis import diagnose, last_step
-from twophase_min.run.result import Report, relative_gradient
+from twophase_min.run.result import Report
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -36,7 +36,6 @@ from twophase_min.run.state import (
     EVENT,
     ITERATE,
     LOOP,
-    MOMENTS,
     NEW_ADAM,
     PAIRS,
     RESUME_CONVEX,
@@ -96,6 +95,7 @@ class Driver(Report):
         super().__init__(objective, x0, options, [name for name, _ in self.fallbacks])
         self.callback = callback
         self.bar: Progress | None = None
+        self.machine = machine.ready()
         self.slot = LOOP.new()
         loop = self.loop = LOOP.view(self.slot)
         set_limits(loop, x0.size, options, float(np.finfo(objective.dtype).eps))
@@ -201,7 +201,7 @@ class Driver(Report):
         loop.gtol = max(options.gtol, options.gtol_rel * size)
         finite = bool(np.all(np.isfinite(g)))
         norm = float(norm2(g))
-        machine.begin(self.slot, *self._counts(), f, norm, size, finite)
+        self.machine.begin(self.slot, *self._counts(), f, norm, size, finite)
         if np.isfinite(f) and finite:
             x0 = np.asarray(self.point.x, dtype=objective.dtype)
             self._move(objective.kept(x0, f, g))
@@ -215,9 +215,9 @@ class Driver(Report):
     def _stop_if_due(self) -> None:
         """Raise what the machine has set."""
         if self.loop.next == STOP:
-            raise self._stop("", self.point)
+            raise self.stop("", self.point)
 
-    def _stop(self, text: str, iterate: Point) -> Stop:
+    def stop(self, text: str, iterate: Point) -> Stop:
         """Return the stop that the machine has set; ``text`` is what the part that knows more says."""
         loop, event = self.loop, self._event_view
         if loop.final == ITERATE:
@@ -279,7 +279,9 @@ class Driver(Report):
         assert self.point.g is not None
         best = self.objective.best
         assert best is not None
-        return machine.passes(self.slot, best.f, self.point.f, self.size_of(self.point.g), self._distance())
+        return self.machine.passes(
+            self.slot, best.f, self.point.f, self.size_of(self.point.g), self._distance()
+        )
 
     def iteration(self, x: Array, f: float, g: Array) -> None:
         """Book a new iterate of the current phase; raises `Stop` where a stop is due."""
@@ -300,7 +302,7 @@ class Driver(Report):
         best = self.objective.best
         assert best is not None
         distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0
-        machine.accept(self.slot, *self._counts(), best.f, f, norm, norm_before, size, distance)
+        self.machine.accept(self.slot, *self._counts(), best.f, f, norm, norm_before, size, distance)
         self._record(self.phase, norm, step)
         if self.bar is not None:
             self.bar.update(self.phase, f, size, self.objective.nfev)
@@ -343,7 +345,7 @@ class Driver(Report):
         g = self.point.g
         assert g is not None
         peak, norm = float(self.detector.peak), float(np.linalg.norm(g))
-        machine.note_event(self.slot, self.event, 0, peak, norm, reason, phase_f)
+        self.machine.note_event(self.slot, self.event, 0, peak, norm, reason, phase_f)
         swap = self.handover(self._event_view, self.phase, text)
         if self.bar is not None:
             self.bar.announce(
@@ -363,7 +365,7 @@ class Driver(Report):
         adam.start(point.x, point.f, point.g)
         return adam
 
-    def _serve(self, phase: Any) -> int:
+    def serve(self, phase: Any) -> int:
         """Evaluate what an ask/tell phase requests until it has an iterate or fails."""
         objective = self.objective
         fused = objective.fused
@@ -383,7 +385,7 @@ class Driver(Report):
             return self._adam_epoch()
         if adam.need == ITERATION:
             adam.next()
-        if self._serve(adam) == FAILED:
+        if self.serve(adam) == FAILED:
             return adam.reason
         self.iteration(*adam.iterate())
         return ""
@@ -424,20 +426,22 @@ class Driver(Report):
             curvature = adam.curvature
             norm = float(norm2(adam.iterate()[2]))
             decision = self.detector.update(adam.f, norm, curvature=curvature)
-            cause = machine.after_adam(self.slot, adam.f, adam.t, curvature, bool(decision))
+            cause = self.machine.after_adam(self.slot, adam.f, adam.t, curvature, bool(decision))
             if cause == Cause.DETECTED:
                 text = decision.reason
         objective = self.objective
         best = objective.best
         assert best is not None
         only_x0 = objective.nonfinite is not None and not objective.finite_elsewhere
-        machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
+        self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
         if loop.next == STOP:
-            machine.note_event(self.slot, self.event, 0, 0.0, 0.0, 0, math.nan)  # the numbers of the sentence
-            raise self._stop(text, self.point)
-        self.scales = self._diagonal()
+            self.machine.note_event(
+                self.slot, self.event, 0, 0.0, 0.0, 0, math.nan
+            )  # the numbers of the sentence
+            raise self.stop(text, self.point)
+        self.scales = own.diagonal(self)
         self._note(text)
-        machine.enter(self.slot, adam.f)
+        self.machine.enter(self.slot, adam.f)
 
     # ---- the convex phase ---------------------------------------------------------------------------------
 
@@ -448,27 +452,27 @@ class Driver(Report):
         if self.own is None and not loop.unread and not loop.off_incumbent:
             self._move(self.best())
         if is_ours(method):
-            cause, text = self._own_run(method, scaled)
+            cause, text = own.run(self, method, scaled)
         else:
             cause, text = external.run(self, scaled)
-        own, self.own = self.own, None
+        phase, self.own = self.own, None
         assert self.objective.best is not None
-        if machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
+        if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
             self._note(text)
-            machine.enter(self.slot, self.adam.f)
+            self.machine.enter(self.slot, self.adam.f)
             return
         best = self.best()
-        machine.leave(self.slot, cause, *self._counts(), best.f, self.adam.f)
+        self.machine.leave(self.slot, cause, *self._counts(), best.f, self.adam.f)
         if loop.next == NEW_ADAM:
             self.adam = self.new_adam(best)
         elif loop.next == BACK_TO_ADAM:
             self.suspended_own, self.suspended_pairs, self.suspended_scales = None, [], None
             if cause == Cause.STALLED:
-                self.suspended_own, self.suspended_scales = own, self.scales
+                self.suspended_own, self.suspended_scales = phase, self.scales
                 self.suspended_pairs = list(self.pairs)
         following = loop.next
-        self._note(text, phase_f=own.f if own is not None else loop.f)
-        machine.enter(self.slot, self.adam.f)
+        self._note(text, phase_f=phase.f if phase is not None else loop.f)
+        self.machine.enter(self.slot, self.adam.f)
         if following == RESUME_CONVEX:
             self._resume_convex()
             return
@@ -488,62 +492,3 @@ class Driver(Report):
             self.own = self.suspended_own
             self._move(Point(self.own.x, self.own.f, self.own.g))
         self.suspended_own = None
-
-    def _own_run(self, method: str, scaled: bool) -> tuple[int, str]:
-        """Run a phase of our own until it fails or the guard ends it; why, and its reason."""
-        loop, objective = self.loop, self.objective
-        if self.own is None:
-            self.own = self._new_own(method, scaled)
-        own = self.own
-        while True:
-            if not loop.unread:
-                failed = self._serve(own) == FAILED
-                if failed or machine.stands_still(self.slot, own.f, objective.cost):
-                    self._search_failed(own)
-                    return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
-                self.iteration(*own.iterate())
-            cause = machine.after_convex(self.slot, own.f)
-            if cause != Cause.NONE:
-                return cause, ""
-
-    def _new_own(self, method: str, scaled: bool) -> Any:
-        """Return a phase of our own, begun at the current point."""
-        own, point = own_solver(self.options, method), self.point
-        assert point.g is not None
-        pairs = list(self.pairs) if scaled and own.keeps_pairs else None
-        diagonal = self.scales if scaled else None
-        own.start(point.x, point.f, point.g, self.first_length(), pairs, diagonal)
-        return own
-
-    def _search_failed(self, own: Any) -> None:
-        """Stop successfully if the failed search was asked for a decrease below rounding at a flat point."""
-        best = self.objective.best
-        assert best is not None
-        precise = bool(own.working_precision)
-        point = Point(own.x, own.f, own.g)
-        relative = relative_gradient(point) if precise else math.inf
-        machine.search_failed(self.slot, own.f, best.f, precise, relative)
-        if self.loop.next == STOP:
-            raise self._stop(f"{relative:.1e}", point)
-
-    def first_length(self) -> float | None:
-        """Length of a first step along -g: to the minimiser by the last step's curvature, or Adam's own."""
-        assert self.point.g is not None
-        if self.adam.curvature > 0:
-            return float(norm2(self.point.g)) / self.adam.curvature
-        if self.adam.t > 0:
-            return float(self.adam.learning_rate) * self.objective.n**0.5
-        return None
-
-    def _diagonal(self) -> Array | None:
-        """Change of variables from Adam's second moments, x = v^(-1/4) z; None where it is not asked for.
-
-        With 'auto' it takes an Adam that has made enough steps for its moments to mean something; until
-        then the typical sizes of the variables are used, if there are any.
-        """
-        wanted = {"adam": 1, "auto": MOMENTS}.get(self.options.precondition or "", np.inf)
-        if self.adam.t < wanted:
-            return self.sizes
-        scales = self.adam.scales()
-        largest = float(scales.max())
-        return np.maximum(scales, 1e-6 * largest) ** -0.5 if largest > 0 and np.isfinite(largest) else None

@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import ENDED_BY, Cause, Status, sentence
 from twophase_min.jit.compilation import prepare, register
-from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.objective.compiled import (
     Argument,
@@ -33,6 +32,7 @@ from twophase_min.objective.compiled import (
     compile_objective,
     describe_arguments,
     row_arguments,
+    runs_compiled,
     tables,
 )
 from twophase_min.phases import COMPILED_DEFAULT, PHASES, convex_phase
@@ -122,9 +122,9 @@ def new_state(n: int, options: TwoPhaseOptions, fused: bool, stop: NDArray[np.in
 
 def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: Any) -> str:
     """Say why a run cannot be compiled; '' where it can, as far as is known before compiling."""
-    if not is_compiled(fun):
-        return "fun is not compiled: decorate it with numba.njit"
-    if jac is not True and not is_compiled(jac):
+    if not runs_compiled(fun, True):
+        return "fun is not compiled: decorate it with numba.njit, or pass the address of a C function"
+    if not runs_compiled(fun, jac):
         return "jac is not compiled: decorate it with numba.njit, or have fun return (f, g) and pass jac=True"
     for name, given in (
         ("callback", callback is not None),
@@ -148,19 +148,38 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
     return ""
 
 
+class _Kept(NamedTuple):
+    """What a run needs besides its vectors of results, kept for the next run with the same options."""
+
+    state: State
+    loop: Any
+    memo: Any
+    events: Any
+
+
 _kept = threading.local()
 KEPT = 1000
-"""Variables up to which a thread keeps its last state for the next run with the same options."""
+"""Variables up to which a thread keeps the state of its last run; allocating can take longer than a run."""
+EVENTS = 8
+"""Handovers for which there is room at first."""
 
 
-def _own_state(n: int, options: TwoPhaseOptions, fused: bool) -> State:
-    """Return this thread's state for such a run: allocating its arrays can take longer than the run."""
-    if n > KEPT:
-        return new_state(n, options, fused)
+def _own_state(n: int, options: TwoPhaseOptions, fused: bool) -> _Kept:
+    """Return this thread's state for such a run, ready for it."""
+    key = (n, fused)
     last = getattr(_kept, "last", None)
-    if last is None or last[0] is not options or last[1:3] != (n, fused):
-        last = _kept.last = (options, n, fused, new_state(n, options, fused))
-    return last[3]
+    if last is None or last[0] is not options or last[1] != key:
+        state = new_state(n, options, fused)
+        MEMO.array(state.fresh_memo)["recorded"] = 1
+        made = _Kept(state, LOOP.view(state.loop), MEMO.view(state.memo), EVENT.new(EVENTS))
+        last = (options, key, made)
+        if n <= KEPT:
+            _kept.last = last
+    kept: _Kept = last[2]
+    state = kept.state
+    state.loop[0], state.memo[0] = state.fresh_loop[0], state.fresh_memo[0]  # not of the run before
+    state.stop[0] = 0
+    return kept
 
 
 def _example(kind: Any = np.float64, method: str = COMPILED_DEFAULT) -> tuple[Any, ...]:
@@ -186,7 +205,7 @@ def minimize(
 
     Parameters
     ----------
-    fun, jac : Numba dispatcher
+    fun, jac : Numba dispatcher, or CObjective and True
         As in `minimize`; called from Python only to show an exception again and for a diagnosis.
     args : tuple
         Their further arguments.
@@ -204,15 +223,10 @@ def minimize(
     """
     began = time.perf_counter()
     n = x0.size
-    state = _own_state(n, options, compiled.fused)
-    state.loop[0], state.memo[0] = state.fresh_loop[0], state.fresh_memo[0]  # not of the run before
-    memo = MEMO.array(state.memo)
-    MEMO.array(state.fresh_memo)["recorded"] = memo["recorded"] = 1
-    state.stop[0] = 0
+    state, position, memo, events = _own_state(n, options, compiled.fused)
     table, keep = tables(args)
     x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 5), dtype=np.int64)
     rows: Array = np.empty((64, 8))
-    events = EVENT.new(8)
     texts: dict[int, str] = {}
     deadline = math.inf if options.maxtime is None else began + options.maxtime
     status, pause = PAUSED, float(FIRST_CHECK)
@@ -222,24 +236,24 @@ def minimize(
             loop(state, compiled.address, table, x0[None], x, g, f, numbers, rows, events, pause)
             status = int(numbers[0, 0])
             if status == PAUSED:
-                made, written = int(memo["events"][0]), int(memo["rows"][0])
+                made = memo.events
                 if made and state.detector.ring.shape[1]:  # its window is as it was at the handover
                     texts.setdefault(made - 1, _detected(options, state.detector))
-                if written == rows.shape[0]:
+                if memo.rows == rows.shape[0]:
                     rows = np.concatenate([rows, np.empty_like(rows)])
                 if made == events.shape[0]:
                     events = EVENT.enlarged(events)
                 now = time.perf_counter()
                 if now >= deadline:
                     status = Status.MAXTIME
-                spent = int(memo["nfev"][0] + memo["njev"][0])
+                spent = memo.nfev + memo.njev
                 seconds = max(min(CHECK_INTERVAL, deadline - now), 0.0)
                 more = spent * seconds / max(now - began, 1e-9)
                 pause = spent + min(max(more, 1.0), 30.0 * spent)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     del keep  # the memory that the table points into has served
-    run = _CompiledRun(fun, jac, args, x0, options, state, rows)
+    run = _CompiledRun(fun, jac, args, x0, options, state, position, memo, rows)
     run.read_events(events, texts)
     return run.outcome(Status(status), Point(x[0], float(f[0]), g[0]))
 
@@ -256,12 +270,12 @@ class _CompiledRun(Report):
     """What a compiled run has done, told in the words of `Report`."""
 
     def __init__(
-        self, fun: Any, jac: Any, args: Any, x0: Array, options: TwoPhaseOptions, state: State, rows: Array
-    ):
+        self, fun: Any, jac: Any, args: Any, x0: Array, options: TwoPhaseOptions, state: State, loop: Any,
+        memo: Any, rows: Array,
+    ):  # fmt: skip
         objective = Objective(fun, jac, args, x0.size, x0.dtype, maxfun=options.maxfun)
         super().__init__(objective, x0, options, [name for name, _ in fallbacks(options)])
-        self.state = state
-        memo, loop = self.memo, self.loop = MEMO.view(state.memo), LOOP.view(state.loop)
+        self.state, self.loop, self.memo = state, loop, memo
         self.reason = ""
         objective.kind = "fused" if jac is True else "callable"
         objective._f_samples, objective._g_samples = memo.nfev, memo.njev
@@ -445,10 +459,10 @@ __all__ = [
     "Compiled",
     "compile_objective",
     "describe_arguments",
-    "is_compiled",
     "minimize",
     "new_state",
     "row_arguments",
+    "runs_compiled",
     "solve_many",
     "why_not",
 ]

@@ -1,8 +1,7 @@
 """A method of SciPy as an external phase: it calls the objective itself.
 
-Its iterates are accepted by the same function as those of all other phases. SciPy's conjugate gradients run
-in cycles, each in new variables. The change of variables acts as a preconditioner for a method that takes
-none (`phases.scaling`).
+Its iterates are accepted like those of every phase. SciPy's conjugate gradients run in cycles, each in
+new variables: a change of variables is a preconditioner for a method that takes none (`phases.scaling`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from twophase_min._status import Cause
 from twophase_min.phases import convex_phase
 from twophase_min.phases import scipy as scipy_phase
 from twophase_min.phases.scaling import Scaling
-from twophase_min.run import machine
+from twophase_min.run.own import first_length
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
@@ -61,7 +60,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             point = objective.evaluated(x)
             assert point.g is not None
             driver.iteration(point.x, point.f, point.g)
-            cause = machine.after_convex(driver.slot, point.f)
+            cause = driver.machine.after_convex(driver.slot, point.f)
             full = cycle is not None and loop.nit - began >= cycle
             # suspended between two cycles, a stalled phase can be resumed as if it had not been left
             if cause != Cause.NONE and (cause != Cause.STALLED or full or cycle is None):
@@ -106,7 +105,7 @@ def variables(driver: Driver, scaled: bool) -> Scaling:
         return Scaling(origin)
     step = 1.0
     if not scaling.used:
-        length, reach = driver.first_length(), float(np.linalg.norm(scaling.apply(pulled)))
+        length, reach = first_length(driver), float(np.linalg.norm(scaling.apply(pulled)))
         step = length / reach if length and reach > 0 else 1.0 / h
     # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
     scaling.rescale(step * h / 1.01 if step * h * h >= 1.01**2 else step**0.5)

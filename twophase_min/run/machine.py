@@ -19,10 +19,13 @@ The answer is in ``loop.next``: GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM (at
 
 from __future__ import annotations
 
+import functools
 import math
+from types import SimpleNamespace
+from typing import Any
 
 from twophase_min._status import Cause, Status
-from twophase_min.jit.compilation import jit, register
+from twophase_min.jit.compilation import jit, prepare, register
 from twophase_min.run import guard as _guard
 from twophase_min.run.guard import ADAM_RATE, PHASE_RATE, RECENT_RATE
 from twophase_min.run.state import (
@@ -323,17 +326,17 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
 
 @jit
 def enter(slot, adam_f):
-    """Begin what `handover`, `falls_back` or `leave` have named, once it is recorded; Adam is at adam_f."""
+    """Begin what `handover`, `falls_back` or `leave` have named; Adam stands at value adam_f."""
     loop = slot[0]
     following = loop.next
-    if following == BEGIN_CONVEX or following == RESUME_CONVEX:
+    if following in (BEGIN_CONVEX, RESUME_CONVEX):
         loop.phase = CONVEX
         loop.fallback = 0
     if following == NEXT_FALLBACK:
         loop.fallback += 1
     elif following == RESUME_CONVEX and loop.guarded:
         _guard.begin_trial(loop, loop.best_f, 0.0, math.inf)
-    elif following == NEW_ADAM or following == BACK_TO_ADAM:
+    elif following in (NEW_ADAM, BACK_TO_ADAM):
         loop.phase = ADAM
         loop.steps = 0
         _guard.begin_adam(loop, adam_f)
@@ -355,7 +358,7 @@ def note_event(slot, events, place, peak, norm, reason, phase_f):
     event.norm = norm
     event.peak = peak
     event.origin = loop.phase
-    if following == BEGIN_CONVEX or following == RESUME_CONVEX:
+    if following in (BEGIN_CONVEX, RESUME_CONVEX):
         event.phase = CONVEX
         event.fallback = 0
     else:
@@ -376,19 +379,34 @@ def note_event(slot, events, place, peak, norm, reason, phase_f):
     event.target = loop.target
 
 
-def _examples(*numbers):
-    return lambda kind: (LOOP.new(), *numbers)
+_ARGUMENTS: dict[Any, tuple[Any, ...]] = {
+    begin: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, True),
+    passes: (0.0, 0.0, 0.0, 0.0),
+    accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    after_adam: (0.0, 0, 0.0, True),
+    handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True),
+    after_convex: (0.0,),
+    stands_still: (0.0, 0.0),
+    search_failed: (0.0, 0.0, True, 0.0),
+    falls_back: (0, 0.0, 0.0, 0.0, 0.0),
+    leave: (0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    enter: (0.0,),
+    note_event: (EVENT.new(), 0, 0.0, 0.0, 0, 0.0),
+}
+"""What follows the slot, for the kernels that Python calls."""
 
 
-register(begin, _examples(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, True))
-register(accept, _examples(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
-register(after_adam, _examples(0.0, 0, 0.0, True))
-register(handover, _examples(0, 0.0, 0.0, 0.0, 0.0, 0.0, True))
-register(after_convex, _examples(0.0))
-register(stands_still, _examples(0.0, 0.0))
-register(search_failed, _examples(0.0, 0.0, True, 0.0))
-register(falls_back, _examples(0, 0.0, 0.0, 0.0, 0.0))
-register(passes, _examples(0.0, 0.0, 0.0, 0.0))
-register(leave, _examples(0, 0.0, 0.0, 0.0, 0.0, 0.0))
-register(enter, _examples(0.0))
-register(note_event, lambda kind: (LOOP.new(), EVENT.new(), 0, 0.0, 0.0, 0, 0.0))
+def _example(kernel: Any) -> Any:
+    return lambda kind: (LOOP.new(), *_ARGUMENTS[kernel])
+
+
+for _kernel in _ARGUMENTS:
+    register(_kernel, _example(_kernel))
+
+
+@functools.cache
+def ready() -> SimpleNamespace:
+    """Return the kernels compiled for calls from Python, by their names."""
+    return SimpleNamespace(
+        **{kernel.__name__: prepare(kernel, *_example(kernel)(float)) for kernel in _ARGUMENTS}
+    )

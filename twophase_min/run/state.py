@@ -153,8 +153,8 @@ MEMO = Record(
 )
 """What the compiled loop knows of the points it has evaluated, and its settings."""
 
-# Rows of State.vectors. Evaluated points come first, each with its gradient below it; each is written once.
-# The last two rows are there only where the variables may be changed.
+# Rows of State.vectors. Evaluated points come first, each with its gradient below it; a point is written
+# once. The last two rows are there only where the variables may be changed.
 BAD_X, HANDED, DIAGONAL, SIZES = range(2 * POINTS, 2 * POINTS + 4)
 
 

@@ -1,0 +1,86 @@
+"""A convex phase of our own in ask/tell form, served by the loop in Python."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twophase_min._status import Cause
+from twophase_min.jit.kernels import norm2
+from twophase_min.objective.calls import Point
+from twophase_min.phases import FAILED
+from twophase_min.run.build import own_solver
+from twophase_min.run.result import relative_gradient
+from twophase_min.run.state import MOMENTS, STOP
+
+if TYPE_CHECKING:
+    from twophase_min.run.driver import Driver
+
+Array = NDArray[np.floating]
+
+
+def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
+    """Run a phase of our own until it fails or the guard ends it; why, and its reason."""
+    loop, objective = driver.loop, driver.objective
+    if driver.own is None:
+        driver.own = _begin(driver, method, scaled)
+    own = driver.own
+    while True:
+        if not loop.unread:
+            failed = driver.serve(own) == FAILED
+            if failed or driver.machine.stands_still(driver.slot, own.f, objective.cost):
+                _search_failed(driver, own)
+                return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
+            driver.iteration(*own.iterate())
+        cause = driver.machine.after_convex(driver.slot, own.f)
+        if cause != Cause.NONE:
+            return cause, ""
+
+
+def _begin(driver: Driver, method: str, scaled: bool) -> Any:
+    """Return a phase of our own, begun at the current point."""
+    own, point = own_solver(driver.options, method), driver.point
+    assert point.g is not None
+    pairs = list(driver.pairs) if scaled and own.keeps_pairs else None
+    diagonal = driver.scales if scaled else None
+    own.start(point.x, point.f, point.g, first_length(driver), pairs, diagonal)
+    return own
+
+
+def _search_failed(driver: Driver, own: Any) -> None:
+    """Stop successfully if the failed search was asked for a decrease below rounding at a flat point."""
+    best = driver.objective.best
+    assert best is not None
+    precise = bool(own.working_precision)
+    point = Point(own.x, own.f, own.g)
+    relative = relative_gradient(point) if precise else math.inf
+    driver.machine.search_failed(driver.slot, own.f, best.f, precise, relative)
+    if driver.loop.next == STOP:
+        raise driver.stop(f"{relative:.1e}", point)
+
+
+def first_length(driver: Driver) -> float | None:
+    """Length of a first step along -g: to the minimiser by the last step's curvature, or Adam's own."""
+    assert driver.point.g is not None
+    if driver.adam.curvature > 0:
+        return float(norm2(driver.point.g)) / driver.adam.curvature
+    if driver.adam.t > 0:
+        return float(driver.adam.learning_rate) * driver.objective.n**0.5
+    return None
+
+
+def diagonal(driver: Driver) -> Array | None:
+    """Change of variables from Adam's second moments, x = v^(-1/4) z; None where it is not asked for.
+
+    With 'auto' it takes an Adam that has made enough steps for its moments to mean something; until
+    then the typical sizes of the variables serve, where there are any.
+    """
+    wanted = {"adam": 1, "auto": MOMENTS}.get(driver.options.precondition or "", np.inf)
+    if driver.adam.t < wanted:
+        return driver.sizes
+    scales = driver.adam.scales()
+    largest = float(scales.max())
+    return np.maximum(scales, 1e-6 * largest) ** -0.5 if largest > 0 and np.isfinite(largest) else None

@@ -1,0 +1,153 @@
+"""The points that the compiled loop has evaluated: no point twice, each written once.
+
+Rows of ``State.vectors`` hold up to three of them, each with its gradient below it. `MEMO` says which is the
+iterate, which the best, and which the one evaluated last.
+"""
+
+from __future__ import annotations
+
+import math
+
+from twophase_min._status import Cause, Status
+from twophase_min.jit.compilation import jit
+from twophase_min.jit.kernels import copy, out_of_line
+from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
+from twophase_min.run import machine
+from twophase_min.run.state import BAD_X, BEST_POINT, HANDED
+
+_inner = jit(no_cpython_wrapper=True)
+
+
+@_inner
+def _same(a, b):
+    out_of_line()
+    for i in range(a.size):  # noqa: SIM110
+        if a[i] != b[i]:
+            return False
+    return True
+
+
+@_inner
+def _free_row(memo):
+    """Row for a new point: not that of the iterate, nor that of the best one."""
+    row = 0
+    while row == memo.point or (memo.best_known != 0 and row == memo.best):
+        row += 2
+    return row
+
+
+@_inner
+def _remember(state, loop, memo, row, f):
+    """Note the point in this row as the last, and as the best where it is."""
+    best = loop.best_f
+    if memo.best_known == 0 or f < best or (best != best and f == f):
+        loop.best_f = f
+        memo.best = row
+        memo.best_known = 1
+    memo.last_f = f
+    memo.last = row
+    memo.last_known = 1
+    if not math.isfinite(f):
+        memo.bad_f = f
+        memo.bad_known = 1
+        copy(state.vectors[row], state.vectors[BAD_X])
+    elif loop.begun:
+        memo.elsewhere = 1
+
+
+@_inner
+def evaluate(state, address, table, x, gradient):
+    """Evaluate at x, with the gradient if it is wanted; whether the run may go on.
+
+    The value is left in ``memo.value``, and the point in row ``memo.at``, with its gradient below it. The
+    last and the best point are not evaluated twice. The user's function gets a copy of x.
+    """
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    at_last = memo.last_known != 0 and _same(v[memo.last], x)
+    known = at_last or (memo.best_known != 0 and _same(v[memo.best], x))
+    f = memo.last_f if at_last else loop.best_f
+    row = memo.last if at_last else memo.best
+    if not known:
+        row = _free_row(memo)
+    elif memo.has_gradient[row // 2] != 0:
+        gradient = False
+    fused = memo.fused != 0
+    for turn in range(2):
+        if (turn == 0 and known) or (turn == 1 and not gradient):
+            continue
+        want = VALUE + GRADIENT if fused else (VALUE if turn == 0 else GRADIENT)
+        if want != GRADIENT:
+            if memo.nfev + 1 > loop.maxfun:
+                machine.stop(loop, Status.MAXFUN, Cause.NONE, BEST_POINT)
+                return False
+            memo.nfev += 1
+        if want != VALUE:
+            memo.njev += 1
+        copy(x, v[HANDED])
+        if call(address, v[HANDED], state.answer, v[row + 1], table, want) != DONE:
+            copy(x, v[HANDED])
+            machine.stop(loop, Status.EXCEPTION, Cause.NONE, BEST_POINT)
+            return False
+        if want != GRADIENT:
+            f = state.answer[0]
+        if turn == 0:
+            copy(x, v[row])
+        memo.has_gradient[row // 2] = 1 if want != VALUE else 0
+        _remember(state, loop, memo, row, f)
+        if fused:
+            gradient = False
+        if turn == 0 and (f == -math.inf or f <= memo.f_target):
+            status = Status.UNBOUNDED if f == -math.inf else Status.TARGET
+            machine.stop(loop, status, Cause.NONE, BEST_POINT)
+            return False
+    memo.value = f
+    memo.at = row
+    return True
+
+
+@_inner
+def cost_of(memo):
+    """Values and gradients asked for."""
+    return float(memo.nfev + memo.njev)
+
+
+@_inner
+def move(state, x, f, g):
+    """Make this the current point: in the row where it is remembered, or in one of its own."""
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    last, best = memo.last_known != 0, memo.best_known != 0
+    if last and memo.has_gradient[memo.last // 2] != 0 and _same(v[memo.last], x):
+        row = memo.last
+    elif best and memo.has_gradient[memo.best // 2] != 0 and _same(v[memo.best], x):
+        row = memo.best
+    else:
+        row = 0
+        while (last and row == memo.last) or (best and row == memo.best):
+            row += 2
+        copy(x, v[row])
+        copy(g, v[row + 1])
+        memo.has_gradient[row // 2] = 1
+    memo.point = row
+    loop.f = f
+    loop.norm = math.nan
+
+
+@_inner
+def distance(a, b):
+    """Euclidean distance."""
+    square = 0.0
+    for i in range(a.size):
+        d = a[i] - b[i]
+        square += d * d
+    return math.sqrt(square)
+
+
+@_inner
+def relative_gradient(x, f, g):
+    """max_i |g_i x_i| / |f|, see `result.relative_gradient`."""
+    largest = 0.0
+    for i in range(x.size):
+        largest = max(largest, abs(g[i] * x[i]))
+    if f == 0.0:
+        return 1.0 if largest > 0.0 else 0.0
+    return largest / abs(f)
