@@ -11,15 +11,15 @@ from scipy.optimize import approx_fprime, rosen, rosen_der
 from twophase_min import check_gradient, minimize
 from twophase_min.objective import check as _check
 from twophase_min.objective import gradient as _gradient
+from twophase_min.objective.differences import gradient_by_differences
 
 modest = settings(max_examples=50, deadline=None, derandomize=True)
 
 
 def differences(fun, x, scheme, **steps):
     x = np.asarray(x, dtype=float)
-    return _gradient.finite_difference_gradient(
-        lambda points: [fun(point) for point in points], x, fun(x), scheme, **steps
-    )
+    evaluate = lambda points, count: [fun(point) for point in points]  # noqa: E731
+    return gradient_by_differences(evaluate, x, fun(x), scheme, **steps)[0]
 
 
 # ---- finite differences ----------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ It stands below both of its callers, `minimize` and the callable `twophase` for 
 
 from __future__ import annotations
 
+import functools
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,6 +40,7 @@ def run_twophase(
     options: Mapping[str, Any] | None,
 ) -> OptimizeResult:
     """Validate, and run the driver."""
+    called = time.perf_counter()
     args = args if isinstance(args, tuple) else (args,)
     in_c = c_objective(fun, jac, args)
     if in_c is not None:
@@ -78,14 +81,34 @@ def run_twophase(
         rel_step=record.finite_diff_rel_step,
         workers=record.workers,
         seed=record.seed,
+        began=called,
     )
     if hessian:
         objective.use_hessian(hess, hessp)
+    loading = time.perf_counter()
     from twophase_min.run.driver import Driver  # kernels, and Numba with them: not before the first run
 
     driver = Driver(objective, start, record, wrap_callback(callback))
+    if record.maxtime is not None:
+        for name, _ in driver.fallbacks:
+            _load(name, start.dtype.char)
+    objective.clock.excuse(time.perf_counter() - loading)
     del start  # which the driver gives up as soon as it can
     return driver.run()
+
+
+@functools.cache
+def _load(method: str, kind: str) -> None:
+    """Load every kernel that a run with this convex method may need, by a small run; once a process."""
+    from twophase_min.phases import PHASES
+    from twophase_min.run.driver import Driver
+
+    def quartic(x: Array) -> tuple[float, Array]:
+        return float(0.25 * (x**4).sum()), x**3
+
+    options = TwoPhaseOptions(convex_method=method if method in PHASES else None, maxiter=20, gtol=0.0)
+    x0 = np.array([1.0, 2.0], dtype=kind)
+    Driver(Objective(quartic, True, (), 2, x0.dtype), x0, options).run()
 
 
 def _compiled_run(

@@ -41,10 +41,20 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
     cycle = phase.cycle if scaled else None
     objective.remember_more(10 if objective.n <= LARGEST_MEMO else 0)
     c2 = options.c2 if options.c2 is not None else phase.c2
+    careful = objective.unsound_points > 0
     method: Any = options.convex_method if callable(options.convex_method) else phase.name
 
     def on_gradient(x: Array, g: Array) -> None:
-        """Stop a line search at a trial that converges the run: SciPy was told never to stop."""
+        """Stop a line search at a trial that converges the run: SciPy was told never to stop.
+
+        Where a gradient is not finite for the first time, SciPy has already been told a finite value: the
+        method begins anew, and from then on such a point has the value inf (`Objective.sound_value`).
+        """
+        nonlocal careful
+        if objective.unsound_points and not careful:
+            careful = True
+            if not objective.fused:
+                raise _PhaseEnd(Cause.NONE)
         if not driver.size_of(g) <= loop.gtol:
             return
         best = objective.best
