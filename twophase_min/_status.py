@@ -35,9 +35,7 @@ TEXTS = {
     Status.CONVERGED: "Optimization terminated successfully: the gradient norm is at most gtol.",
     Status.MAXITER: "Maximum number of iterations has been exceeded; raise maxiter to go on.",
     Status.PRECISION_LOSS: "No step decreases the objective any more, though the gradient norm exceeds gtol.",
-    Status.NONFINITE: (
-        "NaN or infinite values or gradients were encountered and no finite step was left to take."
-    ),
+    Status.NONFINITE: "NaN or infinite values were encountered and no finite step was left to take.",
     Status.MAXFUN: "Maximum number of function evaluations has been reached; raise maxfun to go on.",
     Status.MAXTIME: "The time limit maxtime has been reached.",
     Status.TARGET: "The objective has reached f_target.",

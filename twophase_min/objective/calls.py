@@ -242,8 +242,9 @@ class Objective(Memory):
             return self._mended(x, f, self._pair(x)[1])
         if not math.isfinite(f):
             return np.full(self.n, np.nan, dtype=self.dtype)
+        g = self._by_differences(x, f, self.kind)
         self._g_samples += self._unit
-        return self._by_differences(x, f, self.kind)
+        return g
 
     def _by_differences(self, x: Array, f: float, scheme: str, entries: Any = None) -> Array:
         """Gradient, or some of its entries, by differences; what is missing is noted in ``missing``."""
