@@ -6,7 +6,6 @@ It stands below both of its callers, `minimize` and the callable `twophase` for 
 from __future__ import annotations
 
 import functools
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from twophase_min._callback import wrap_callback
 from twophase_min._options import TwoPhaseOptions
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
+from twophase_min.objective.clock import Clock
 from twophase_min.objective.compiled import runs_compiled
 from twophase_min.objective.start import start_vector
 from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
@@ -40,7 +40,7 @@ def run_twophase(
     options: Mapping[str, Any] | None,
 ) -> OptimizeResult:
     """Validate, and run the driver."""
-    called = time.perf_counter()
+    clock = Clock()
     args = args if isinstance(args, tuple) else (args,)
     in_c = c_objective(fun, jac, args)
     if in_c is not None:
@@ -81,18 +81,18 @@ def run_twophase(
         rel_step=record.finite_diff_rel_step,
         workers=record.workers,
         seed=record.seed,
-        began=called,
+        began=clock.began,
     )
     if hessian:
         objective.use_hessian(hess, hessp)
-    loading = time.perf_counter()
+    loading = Clock()
     from twophase_min.run.driver import Driver  # kernels, and Numba with them: not before the first run
 
     driver = Driver(objective, start, record, wrap_callback(callback))
     if record.maxtime is not None:
         for name, _ in driver.fallbacks:
             _load(name, start.dtype.char)
-    objective.clock.excuse(time.perf_counter() - loading)
+    objective.clock.excuse(loading.elapsed)
     del start  # which the driver gives up as soon as it can
     return driver.run()
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy, dot, norm2
 from twophase_min.jit.records import Record, count, real
@@ -28,6 +30,8 @@ OBLIQUE = 100
 """Variables up to which edges across more than one of them are looked for."""
 PROBES = 4
 """Oblique edges looked for in one run of the phase, at most."""
+ALIKE = 0.7
+"""Cosine of the angle between the normals of two edges that count as one."""
 DIGITS = 2.0**-9
 """Relative accuracy of a distance to the edge."""
 FARTHEST = 32.0
@@ -47,7 +51,8 @@ EDGE = Record(
     count("limited", "searches in a row that an edge has ended"),
     count("held", "normals in use"),
     count("oblique", "oblique edges looked for"),
-    count("slanted", "flag: one of the normals in use is oblique"),
+    count("variable", "variable across which a held edge lies, -1 for an oblique one", -1, (EDGES,)),
+    real("outwards", "sign of its outward normal", 0.0, (EDGES,)),
     count("finishing", "flag: the gradient along the edge has vanished"),
     count("first", "variables up to here may be moved"),
     count("last", "variables up to here may not be moved all"),
@@ -132,13 +137,10 @@ def tell_probe(state, edge, f):
         return _bisect(state, edge)
     if edge.stage == VERIFY:
         if not finite:
-            normal = state.edges[EDGES]
-            for i in range(n):
-                normal[i] = 0.0
-            normal[edge.first] = math.copysign(1.0, state.vectors[P, edge.first])
-            _hold(state, edge)
+            edge.stage = IDLE
+            _hold(state, edge, edge.first, math.copysign(1.0, state.vectors[P, edge.first]))
             return False
-        if n > OBLIQUE or edge.oblique >= PROBES:
+        if state.edges.shape[0] <= EDGES or edge.oblique >= PROBES:
             edge.stage = IDLE
             return False
         edge.oblique += 1
@@ -173,30 +175,51 @@ def tell_probe(state, edge, f):
     if edge.entry < n:
         _begin_reach(state, edge)
         return True
-    _hold(state, edge)
-    edge.slanted = 1
+    edge.stage = IDLE
+    normal = state.edges[EDGES]
+    size = norm2(normal)
+    if 0.0 < size < math.inf:
+        for i in range(n):
+            normal[i] /= size
+        _hold(state, edge, -1, 0.0)
     return False
 
 
 @jit(no_cpython_wrapper=True)
-def _hold(state, edge):
-    """Hold the edge whose normal has been found; it takes the place of those that it resembles."""
-    edge.stage = IDLE
-    normal = state.edges[EDGES]
-    size = norm2(normal)
-    if not 0.0 < size < math.inf:
-        return
-    for i in range(normal.size):
-        normal[i] /= size
+def _along(state, edge, k, vector):
+    """Inner product of a vector with the normal of a held edge."""
+    if edge.variable[k] >= 0:
+        return edge.outwards[k] * np.float64(vector[edge.variable[k]])
+    return dot(state.edges[k], vector)
+
+
+@jit(no_cpython_wrapper=True)
+def _move(state, edge, k, kept):
+    """Move a held edge to an earlier place."""
+    if kept < k:
+        edge.variable[kept] = edge.variable[k]
+        edge.outwards[kept] = edge.outwards[k]
+        if edge.variable[k] < 0:
+            copy(state.edges[k], state.edges[kept])
+
+
+@jit(no_cpython_wrapper=True)
+def _hold(state, edge, variable, outwards):
+    """Hold the edge that has been found; an oblique one takes the place of those that it resembles."""
     kept = 0
     for k in range(edge.held):
-        if abs(dot(state.edges[k], normal)) < 0.7:
-            if kept < k:
-                copy(state.edges[k], state.edges[kept])
+        alike = edge.variable[k] == variable
+        if variable < 0:
+            alike = abs(_along(state, edge, k, state.edges[EDGES])) >= ALIKE
+        if not alike:
+            _move(state, edge, k, kept)
             kept += 1
     edge.held = kept
     if kept < EDGES:
-        copy(normal, state.edges[kept])
+        edge.variable[kept] = variable
+        edge.outwards[kept] = outwards
+        if variable < 0:
+            copy(state.edges[EDGES], state.edges[kept])
         edge.held = kept + 1
         edge.limited = LIMITED - 1
 
@@ -206,13 +229,10 @@ def let_go(state, edge):
     """Let go of the edges that the gradient does not push against."""
     kept = 0
     for k in range(edge.held):
-        if dot(state.edges[k], state.vectors[G]) < 0.0:
-            if kept < k:
-                copy(state.edges[k], state.edges[kept])
+        if _along(state, edge, k, state.vectors[G]) < 0.0:
+            _move(state, edge, k, kept)
             kept += 1
     edge.held = kept
-    if kept == 0:
-        edge.slanted = 0
 
 
 @jit(no_cpython_wrapper=True)
@@ -220,26 +240,27 @@ def project(state, edge, vector):
     """Take the part of a vector along the normals away, in place."""
     for _ in range(2 if edge.held > 1 else 1):  # they need not be orthogonal
         for k in range(edge.held):
-            normal = state.edges[k]
-            share = dot(normal, vector)
-            for i in range(vector.size):
-                vector[i] -= share * normal[i]
+            if edge.variable[k] >= 0:
+                vector[edge.variable[k]] = 0.0
+            else:
+                share = dot(state.edges[k], vector)
+                for i in range(vector.size):
+                    vector[i] -= share * state.edges[k, i]
 
 
 @jit(no_cpython_wrapper=True)
 def lead_inwards(state, edge):
     """Turn a direction along an oblique edge slightly away from it."""
-    if edge.slanted == 0:
-        return
     p, g = state.vectors[P], state.vectors[G]
     step, slope = norm2(p), dot(p, g)
     against = 0.0
     for k in range(edge.held):
-        against -= dot(state.edges[k], g)
-    share = INWARDS
-    if against > 0.0 and step > 0.0:
-        share = min(share, -0.5 * slope / (against * step))
+        if edge.variable[k] < 0:
+            against -= _along(state, edge, k, g)
+    if not (against > 0.0 and step > 0.0):
+        return
+    share = min(INWARDS, -0.5 * slope / (against * step))
     for k in range(edge.held):
-        normal = state.edges[k]
-        for i in range(p.size):
-            p[i] -= share * step * normal[i]
+        if edge.variable[k] < 0:
+            for i in range(p.size):
+                p[i] -= share * step * state.edges[k, i]

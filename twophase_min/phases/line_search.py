@@ -242,7 +242,7 @@ def line_tell_g(line, slope):
         # the value passed only within rounding: the approximate Wolfe test bounds the slope from above
         upper = min(upper, 1.0 - 2.0 * line.c1)
     if slope < line.c2 * line.d0:
-        if math.isinf(line.hi_f) and math.isfinite(line.hi_a) and line.a >= REACH * line.hi_a:
+        if math.isinf(line.hi_f) and REACH * line.hi_a <= line.a < line.hi_a and line.fa < line.f0:
             line.edge = 1
             return ITERATION
         line.prev_a = line.lo_a

@@ -34,6 +34,7 @@ from twophase_min.phases.edge import (
     EDGES,
     FINISH,
     LIMITED,
+    OBLIQUE,
     STATIONARY,
     begin_probe,
     lead_inwards,
@@ -115,8 +116,8 @@ class MemoryCGState(NamedTuple):
         Steps s and gradient differences y, a ring.
     ring : ndarray of float64, shape (2, memory)
         1 / (s.y), and scratch of the two-loop recursion.
-    edges : ndarray, shape (EDGES + 1, n)
-        Outward unit normals of the edges that are held, and scratch.
+    edges : ndarray, shape (EDGES + 1, n), or (1, n) for many variables
+        Outward unit normals of the oblique edges that are held, and scratch.
     slot : slot of `MEMORY_CG`
         Scalars and counters.
     """
@@ -145,7 +146,7 @@ def new_state(
         np.zeros((METRIC + scaled, n), dtype=dtype),
         np.zeros((2, memory, n), dtype=dtype),
         np.zeros((2, memory)),
-        np.zeros((EDGES + 1, n), dtype=dtype),
+        np.zeros((EDGES + 1 if n <= OBLIQUE else 1, n), dtype=dtype),
         MEMORY_CG.new(),
     )
     state.vectors[METRIC:] = 1
@@ -190,7 +191,6 @@ def start(state, x, f, g, first_step):
     cg.edge.limited = 0
     cg.edge.held = 0
     cg.edge.oblique = 0
-    cg.edge.slanted = 0
     cg.edge.finishing = 0
     _reset(cg)
     return ITERATION
@@ -305,7 +305,6 @@ def _choose(state, cg):
     step = 1.0
     if cg.edge.held > 0 and not _along_the_edges(state, cg):
         cg.edge.held = 0
-        cg.edge.slanted = 0
         cg.edge.limited = 0
         cg.edge.finishing = 1
         return _restart(state, cg)
@@ -479,8 +478,9 @@ def copy_state(source, target):
     for row in range(source.vectors.shape[0]):
         copy(source.vectors[row], target.vectors[row])
     cg = source.slot[0]
-    for k in range(cg.edge.held):
-        copy(source.edges[k], target.edges[k])
+    if source.edges.shape[0] > EDGES:
+        for k in range(cg.edge.held):
+            copy(source.edges[k], target.edges[k])
     memory = source.ring.shape[1]
     for k in range(cg.stored):
         place = (cg.head - 1 - k + memory) % memory

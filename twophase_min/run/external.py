@@ -69,6 +69,8 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         def on_iterate(x: Array, began: int = began) -> None:
             point = objective.evaluated(x)
             assert point.g is not None
+            if not (np.isfinite(point.f) and np.isfinite(point.g).all()):
+                raise _PhaseEnd(Cause.SEARCH_FAILED)  # some methods accept a step that they cannot judge
             driver.iteration(point.x, point.f, point.g)
             cause = driver.machine.after_convex(driver.slot, point.f)
             full = cycle is not None and loop.nit - began >= cycle
