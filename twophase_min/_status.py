@@ -79,7 +79,8 @@ CAUSES = {
     Cause.AT_START: "The start already satisfies it.",
     Cause.BAD_VALUE: "The objective is not finite at x0; start from a point where it is defined.",
     Cause.BAD_GRADIENT: (
-        "The objective is finite at x0, but its gradient is not finite at x0; start from a point where both are."
+        "The objective is finite at x0, but its gradient is not finite at x0; start from a point where both "
+        "are."
     ),
     Cause.ONLY_X0: "The objective is finite at x0 only; every other point tried is not.",
     Cause.DETECTED: "{text}",

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from twophase_min._status import Status, Stop
 from twophase_min.objective import gradient as _gradient
-from twophase_min.objective import hessian as _hessian
 from twophase_min.objective import source as _source
 from twophase_min.objective.check import agrees
 from twophase_min.objective.clock import Clock
 from twophase_min.objective.differences import gradient_by_differences
 from twophase_min.objective.memory import Memory, Point
+from twophase_min.objective.products import Products
 from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar
 
 Array = NDArray[np.floating]
@@ -33,7 +33,7 @@ AGAIN = 10
 """Points in a row at which differences replace half of autograd's gradient before they replace autograd."""
 
 
-class Objective(Memory):
+class Objective(Memory, Products):
     """A scalar function of a flat vector with its gradient.
 
     Parameters
@@ -266,9 +266,9 @@ class Objective(Memory):
         if self.kind != "autograd" or not math.isfinite(f):
             return g
         bad = np.flatnonzero(~np.isfinite(g))
-        self._patched_in_row = self._patched_in_row + 1 if 2 * bad.size >= self.n else 0
         if not bad.size:
             return g
+        self._patched_in_row = self._patched_in_row + 1 if 2 * bad.size >= self.n else 0
         self.patched += 1
         self.caution = self.caution or _source.not_finite(int(bad[0]), float(x[bad[0]]))
         g[bad] = self._by_differences(x, f, "2-point", bad)
@@ -387,48 +387,6 @@ class Objective(Memory):
         self._g_samples += len(indices)
         value, g = self._guarded(self.finite_sum.batch_value_and_gradient, self._copy(x), indices)
         return as_scalar(value), as_gradient(g, self.n, self.dtype)
-
-    # ---- Hessian-vector products ---------------------------------------------------------------------------
-
-    def use_hessian(self, hess: Any, hessp: Any) -> None:
-        """Have `hessp` use the caller's Hessian or product, ``hess(x, *args)`` or ``hessp(x, p, *args)``."""
-        if hess is not None and not callable(hess):
-            raise ValueError(f"hess is {hess!r}; the two-phase method takes a callable or None.")
-        self._hess, self._hessp = hess, hessp
-
-    def hessp(self, x: Array, p: Array) -> Array:
-        """Hessian-vector product at x, both of shape (n,), counted in ``nhev``.
-
-        In this order: the caller's hessp, the caller's hess, the objective's own method ``hessp``, autograd
-        (one pass over fun for every new x), a difference of two gradients.
-        """
-        self._look_at_the_clock()
-        self.nhev += 1
-        if self._hessp is not None:
-            product = self._guarded(self._hessp, self._copy(x), np.array(p), *self.args)
-        elif self._hess is not None:
-            product = self._guarded(self._hess, self._copy(x), *self.args) @ p
-        elif callable(getattr(self.fun, "hessp", None)):
-            product = self._guarded(self.fun.hessp, self._copy(x), np.array(p))  # type: ignore[attr-defined]
-        elif self._autograd is not None:
-            if self._product is None or not np.array_equal(self._product[0], x):
-                self._admit(1)
-                self._f_samples += self._unit
-                made = self._guarded(_hessian.by_autograd, self._traced, self._copy(x))
-                self._product = (np.array(x), made)
-            product = self._guarded(self._product[1], np.array(p))
-        else:
-            length = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x)))
-            aside = self._gradient_aside
-            product = _hessian.by_differences(aside, x, length, lambda: self.gradient(x))(p)
-        return np.asarray(product, dtype=float).reshape(self.n)
-
-    def _gradient_aside(self, x: Array) -> Array:
-        """Gradient at a point that does not displace the last one from the memo."""
-        last = self.last
-        g = self.gradient_alone(x)
-        self.last = last
-        return g
 
     def use_values_only(self) -> None:
         """Serve a method that takes no gradient from here; of a fused function the value is used."""

@@ -68,21 +68,21 @@ def gradient_by_differences(
     if scheme == "3-point":
         ahead, behind = trials.values(steps), trials.values(-steps)
         with np.errstate(invalid="ignore", over="ignore"):
-            g = (ahead - behind) / (2 * steps)
+            g: Array = (ahead - behind) / (2 * steps)
         if np.isfinite(f):
             _one_sided(trials, g, steps, ahead, behind)
     else:
         g = trials.slopes(steps)
     if np.all(np.isfinite(g)) or not np.isfinite(f):
         return g, ""
-    tried = _recover(trials, g, steps)
+    _recover(trials, g, steps)
     bad = np.flatnonzero(~np.isfinite(g))
     if not bad.size:
         return g, ""
     g[bad] = np.nan
-    i = int(which[bad[0]])
-    farthest, nearest = abs(float(steps[bad[0]])), abs(float(steps[bad[0]])) * tried
-    return g, f"fun is not finite on either side of x[{i}] = {x[i]:.10g}, {nearest:.1g} to {farthest:.1g} away"
+    i, step = int(which[bad[0]]), abs(float(steps[bad[0]]))
+    near = f"{step * SHORTER[-1]:.1g} to {step:.1g} away"
+    return g, f"fun is not finite on either side of x[{i}] = {x[i]:.10g}, {near}"
 
 
 class _Trials:
@@ -115,7 +115,8 @@ class _Trials:
 
     def exact(self, steps: Array, places: NDArray[np.intp]) -> Array:
         """Return the steps as x takes them; 0 where they vanish against it."""
-        return steps if self.scheme == "cs" else (self.x[self.which[places]] + steps) - self.x[self.which[places]]
+        x = self.x[self.which[places]]
+        return steps if self.scheme == "cs" else (x + steps) - x
 
 
 def _one_sided(trials: _Trials, g: Array, steps: Array, ahead: Array, behind: Array) -> None:
@@ -134,8 +135,8 @@ def _one_sided(trials: _Trials, g: Array, steps: Array, ahead: Array, behind: Ar
     g[places] = np.where(np.isfinite(second), second, first)
 
 
-def _recover(trials: _Trials, g: Array, steps: Array) -> float:
-    """Fill in the entries that are not finite; returns the least share of the step that was tried."""
+def _recover(trials: _Trials, g: Array, steps: Array) -> None:
+    """Fill in the entries that are not finite."""
     sides = [-1.0] if trials.scheme != "3-point" else []
     for share in (*sides, *(sign * share for share in SHORTER for sign in (1.0, -1.0))):
         _fill(trials, g, share * steps)
@@ -144,7 +145,6 @@ def _recover(trials: _Trials, g: Array, steps: Array) -> float:
         h = difference_steps(trials.x, "2-point")[trials.which]
         _fill(real, g, h)
         _fill(real, g, -h)
-    return SHORTER[-1]
 
 
 def _fill(trials: _Trials, g: Array, steps: Array) -> None:

@@ -52,7 +52,7 @@ def not_traced(error: Exception) -> str:
 
 
 def not_finite(entry: int, x: float) -> str:
-    """Return the warning for a gradient by autograd with NaN or infinite entries at a point of finite value."""
+    """Return the warning for a gradient by autograd that is not finite at a point of finite value."""
     return (
         f"autograd's gradient is not finite in entry {entry} at x[{entry}] = {x:.6g}, though fun is finite "
         "there; finite differences take the place of such entries. A np.where passes NaN on from the branch "

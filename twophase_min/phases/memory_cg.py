@@ -288,11 +288,11 @@ def next_trial(state):
             cg.reason = AT_EDGE
             cg.code = FAILED
             return FAILED
-        if cg.edge.limited >= LIMITED and cg.edge.finishing == 0:
-            if begin_probe(state, cg.edge, cg.line.hi_a - cg.line.a):
-                cg.mode = PROBING
-                cg.code = NEED_F
-                return NEED_F
+        jammed = cg.edge.limited >= LIMITED and cg.edge.finishing == 0
+        if jammed and begin_probe(state, cg.edge, cg.line.hi_a - cg.line.a):
+            cg.mode = PROBING
+            cg.code = NEED_F
+            return NEED_F
     return _choose(state, cg)
 
 

@@ -27,7 +27,7 @@ Array = NDArray[np.floating]
 class Evaluations(Protocol):
     """What this phase needs of the objective."""
 
-    def sound_value(self, x: Array) -> float: ...  # noqa: D102
+    def value(self, x: Array) -> float: ...  # noqa: D102
     def gradient(self, x: Array) -> Array: ...  # noqa: D102
 
 
@@ -71,7 +71,8 @@ def run(
     """
 
     def value(z: Array) -> float:
-        return objective.sound_value(scaling.to_x(z))
+        f = objective.value(scaling.to_x(z))
+        return f if np.isfinite(f) else np.inf
 
     def gradient(z: Array) -> Array:
         x = scaling.to_x(z)

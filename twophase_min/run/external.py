@@ -6,6 +6,7 @@ new variables: a change of variables is a preconditioner for a method that takes
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
     cycle = phase.cycle if scaled else None
     objective.remember_more(10 if objective.n <= LARGEST_MEMO else 0)
     c2 = options.c2 if options.c2 is not None else phase.c2
+    evaluations = SimpleNamespace(value=objective.sound_value, gradient=objective.gradient)
     careful = objective.unsound_points > 0
     method: Any = options.convex_method if callable(options.convex_method) else phase.name
 
@@ -83,7 +85,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         try:
             message = scipy_phase.run(
                 method,
-                objective,
+                evaluations,
                 variables(driver, scaled),  # not kept here: the next one takes its place
                 on_iterate,
                 on_gradient,
