@@ -147,7 +147,10 @@ def quadratic(seed, n):
 
 @modest
 @given(
-    seed=st.integers(0, 10**6), n=st.integers(1, 6), room=st.sampled_from([0.03, 0.3, 3.0]), box=st.booleans()
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 6),
+    room=st.sampled_from([0.03, 0.3, 3.0]),
+    box=st.booleans(),
 )
 def test_a_convex_function_with_an_edge_is_minimised(seed, n, room, box):
     """Property: the minimum inside a box or a half-space is reached, in a small multiple of the free calls."""

@@ -89,8 +89,8 @@ REASONS = {
     "SciPy, abnormal": "ABNORMAL",
     "at start": "The start already satisfies it.",
     "value at x0": "The objective is not finite at x#; start from a point where it is defined.",
-    "gradient at x0": "The objective is finite at x#, but its gradient is not finite at x#; start from a point "
-    "where both are.",
+    "gradient at x0": "The objective is finite at x#, but its gradient is not finite at x#; start from a "
+    "point where both are.",
     "only x0": "The objective is finite at x# only; every other point tried is not.",
     "relative gradient": "The relative gradient is #.",
     "no handover": "No handover is left (max_swaps).",

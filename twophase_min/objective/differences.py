@@ -110,7 +110,8 @@ class _Trials:
         found = self._ask(steps, places)
         with np.errstate(invalid="ignore", over="ignore"):
             if self.scheme == "cs":
-                return np.imag(np.asarray(found, dtype=complex)) / steps
+                value = np.asarray(found, dtype=complex)  # of inf, a real number, the imaginary part is 0
+                return np.where(np.isfinite(value), np.imag(value) / steps, np.nan)
             return (np.asarray(found, dtype=float) - self.f) / steps
 
     def exact(self, steps: Array, places: NDArray[np.intp]) -> Array:

@@ -115,7 +115,7 @@ EVENT = Record(
 POINTS = 4
 """Evaluated points that the compiled loop remembers; often some of the four roles below are one point."""
 TIME_IS_UP = 2
-"""Value of the flag ``State.stop`` that ends the run before the next evaluation; 1 ends it after an iteration.
+"""Value of the flag ``State.stop`` that ends a run before its next evaluation; 1, after an iteration.
 """
 
 MEMO = Record(
