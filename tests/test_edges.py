@@ -153,7 +153,7 @@ def quadratic(seed, n):
     box=st.booleans(),
 )
 def test_a_convex_function_with_an_edge_is_minimised(seed, n, room, box):
-    """Property: the minimum inside a box or a half-space is reached, in a small multiple of the free calls."""
+    """Property: the minimum inside a box or a half-space is reached, in a few times the free calls."""
     q, m, rng = quadratic(seed, n)
     if box:
         low, high = m - room * rng.uniform(1, 3, n), m + room * rng.uniform(1, 3, n)
