@@ -25,7 +25,7 @@ from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
-from twophase_min.run import external, machine, noise, own, resume
+from twophase_min.run import external, machine, own, resume, settling
 from twophase_min.run.build import fallbacks, run_detector
 from twophase_min.run.diagnosis import diagnose, last_step
 from twophase_min.run.result import Report
@@ -154,6 +154,7 @@ class Driver(Report):
                     raise
                 status, detail = Status.EXCEPTION, f"{type(error).__name__}: {error}"
             result = self.outcome(status, detail)
+            self.caution(result)
         finally:
             if self.bar is not None:
                 self.bar.close()
@@ -260,11 +261,11 @@ class Driver(Report):
 
     def best(self) -> Point:
         """Return the best point seen, with its gradient."""
-        best = self.objective.best
-        assert best is not None
-        if best.g is None:
-            best = Point(best.x, best.f, self.objective.gradient(best.x))
-        return best
+        objective = self.objective
+        assert objective.best is not None
+        while objective.best.g is None:  # a point whose gradient is not finite gives way to another
+            objective.gradient(objective.best.x)
+        return objective.best
 
     def _move(self, point: Point) -> None:
         """Make an evaluated point the current one without a step."""
@@ -324,30 +325,9 @@ class Driver(Report):
             )
         ):
             raise Stop(Status.CALLBACK)
-        if loop.doubted and self.settles(point, size):
-            self.machine.reconsider(self.slot, self._least(), f, size, self._distance())
+        if loop.doubted:
+            settling.reconsider(self, size)
         self._stop_if_due()
-
-    def _least(self) -> float:
-        best = self.objective.best
-        assert best is not None
-        return best.f
-
-    def noise_at(self, point: Point, u: Array) -> float:
-        """Difference below which values near a point count as equal, measured along u where that is due."""
-        objective = self.objective
-        if self.machine.noise_is_due(self.slot, objective.cost):
-            sigma = noise.measure(objective.value, point.x, point.f, u)
-            self.machine.note_noise(self.slot, sigma, objective.cost)
-        return self.machine.noise(self.slot)
-
-    def settles(self, point: Point, size: float) -> bool:
-        """Whether a point converges the run: its gradient passes the test, its value is not the least."""
-        best = self.objective.best
-        assert best is not None
-        away = np.subtract(best.x, point.x, dtype=float)
-        self.noise_at(point, away)
-        return bool(self.machine.passes(self.slot, self._least(), point.f, size, float(np.linalg.norm(away))))
 
     def _record(self, phase: str, norm: float, step: float) -> None:
         point, objective = self.point, self.objective
@@ -399,7 +379,7 @@ class Driver(Report):
         need = phase.need
         while need != ITERATION and need != FAILED:
             if need == NEED_NOISE:
-                need = phase.tell(self.noise_at(Point(phase.x, phase.f, None), phase.direction), None)
+                need = phase.tell(settling.noise_at(self, phase.x, phase.f, phase.direction), None)
             elif need == NEED_F and not fused:
                 need = phase.tell(objective.value(phase.trial), None)
             else:
@@ -440,7 +420,8 @@ class Driver(Report):
             adam.set_state(self.epoch_start)
             adam.scale_back(0.1 ** (attempt + 1))
             self.batch = 0
-        return "every epoch ended at a non-finite loss, at ever smaller learning rates"
+        which = "gradient, though the loss was finite" if math.isfinite(f) else "loss"
+        return f"every epoch ended at a non-finite {which}, at ever smaller learning rates"
 
     def _adam_run(self) -> None:
         """Adam until the detector sees the swap, the guard wants a trial, or Adam fails; hands over."""
@@ -462,7 +443,8 @@ class Driver(Report):
         best = objective.best
         assert best is not None
         only_x0 = objective.nonfinite is not None and not objective.finite_elsewhere
-        self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
+        only_lower = objective.lowest is not best
+        self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0, only_lower)
         if loop.next == STOP:
             self.machine.note_event(
                 self.slot, self.event, 0, 0.0, 0.0, 0, math.nan

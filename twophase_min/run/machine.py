@@ -188,12 +188,9 @@ def noise(slot):
 
 
 @jit
-def reconsider(slot, best_f, f, size, distance):
-    """Test an iterate for convergence again, with the noise measured; its value was not the least."""
-    loop = slot[0]
-    loop.doubted = 0
-    if passes(slot, best_f, f, size, distance):
-        stop(loop, Status.CONVERGED, Cause.NONE, ITERATE)
+def converge(slot):
+    """End the run at the iterate, whose value is the least up to the noise."""
+    stop(slot[0], Status.CONVERGED, Cause.NONE, ITERATE)
 
 
 @jit
@@ -259,7 +256,7 @@ def _why_to_leave_adam(loop, f, t, curvature, decided):
 
 
 @jit
-def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0):
+def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0, only_lower):
     """Hand over to the convex phase, unless all fallbacks have failed without a gain, or no handover is left.
 
     Parameters
@@ -274,6 +271,8 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0):
         Value of Adam's iterate.
     only_x0 : bool
         Whether no point but x0 has had a finite value.
+    only_lower : bool
+        Whether a point lower than the best was refused because its gradient is not finite.
     """
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
@@ -282,6 +281,8 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0):
     if failed or loop.swaps >= loop.max_swaps:
         if only_x0:
             stop(loop, Status.NONFINITE, Cause.ONLY_X0, BAD_POINT)
+        elif only_lower:
+            stop(loop, Status.NONFINITE, Cause.ONLY_LOWER, BEST_POINT)
         else:
             stop(loop, Status.PRECISION_LOSS, cause if failed else Cause.NO_HANDOVER, BEST_POINT)
         return
@@ -455,13 +456,13 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     passes: (0.0, 0.0, 0.0, 0.0),
     accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     after_adam: (0.0, 0, 0.0, True),
-    handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True),
+    handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
     after_convex: (0.0,),
     stands_still: (0.0, 0.0),
     noise_is_due: (0.0,),
     note_noise: (0.0, 0.0),
     noise: (),
-    reconsider: (0.0, 0.0, 0.0, 0.0),
+    converge: (),
     within_noise: (0.0, 0.0),
     search_failed: (0.0, 0.0, True, 0.0, 0.0),
     falls_back: (0, 0.0, 0.0, 0.0, 0.0),
