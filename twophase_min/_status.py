@@ -73,6 +73,8 @@ class Cause(IntEnum):
     RESUMED = 16
     NOISE = 17
     ONLY_LOWER = 18
+    LOWER = 19
+    SHARPER = 20
 
 
 CAUSES = {
@@ -106,6 +108,8 @@ CAUSES = {
         "the handover"
     ),
     Cause.ONLY_LOWER: "The lowest points found have a finite objective, but no finite gradient to go on by.",
+    Cause.LOWER: "a lower value, {e.best_f:.6g}, was found while looking for the reason",
+    Cause.SHARPER: "forward differences lead no further: central ones from here on",
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
 }
 """One sentence per cause. ``e`` is the event (`run.state.EVENT`). ``text`` is what the part that knows more

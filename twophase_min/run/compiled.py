@@ -110,9 +110,9 @@ def _reconsider(state, address, table, size):
     x, away = v[memo.point], state.convex.vectors[XT]
     for i in range(x.size):
         away[i] = v[memo.best, i] - x[i]
-    if noise_at(state, address, table, x, loop.f, away):
-        if machine.passes(state.loop, loop.best_f, loop.f, size, distance(x, v[memo.best])):
-            machine.converge(state.loop)
+    going = noise_at(state, address, table, x, loop.f, away)
+    if going and machine.passes(state.loop, loop.best_f, loop.f, size, distance(x, v[memo.best])):
+        machine.converge(state.loop)
 
 
 @_inner

@@ -22,6 +22,8 @@ VALUES = 5
 """Evaluations that a diagnosis may cost."""
 FARTHER = 100.0
 """Ratio of the two distances."""
+EXPLAINED = 10.0
+"""Disagreement of slopes that measured noise may explain, in units of it."""
 AGREE, ALIKE = 1e-2, 0.1
 """Relative deviation at which the gradient agrees with a difference, and two differences with each other."""
 
@@ -67,7 +69,9 @@ class Finding(NamedTuple):
     noise: float = 0.0
 
 
-def diagnose(objective: Objective, best: Point, step: float, curvature: float, gtol: float) -> str:
+def diagnose(
+    objective: Objective, best: Point, step: float, curvature: float, gtol: float, measured: float = 0.0
+) -> str:
     """Say what is known at the point where neither phase finds a decrease.
 
     Parameters
@@ -82,6 +86,8 @@ def diagnose(objective: Objective, best: Point, step: float, curvature: float, g
         s'y / s's of it, unit f/x^2; NaN where not known.
     gtol : float
         Of the convergence test, unit f/x.
+    measured : float
+        Difference below which values count as equal by a measurement of their noise (`run.noise`), unit f.
 
     Returns
     -------
@@ -104,18 +110,24 @@ def diagnose(objective: Objective, best: Point, step: float, curvature: float, g
         if np.isfinite(curvature):
             parts[-1] += f", the curvature along it {curvature:.3g}"
     parts[-1] += "."
-    finding = _examine(objective, best, slope, step, rounding)
-    noise = max(finding.noise, 4 * rounding * abs(best.f))
-    parts.append(f"Noise of f: about {noise:.1g}" + ("." if finding.noise > 0 else " (its rounding)."))
+    finding = _examine(objective, best, slope, step, rounding, measured)
+    floor = 4 * rounding * abs(best.f)
+    noise = max(finding.noise, measured, floor)
+    parts.append(f"Noise of f: about {noise:.1g}" + ("." if noise > floor else " (its rounding)."))
     parts += [finding.seen, finding.remedy]
     if curvature > 0:
         attainable = (2 * curvature * noise) ** 0.5  # where the decrease still to be had is the noise
         if attainable > gtol and slope <= 10 * attainable:
-            parts.append(f"With this noise no gradient below {attainable:.1g} can be reached: raise gtol.")
+            parts.append(
+                f"With this noise and the curvature of the last step, values cannot lead to a gradient below "
+                f"{attainable:.1g}: raise gtol."
+            )
     return " ".join(part for part in parts if part)
 
 
-def _examine(objective: Objective, best: Point, slope: float, step: float, rounding: float) -> Finding:
+def _examine(
+    objective: Objective, best: Point, slope: float, step: float, rounding: float, measured: float
+) -> Finding:
     """Look at f around the best point."""
     if best.g is None or not slope > 0:
         return Finding("", "")
@@ -142,7 +154,7 @@ def _examine(objective: Objective, best: Point, slope: float, step: float, round
                 "The gradient agrees with a difference of f.",
                 "If variables differ by many orders of magnitude, rescale them; else raise gtol.",
             )
-        return _compare(near, pair(FARTHER * h), slope, rounding, objective.kind)
+        return _compare(near, pair(FARTHER * h), slope, rounding, objective.kind, measured)
     except Stop as stop:
         if stop.status in (Status.MAXFUN, Status.MAXTIME):
             return Finding("", "The limits left no evaluation to look into it; check_gradient does.")
@@ -161,7 +173,7 @@ def _noisy(noise: float, how: str) -> Finding:
     )
 
 
-def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str) -> Finding:
+def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str, measured: float) -> Finding:
     """Tell a wrong gradient, a kink, a jump and noise apart by two pairs that miss the gradient's slope."""
     rough = "Smooth f, or use a method without gradients (Nelder-Mead, Powell)."
     if not (near.finite and far.finite):
@@ -205,8 +217,12 @@ def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str) ->
     if smooth:
         return wrong
     noise = abs(near.ahead - 2 * near.f + near.behind) / 6**0.5
-    return _noisy(
-        noise, f"its slope is {near.slope:.3g} over {near.h:.1g} but {far.slope:.3g} over {far.h:.1g}"
+    slopes = f"its slope is {near.slope:.3g} over {near.h:.1g} but {far.slope:.3g} over {far.h:.1g}"
+    if noise <= EXPLAINED * measured:
+        return _noisy(noise, slopes)
+    return Finding(
+        f"f does not go as its gradient tells: {slopes}.",
+        "Run check_gradient; rescale variables that differ by many orders of magnitude.",
     )
 
 

@@ -45,6 +45,9 @@ from twophase_min.run.state import (
 
 Array = NDArray[np.floating]
 
+LOOKS = 3
+"""Times that a run which lost its precision may go on from what the diagnosis has found."""
+
 
 class Driver(Report):
     """One run of the two-phase method.
@@ -78,6 +81,8 @@ class Driver(Report):
         Change of variables of the convex phase (`_diagonal` at its handover).
     suspended_own, suspended_pairs, suspended_scales : phase, list, ndarray
         What a suspended convex phase goes on from.
+    found_lower, looks : bool, int
+        Whether the diagnosis has found a lower point, and how often the run has gone on after one.
     epoch, batch : int
         Epochs made, and batches of the present one, of a finite sum.
     epoch_start : dict or None
@@ -119,6 +124,7 @@ class Driver(Report):
         self.suspended_pairs: list[tuple[Array, Array]] = []
         self.suspended_scales: Array | None = None
         self.size = math.nan
+        self.found_lower, self.looks = False, 0
         self.epoch = self.batch = 0
         self.epoch_start: dict[str, Any] | None = None
         self.inexact = ""
@@ -232,7 +238,12 @@ class Driver(Report):
             text = sentence(loop.behind, event, text)
         detail = sentence(loop.cause, event, text)
         if loop.status == Status.PRECISION_LOSS:
+            before = self.objective.best
             detail = ENDED_BY.format(self._diagnosis(), detail)
+            after = self.objective.best
+            assert before is not None
+            assert after is not None
+            self.found_lower = after.f < before.f - self.machine.exactness(self.slot, before.f)
         return Stop(Status(loop.status), detail)
 
     @property
@@ -243,8 +254,11 @@ class Driver(Report):
         """Say what is known where neither phase finds a decrease."""
         best = self.objective.best
         assert best is not None
+        if best.g is not None:
+            settling.noise_at(self, best.x, best.f, best.g)
         step, curvature = last_step(self.history, self.pairs, self.adam.curvature)
-        return diagnose(self.objective, best, step, curvature, self.loop.gtol)
+        noise = self.machine.noise(self.slot)
+        return diagnose(self.objective, best, step, curvature, self.loop.gtol, noise)
 
     # ---- points and iterates ------------------------------------------------------------------------------
 
@@ -449,7 +463,10 @@ class Driver(Report):
             self.machine.note_event(
                 self.slot, self.event, 0, 0.0, 0.0, 0, math.nan
             )  # the numbers of the sentence
-            raise self.stop(text, self.point)
+            end = self.stop(text, self.point)
+            if not self._goes_on():
+                raise end
+            return
         self.scales = own.diagonal(self)
         self._note(text)
         self.machine.enter(self.slot, adam.f)
@@ -466,6 +483,9 @@ class Driver(Report):
             cause, text = own.run(self, method, scaled)
         else:
             cause, text = external.run(self, scaled)
+            g = self.point.g
+            if cause == Cause.SEARCH_FAILED and g is not None:
+                settling.noise_at(self, self.point.x, self.point.f, g)
         phase, self.own = self.own, None
         assert self.objective.best is not None
         if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
@@ -486,13 +506,34 @@ class Driver(Report):
         self.machine.enter(self.slot, self.adam.f)
         if following == RESUME_CONVEX:
             self._resume_convex()
-            return
-        if following == NEW_ADAM:
-            self._move(best)
+        elif following == NEW_ADAM:
+            self._back_in_adam(best)
         else:
-            self._move(Point(self.adam.x.copy(), self.adam.f, self.adam.g))
+            self._back_in_adam(Point(self.adam.x.copy(), self.adam.f, self.adam.g))
+
+    def _back_in_adam(self, point: Point) -> None:
+        self._move(point)
         self.detector.rearm()
         self.epoch_start = None
+
+    def _goes_on(self) -> bool:
+        """Whether a run that lost its precision goes on: from a lower point, or with a better gradient."""
+        loop, objective = self.loop, self.objective
+        if loop.status != Status.PRECISION_LOSS or loop.cause == Cause.NO_HANDOVER or self.looks >= LOOKS:
+            return False
+        cause = Cause.LOWER if self.found_lower else Cause.SHARPER if objective.sharpen() else Cause.NONE
+        if cause == Cause.NONE:
+            return False
+        self.looks += 1
+        self.final = None
+        best = self.best()
+        self.machine.go_on(self.slot, cause)
+        loop.best_f = best.f
+        self.adam = self.new_adam(best)
+        self._note("")
+        self.machine.enter(self.slot, self.adam.f)
+        self._back_in_adam(best)
+        return True
 
     def _resume_convex(self) -> None:
         """Resume the suspended convex phase."""

@@ -350,7 +350,7 @@ class _CompiledRun(Report):
         if status == Status.EXCEPTION:
             detail = self._again()
         elif status == Status.WORKING_PRECISION:
-            text = f"{DEVIATIONS * loop.measured:.1g}"
+            text = f"{max(loop.rounding * abs(loop.f), DEVIATIONS * loop.measured):.1g}"
             if loop.cause == Cause.FLAT:
                 assert self.final is not None
                 text = f"{relative_gradient(self.final):.1e}"
@@ -403,7 +403,8 @@ class _CompiledRun(Report):
             pairs = [(newest[0], newest[1])]
         curvature = float(ADAM_RECORD.view(self.state.adam.slot).curvature)
         step, curvature = last_step(self.history, pairs, curvature)
-        return diagnose(self.objective, best, step, curvature, float(self.loop.gtol))
+        noise = DEVIATIONS * self.loop.measured
+        return diagnose(self.objective, best, step, curvature, float(self.loop.gtol), noise)
 
 
 def solve_many(

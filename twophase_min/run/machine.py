@@ -188,6 +188,12 @@ def noise(slot):
 
 
 @jit
+def exactness(slot, f):
+    """Difference below which values about f count as equal."""
+    return noise_of(slot[0], f)
+
+
+@jit
 def converge(slot):
     """End the run at the iterate, whose value is the least up to the noise."""
     stop(slot[0], Status.CONVERGED, Cause.NONE, ITERATE)
@@ -297,6 +303,17 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0, only_lower)
 
 
 @jit
+def go_on(slot, cause):
+    """Take back the end of a run at a loss of precision, for a new Adam at the best point."""
+    loop = slot[0]
+    loop.next = NEW_ADAM
+    loop.status = 0
+    loop.cause = cause
+    loop.failed_at = math.nan
+    loop.final = BEST_POINT
+
+
+@jit
 def after_convex(slot, f):
     """Show an accepted iterate of the convex phase, of least value f, to the guard; answers its verdict."""
     loop = slot[0]
@@ -319,14 +336,14 @@ def stands_still(slot, f, cost):
 def search_failed(slot, f, best_f, precise, relative, promise):
     """Take the failure of our own search at value f, the best value up to the noise.
 
-    It ends the run where the decrease that the last direction promised is below the measured noise; or
-    below the rounding of f (``precise``) where the gradient is flat relative to f too.
+    It ends the run where the decrease that the last direction promised is below the noise; or, without such a
+    direction, below the rounding of f (``precise``) where the gradient is flat relative to f too.
     """
     loop = slot[0]
     loop.next = GO_ON
     if f > best_f + noise_of(loop, best_f):  # on Adam's path, away from the best point
         return
-    if promise <= DEVIATIONS * loop.measured:
+    if promise <= noise_of(loop, f):
         stop(loop, Status.WORKING_PRECISION, Cause.NOISE, ITERATE)
     elif precise and relative <= FLAT:
         stop(loop, Status.WORKING_PRECISION, Cause.FLAT, ITERATE)
@@ -343,6 +360,10 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
     if _failed(cause) and loop.fallback + 1 < loop.fallbacks:
+        if DEVIATIONS * loop.measured > loop.rounding * abs(best_f):
+            loop.fallback = (
+                loop.fallbacks - 2
+            )  # to the last one, ours: it alone searches by slopes within noise
         loop.cause = cause
         loop.next = NEXT_FALLBACK
         return True
@@ -457,11 +478,13 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     after_adam: (0.0, 0, 0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
+    go_on: (0,),
     after_convex: (0.0,),
     stands_still: (0.0, 0.0),
     noise_is_due: (0.0,),
     note_noise: (0.0, 0.0),
     noise: (),
+    exactness: (0.0,),
     converge: (),
     within_noise: (0.0, 0.0),
     search_failed: (0.0, 0.0, True, 0.0, 0.0),

@@ -37,7 +37,7 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
             driver.iteration(*own.iterate())
             driver.machine.within_noise(driver.slot, own.promise, driver.size)
             if driver.loop.next == STOP:
-                raise driver.stop(f"{driver.machine.noise(driver.slot):.1g}", driver.point)
+                raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
         cause = driver.machine.after_convex(driver.slot, own.f)
         if cause != Cause.NONE:
             return cause, ""
@@ -64,7 +64,7 @@ def _search_failed(driver: Driver, own: Any) -> None:
     driver.machine.search_failed(driver.slot, own.f, best.f, precise, relative, own.promise)
     loop = driver.loop
     if loop.next == STOP:
-        noise = driver.machine.noise(driver.slot)
+        noise = driver.machine.exactness(driver.slot, own.f)
         raise driver.stop(f"{noise:.1g}" if loop.cause == Cause.NOISE else f"{relative:.1e}", point)
 
 
