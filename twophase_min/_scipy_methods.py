@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
-from scipy.optimize import minimize as scipy_minimize
 
 from twophase_min._callback import wrap_callback
 from twophase_min._history import History
+from twophase_min._scipy_quiet import minimize as scipy_minimize
 from twophase_min._status import TEXTS, Status
 from twophase_min._twophase import run_twophase
 from twophase_min.objective.calls import Objective
