@@ -277,9 +277,9 @@ class _VectorMean:
 
 
 def _value_and_gradient(fun: Callable[..., Any], w: NDArray) -> Any:
-    from twophase_min.objective.gradient import autograd_value_and_gradient
+    from twophase_min.objective.tracing import value_and_gradient
 
-    return autograd_value_and_gradient(fun)(w)
+    return value_and_gradient(fun, w)
 
 
 def _rows(a: Any) -> Any:

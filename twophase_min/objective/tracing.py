@@ -64,16 +64,17 @@ def make_jvp(fun: Callable[..., Any], x: Any) -> Callable[[Any], Any]:
     return along
 
 
-def gradient_of(fun: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Gradient of ``fun`` as a function of x that can itself be traced; as `autograd.grad`."""
+def value_and_gradient(fun: Callable[..., Any], x: Any) -> tuple[Any, Any]:
+    """Value and gradient at x, which can themselves be traced; as `autograd.value_and_grad`."""
     from autograd.core import vspace
 
-    scalar = scalar_valued(fun)
+    pullback, value = make_vjp(scalar_valued(fun), x)
+    space = vspace(value)
+    if space.size != 1:
+        raise TypeError("only a function whose values are real scalars has a gradient")
+    return value, pullback(space.ones())
 
-    def gradient(x: Any) -> Any:
-        pullback, value = make_vjp(scalar, x)
-        if vspace(value).size != 1:
-            raise TypeError("only a function whose values are real scalars has a gradient")
-        return pullback(vspace(value).ones())
 
-    return gradient
+def gradient_of(fun: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Gradient of ``fun`` as a function of x that can itself be traced; as `autograd.grad`."""
+    return lambda x: value_and_gradient(fun, x)[1]
