@@ -1,4 +1,4 @@
-"""SciPy's `minimize` without the warnings of its line search, and without a look at the filters of the process.
+"""SciPy's `minimize` without the warnings of its line search, and without touching the filters of the process.
 
 When the line search of CG, BFGS and Newton-CG fails, SciPy tries a second one, and calls it, and with it the
 user's function, inside ``warnings.catch_warnings()``. Filters belong to all threads: side by side, two such
@@ -7,6 +7,10 @@ blocks leave the filter of one behind for good, and each makes Python forget wha
 SciPy's functions are therefore run from their own code, unchanged, with copies of their modules' names in
 which two are replaced: ``warnings`` and ``warn``. `LineSearchWarning` is not raised (how a search ended is in
 the result), ``catch_warnings`` does nothing, and every other warning passes. SciPy's modules are not touched.
+
+Before SciPy 1.15 a `ScalarFunction` refers to itself by its closures, and so keeps the user's function and
+all that an exception has passed through until the garbage collector comes: they are taken apart after the run.
+
 Should a future SciPy be built otherwise, then nothing is replaced, and the functions are SciPy's own.
 """
 
@@ -15,14 +19,24 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
+import threading
 import warnings
 from types import FunctionType
 from typing import Any
 
 import scipy.optimize
 
-HOMES = ("scipy.optimize._minimize", "scipy.optimize._optimize", "scipy.optimize._linesearch")
+_NAMES = "_minimize _optimize _linesearch _lbfgsb_py _slsqp_py _tnc _trustregion _trustregion_ncg _trustregion_krylov"
+HOMES = frozenset(f"scipy.optimize.{name}" for name in _NAMES.split())
 """Modules whose functions are taken over."""
+
+
+class _Runs(threading.local):
+    made: list[Any] | None = None
+    """The `ScalarFunction` objects of the run of this thread."""
+
+
+_runs = _Runs()
 
 
 def _warn(
@@ -62,11 +76,23 @@ def _taken_over(function: Any, scopes: dict[str, dict[str, Any]]) -> Any:
             elif isinstance(value, FunctionType) and value.__module__ in HOMES:
                 scope[name] = None  # its turn comes when all names are known
                 scope[name] = _taken_over(value, scopes)
+                if name == "_prepare_scalar_function":
+                    scope[name] = _noted(scope[name])
     copy = FunctionType(
         function.__code__, scopes[home], function.__name__, function.__defaults__, function.__closure__
     )
     copy.__kwdefaults__, copy.__doc__, copy.__module__ = function.__kwdefaults__, function.__doc__, home
     return copy
+
+
+def _noted(prepare: Any) -> Any:
+    def noted(*arguments: Any, **keywords: Any) -> Any:
+        made = prepare(*arguments, **keywords)
+        if _runs.made is not None and "_update_fun_impl" in vars(made):
+            _runs.made.append(made)
+        return made
+
+    return noted
 
 
 def _quiet_minimize() -> Any:
@@ -76,5 +102,16 @@ def _quiet_minimize() -> Any:
     return _taken_over(function, {})
 
 
-minimize = _quiet_minimize()
-"""As `scipy.optimize.minimize`."""
+_minimize = _quiet_minimize()
+
+
+def minimize(*arguments: Any, **keywords: Any) -> scipy.optimize.OptimizeResult:
+    """Do what `scipy.optimize.minimize` does."""
+    outer, made = _runs.made, []
+    _runs.made = made
+    try:
+        return _minimize(*arguments, **keywords)
+    finally:
+        _runs.made = outer
+        for function in made:
+            vars(function).clear()
