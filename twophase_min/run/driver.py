@@ -489,7 +489,7 @@ class Driver(Report):
             self._move(best)
         else:
             self._move(Point(self.adam.x.copy(), self.adam.f, self.adam.g))
-        self.detector.rearm()
+        users(self.detector.rearm)
         self.epoch_start = None
 
     def _resume_convex(self) -> None:
