@@ -1,6 +1,7 @@
-"""The user's warnings and NumPy errors are the user's: reports about other optimisers, held against SciPy's CG."""
+"""The user's warnings and NumPy errors are the user's: public reports, held against SciPy's CG."""
 
 import ast
+import contextlib
 import os
 import subprocess
 import sys
@@ -386,7 +387,7 @@ def test_the_state_is_restored_however_a_run_ends(method, raised, place):
     before = list(warnings.filters)
     with np.errstate(over="raise", under="print"):
         state = np.geterr()
-        try:
+        with contextlib.suppress(ValueError, StopIteration):
             minimize(
                 fun,
                 np.full(5, 3.0),
@@ -394,8 +395,6 @@ def test_the_state_is_restored_however_a_run_ends(method, raised, place):
                 callback=callback,
                 options={"convex_method": method, "swap": 2},
             )
-        except (ValueError, StopIteration):
-            pass
         assert np.geterr() == state
     assert list(warnings.filters) == before
 

@@ -1,4 +1,4 @@
-"""NumPy's floating-point errors: ignored in the package's arithmetic, as the user has set them in the user's code.
+"""NumPy's floating-point errors: ignored in our arithmetic, as the user has set them in the user's code.
 
 An overflow in the package's own arithmetic is looked for where it matters; under the user's
 ``np.errstate(all='raise')`` it must not end a run. In the user's functions it is the user's to see. Hence two
@@ -40,12 +40,12 @@ class our_arithmetic(ContextDecorator):
 
     def __enter__(self) -> None:
         if _thread.theirs is None:
-            theirs = np.geterr()
+            theirs = dict(np.geterr())
             self._state = np.errstate(all="ignore")
             self._state.__enter__()
             _thread.theirs = theirs
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, *raised: Any) -> None:
         if self._state is not None:
             _thread.theirs = None
             self._state.__exit__(*raised)
@@ -65,7 +65,7 @@ def users(call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
 
 
 class Here:
-    """A function for other threads, to be called there with what holds here: NumPy's state, context variables.
+    """A function for other threads, called there with what holds here: NumPy's state, context variables.
 
     Parameters
     ----------

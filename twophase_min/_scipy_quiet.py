@@ -1,10 +1,10 @@
-"""SciPy's `minimize` without the warnings of its line search, and without touching the filters of the process.
+"""SciPy's `minimize` without its line search's warnings, and without touching the filters of the process.
 
 When the line search of CG, BFGS and Newton-CG fails, SciPy tries a second one, and calls it, and with it the
 user's function, inside ``warnings.catch_warnings()``. Filters belong to all threads: side by side, two such
 blocks leave the filter of one behind for good, and each makes Python forget what it has shown once per place.
 
-SciPy's functions are therefore run from their own code, unchanged, with copies of their modules' names in
+SciPy's functions are therefore run from their own code, unchanged, with copies of their modules' names, of
 which two are replaced: ``warnings`` and ``warn``. `LineSearchWarning` is not raised (how a search ended is in
 the result), ``catch_warnings`` does nothing, and every other warning passes. SciPy's modules are not touched.
 
@@ -26,8 +26,8 @@ from typing import Any
 
 import scipy.optimize
 
-_NAMES = "_minimize _optimize _linesearch _lbfgsb_py _slsqp_py _tnc _trustregion _trustregion_ncg _trustregion_krylov"
-HOMES = frozenset(f"scipy.optimize.{name}" for name in _NAMES.split())
+_NAMES = "minimize optimize linesearch lbfgsb_py slsqp_py tnc trustregion trustregion_ncg trustregion_krylov"
+HOMES = frozenset(f"scipy.optimize._{name}" for name in _NAMES.split())
 """Modules whose functions are taken over."""
 
 
@@ -107,7 +107,8 @@ _minimize = _quiet_minimize()
 
 def minimize(*arguments: Any, **keywords: Any) -> scipy.optimize.OptimizeResult:
     """Do what `scipy.optimize.minimize` does."""
-    outer, made = _runs.made, []
+    outer = _runs.made
+    made: list[Any] = []
     _runs.made = made
     try:
         return _minimize(*arguments, **keywords)

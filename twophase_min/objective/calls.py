@@ -155,7 +155,7 @@ class Objective(Memory):
             self._autograd = _gradient.autograd_value_and_gradient(self._traced)
 
     def close(self) -> None:
-        """Release the workers, if this object started any, and the exception, whose frames hold this object."""
+        """Release the workers, if any were started, and the exception, whose frames hold this object."""
         self._release()
         self.error = None
 
@@ -380,7 +380,7 @@ class Objective(Memory):
 
     @property
     def _traced(self) -> Callable[[Any], Any]:
-        """The user's function for autograd; not a method, which would hold this object while it holds that."""
+        """The user's function for autograd; not a method, which would hold the object that holds it."""
         return Bound(self.fun, self.args)
 
     def _choose(self, x0: Array) -> tuple[float, Array]:

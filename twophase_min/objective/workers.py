@@ -152,7 +152,7 @@ def processes(
     deaths = 0
 
     def run(chunks: Iterator[Chunk], count: int, window: int) -> Generator[list[Row], None, list[Chunk]]:
-        pool = ProcessPoolExecutor(count, initializer=_begin, initargs=(task, np.geterr()))
+        pool = ProcessPoolExecutor(count, initializer=_begin, initargs=(task, dict(np.geterr())))
         return _until_broken(pool, _serve, chunks, window, failed, answered)
 
     while lost := (yield from run(chunks, count, 2 * count)):

@@ -94,7 +94,7 @@ def run(
         if phase.hessian:
             keywords["hessp"] = lambda z, p: scaling.pull(hessp(scaling.to_x(z), scaling.apply(p)))
     chosen |= dict(options or {})
-    handed = (value, gradient, callback)
+    handed: tuple[Callable[..., Any], ...] = (value, gradient, callback)
     if not isinstance(method, str):  # the caller's own arithmetic, which calls ours
         handed = tuple(our_arithmetic()(function) for function in handed)
     result = (scipy_minimize if isinstance(method, str) else partial(users, scipy_minimize))(

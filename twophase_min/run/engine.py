@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
-from twophase_min._history import History
 from twophase_min._errstate import Here, our_arithmetic
+from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import ENDED_BY, Cause, Status, sentence
 from twophase_min.jit.compilation import prepare, register
