@@ -1,4 +1,4 @@
-"""Nothing of a run outlives it (scipy#20768): what it has held is freed at once, without garbage collection."""
+"""Nothing of a run outlives it (scipy#20768): what it has held is freed without garbage collection."""
 
 import contextlib
 import gc

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,7 @@ def delegate(
             stopped = True
             raise StopIteration
 
-    def run() -> OptimizeResult:
+    with closing(objective):
         keywords: dict[str, Any] = {"bounds": bounds, "constraints": constraints, "tol": tol}
         if by_scipy:
             objective.use_values_only()
@@ -193,18 +194,13 @@ def delegate(
         positional = name in ("tnc", "cobyla", "slsqp", "trust-constr")
         callback_form = _by_position(on_iterate) if positional else by_result
         try:
-            return scipy_minimize(
+            result = scipy_minimize(
                 objective.value, start, method=method, callback=callback_form, options=extra, **keywords
             )
         except StopIteration:
             if not stopped:  # not ours: the objective's own
                 raise
-            return _stopped(objective, iteration)  # TNC lets it escape
-
-    try:
-        result = run()
-    finally:
-        objective.close()
+            result = _stopped(objective, iteration)  # TNC lets it escape
     result.nfev = objective.nfev
     if not by_scipy:
         result.njev = objective.njev

@@ -4,8 +4,8 @@ When the line search of CG, BFGS and Newton-CG fails, SciPy tries a second one, 
 user's function, inside ``warnings.catch_warnings()``. Filters belong to all threads: side by side, two such
 blocks leave the filter of one behind for good, and each makes Python forget what it has shown once per place.
 
-SciPy's functions are therefore run from their own code, unchanged, with copies of their modules' names, of
-which two are replaced: ``warnings`` and ``warn``. `LineSearchWarning` is not raised (how a search ended is in
+SciPy's functions are therefore run from their own code, unchanged, with copies of their modules' names, two
+of them replaced: ``warnings`` and ``warn``. `LineSearchWarning` is not raised (how a search ended is in
 the result), ``catch_warnings`` does nothing, and every other warning passes. SciPy's modules are not touched.
 
 Before SciPy 1.15 a `ScalarFunction` refers to itself by its closures, and so keeps the user's function and
