@@ -9,7 +9,7 @@ of them replaced: ``warnings`` and ``warn``. `LineSearchWarning` is not raised (
 the result), ``catch_warnings`` does nothing, and every other warning passes. SciPy's modules are not touched.
 
 Before SciPy 1.15 a `ScalarFunction` refers to itself by its closures, and so keeps the user's function and
-all that an exception has passed through until the garbage collector comes: they are taken apart after the run.
+all that an exception has passed through until garbage is collected: they are taken apart after the run.
 
 Should a future SciPy be built otherwise, then nothing is replaced, and the functions are SciPy's own.
 """

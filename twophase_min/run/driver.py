@@ -106,7 +106,6 @@ class Driver(Report):
         self.event = EVENT.new()
         self.detector = run_detector(options, objective.finite_sum is not None)
         self.users_rule = not can_compile(self.detector)
-        self.decision: Any = None
         assert self.start is not None
         self.point = self.start
         self.start = None  # given up as soon as it can be
@@ -444,9 +443,8 @@ class Driver(Report):
         only_x0 = objective.nonfinite is not None and not objective.finite_elsewhere
         self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
         if loop.next == STOP:
-            self.machine.note_event(
-                self.slot, self.event, 0, 0.0, 0.0, 0, math.nan
-            )  # the numbers of the sentence
+            # the numbers of the sentence
+            self.machine.note_event(self.slot, self.event, 0, 0.0, 0.0, 0, math.nan)
             raise self.stop(text, self.point)
         self.scales = own.diagonal(self)
         self._note(text)
