@@ -443,7 +443,6 @@ class Driver(Report):
         only_x0 = objective.nonfinite is not None and not objective.finite_elsewhere
         self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
         if loop.next == STOP:
-            # the numbers of the sentence
             self.machine.note_event(self.slot, self.event, 0, 0.0, 0.0, 0, math.nan)
             raise self.stop(text, self.point)
         self.scales = own.diagonal(self)
