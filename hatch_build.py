@@ -23,7 +23,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
         return self.target_name == "wheel" and os.environ.get("TWOPHASE_BUILD", "") != "0"
 
     def dependencies(self) -> list[str]:
-        """Return what the build needs besides hatchling: what a run needs, and setuptools for the compiler."""
+        """Return what the build needs besides hatchling: what a run needs, and setuptools."""
         return [*self.metadata.core.dependencies, "setuptools"] if self._wanted() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ hopping = basinhopping(
     ripples,
     [-2.0, 3.0],
     niter=50,
-    rng=np.random.default_rng(0),
+    rng=np.random.default_rng(0),  # before SciPy 1.15: seed=
     minimizer_kwargs={"method": twophase, "jac": ripples_gradient},
 )
 print("basinhopping:", hopping.x.round(6), f"f = {hopping.fun:.2e}, {hopping.nfev} evaluations")

@@ -23,7 +23,6 @@ PAIRS = sorted(
     if name.endswith("/python") and name.removesuffix("python") + "numba" in CASES and not case.loose
 )
 """Problem and options that either engine serves, where the path does not hang on the last bit."""
-"""Reasons of the Python loop that the compiled one does not give: it names the rule and the norm instead."""
 
 
 def of_group(group):

@@ -5,6 +5,7 @@ import warnings
 import autograd.numpy as anp
 import numpy as np
 import pytest
+import scipy
 from scipy.optimize import (
     basinhopping,
     differential_evolution,
@@ -18,6 +19,8 @@ from scipy.optimize import minimize as scipy_minimize
 from twophase_min import minimize, shgo_method, twophase
 
 START = np.array([-1.2, 1.0])
+SEEDED = {"seed" if scipy.__version__ < "1.15" else "rng": 1234}
+"""How a global solver of the installed SciPy is seeded."""
 
 
 def wavy(x):
@@ -110,7 +113,7 @@ def test_callbacks_of_both_forms_stop_it(form):
 def test_basinhopping_finds_the_lowest_basin(jac, options):
     fun = {"callable": wavy, True: lambda x: (wavy(x), wavy_der(x)), None: wavy}[jac]
     local = {"method": twophase, "jac": wavy_der if jac == "callable" else jac, "options": options}
-    result = basinhopping(fun, [1.0, 1.0], niter=50, minimizer_kwargs=local, rng=1)
+    result = basinhopping(fun, [1.0, 1.0], niter=50, minimizer_kwargs=local, **SEEDED)
     assert result.lowest_optimization_result.success
     np.testing.assert_allclose(result.x, [-0.195, -0.1], atol=1e-3)
     assert result.fun == pytest.approx(wavy(result.x))
@@ -123,7 +126,7 @@ def test_basinhopping_on_a_convex_function():
     def fun(x):
         return 2 * x[0] ** 2 + 2 * x[0] * x[1] + 2 * x[1] ** 2 - 6 * x[0]
 
-    result = basinhopping(fun, [1.0, 1.0], niter=5, minimizer_kwargs={"method": twophase}, rng=1)
+    result = basinhopping(fun, [1.0, 1.0], niter=5, minimizer_kwargs={"method": twophase}, **SEEDED)
     np.testing.assert_allclose(result.x, [2.0, -1.0], atol=1e-4)
 
 
@@ -132,7 +135,7 @@ def test_basinhopping_on_a_convex_function():
 
 def test_dual_annealing_finds_rastrigins_minimum():
     result = dual_annealing(
-        rastrigin, [(-5.12, 5.12)] * 2, minimizer_kwargs={"method": twophase}, rng=1234, maxiter=200
+        rastrigin, [(-5.12, 5.12)] * 2, minimizer_kwargs={"method": twophase}, **SEEDED, maxiter=200
     )
     assert result.success
     np.testing.assert_allclose(result.x, 0.0, atol=1e-4)
@@ -144,7 +147,7 @@ def test_dual_annealing_with_a_gradient_finds_rosenbrocks():
         rosen,
         [(-5.12, 5.12)] * 2,
         minimizer_kwargs={"method": twophase, "jac": rosen_der},
-        rng=1234,
+        **SEEDED,
         maxiter=200,
     )
     assert result.success
@@ -218,10 +221,10 @@ def test_shgo_needs_the_adapter():
 def test_differential_evolution_polishes_with_it(fun):
     minimum = 1.0 if fun is rosen else 0.0
     bounds = [(0, 2)] * 2 if fun is rosen else [(-5.12, 5.12)] * 2
-    rough = differential_evolution(fun, bounds, polish=False, maxiter=25, tol=1e-3, rng=1)
+    rough = differential_evolution(fun, bounds, polish=False, maxiter=25, tol=1e-3, **SEEDED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # that bounds are not handled
-        result = differential_evolution(fun, bounds, polish=twophase, maxiter=25, tol=1e-3, rng=1)
+        result = differential_evolution(fun, bounds, polish=twophase, maxiter=25, tol=1e-3, **SEEDED)
     np.testing.assert_allclose(result.x, minimum, atol=1e-3)
     assert result.fun <= rough.fun
     assert result.nfev > rough.nfev

@@ -18,7 +18,7 @@ def test_every_field_is_documented_with_its_default():
     parameters = doc[doc.index("Parameters") : doc.index("Raises")]
     documented = {
         name.strip()
-        for line in re.findall(r"^    ([a-z_0-9, ]+) : ", parameters, flags=re.MULTILINE)
+        for line in re.findall(r"^(?:    )?([a-z_0-9, ]+) : ", parameters, flags=re.MULTILINE)
         for name in line.split(",")
     }
     assert documented == {field.name for field in FIELDS}

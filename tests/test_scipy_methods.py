@@ -12,7 +12,9 @@ from twophase_min.networks import MLP
 START = np.array([-1.2, 1.0, 0.7])
 BY_GRADIENT = ["CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP", "trust-constr", "Newton-CG"]
 BY_HESSIAN = ["dogleg", "trust-ncg", "trust-exact", "trust-krylov"]
-BY_VALUE = ["Nelder-Mead", "Powell", "COBYLA", "COBYQA"]
+BY_VALUE = ["Nelder-Mead", "Powell", "COBYLA"]
+if scipy.__version__ >= "1.14":
+    BY_VALUE.append("COBYQA")
 
 
 class Counted:

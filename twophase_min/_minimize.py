@@ -49,7 +49,7 @@ def minimize(
         which and why.
     hess, hessp : optional
         Hessian or its product with a vector; used by the convex methods 'Newton-CG', 'trust-ncg' and
-        'trust-krylov' (autograd's product serves when none is given).
+        'trust-krylov' (autograd's product is used when none is given).
     bounds, constraints : optional
         Not handled by 'twophase': a RuntimeWarning says so.
     tol : float, optional

@@ -77,7 +77,7 @@ class TwoPhaseOptions:
     precondition : {'auto', 'adam', None}, default 'auto'
         Whether the convex phase works in variables scaled by what is known of the curvature.
     guard : bool, default True
-        Whether the convex phase must earn its place against Adam.
+        Whether the convex phase is held to the progress of Adam, see docs/guard.md.
     max_swaps : int, default 20
         Handovers to the convex phase at most, >= 0.
     engine : {'auto', 'numba', 'python'}, default 'auto'

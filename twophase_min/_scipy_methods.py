@@ -42,7 +42,7 @@ def twophase(
 ) -> OptimizeResult:
     """Two-phase minimisation as a callable method, ``scipy.optimize.minimize(..., method=twophase)``.
 
-    It serves as ``minimizer_kwargs={'method': twophase}`` of basinhopping and dual_annealing, and as
+    It can be given as ``minimizer_kwargs={'method': twophase}`` of basinhopping and dual_annealing, and as
     ``polish=twophase`` of differential_evolution. shgo cannot take a callable method: see `shgo_method`.
 
     Parameters

@@ -36,7 +36,7 @@ class FiniteSum:
     batch_size : int, default 512
         Samples in a mini-batch, >= 1 (the paper's value is the default). More than N means N.
     chunk_size : int, optional
-        Samples evaluated at a time when all data are wanted; bounds the memory of ``fun``'s temporaries.
+        Samples evaluated at a time when all data are requested; bounds the memory of ``fun``'s temporaries.
         Default: the larger of 4096 and ``batch_size``.
     seed : int, default 0
         Of the shuffling, >= 0.
@@ -69,7 +69,7 @@ class FiniteSum:
     -----
     Cost is counted in whole-data gradients: a batch of b samples costs b/N of one, an epoch costs one, and
     so does `gradient`; whoever calls does the counting. Nothing but the arguments is kept, and the methods
-    change nothing, so one object may serve several threads if ``fun`` may.
+    change nothing, so several threads may share one object if ``fun`` allows it.
 
     Values over chunks are accumulated in float64; gradients too, and come back in the dtype in which
     ``fun`` or ``jac`` gave them. The result equals the mean over all samples to rounding, for any chunk.
@@ -222,7 +222,11 @@ class FiniteSum:
             return _scalar("fun", self.fun(w, *batch)), _vector("jac", self.jac(w, *batch), w)
         if self.jac == "autograd":
             f, g = self._by_autograd(_value_and_gradient, w, batch)
-            return _scalar("fun", f), _vector("the autograd gradient", g, w)
+            g = _vector("the autograd gradient", g, w)
+            # NumPy 1 gives float64 where autograd's scalars meet float32 arrays; there is no more in it
+            if all(getattr(part, "dtype", None) == w.dtype for part in batch):
+                g = g.astype(w.dtype, copy=False)
+            return _scalar("fun", f), g
         both = self.fun(w, *batch)
         if not isinstance(both, (tuple, list)) or len(both) != 2:
             raise ValueError("with jac=True, fun must return the pair (mean, gradient)")

@@ -97,7 +97,7 @@ def _describe(value: Any) -> Iterator[str]:
             raise TypeError
         yield f"{value.dtype}[{value.ndim}]"
     elif isinstance(value, tuple):
-        yield f"{type(value).__name__}("
+        yield f"{type(value).__module__}.{type(value).__qualname__}("
         for item in value:
             yield from _describe(item)
         yield ")"

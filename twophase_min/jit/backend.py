@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core import sigutils
+from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from twophase_min.jit import linking
 from twophase_min.jit.cache import attach
@@ -52,8 +54,8 @@ def intrinsic_type(function: Callable[..., Any]) -> Any:
     return context.resolve_value_type(real)
 
 
-def chosen_type(function: Callable[..., Any], kernel: Callable[[type], Any]) -> Any:
-    """Return the type by which Numba knows a `compilation.by_type`.
+def make_chooser(function: Callable[..., Any], kernel: Callable[[type], Any]) -> Any:
+    """Return Numba's dispatcher of a `compilation.by_type`, which passes every call on to a kernel's.
 
     Parameters
     ----------
@@ -62,22 +64,18 @@ def chosen_type(function: Callable[..., Any], kernel: Callable[[type], Any]) -> 
     kernel : callable
         Takes the class of the first argument and returns the kernel, or None.
     """
-    arguments = ", ".join(function.__code__.co_varnames[: function.__code__.co_argcount])
+    dispatcher: Any = numba.njit(function)
 
-    def choose(first: Any) -> Any:
-        kind = getattr(first, "instance_class", None)
-        chosen = kernel(kind) if kind is not None else None
-        return None if chosen is None else chosen.py_func
+    def inner(types: Any) -> Any:
+        chosen = kernel(types[0].instance_class) if hasattr(types[0], "instance_class") else None
+        if chosen is None:
+            raise TypingError(f"no kernel {function.__name__} for {types[0]}")
+        return chosen.inner
 
-    options = {**_OPTIONS, "no_cpython_wrapper": True}
-    if linking.AVAILABLE:
-        options["pipeline_class"] = linking.InnerCompiler
-    # Numba compares the argument names of the choice with those of the kernel
-    text = f"lambda {arguments}: choose({arguments.partition(',')[0]})"
-    overload(function, jit_options=options)(eval(text, {"choose": choose}))
-    context = cpu_target.typing_context
-    context.refresh()
-    return context.resolve_value_type(function)
+    # the two questions that Numba asks of a function that compiled code calls
+    dispatcher.get_call_template = lambda args, kws: inner(args).get_call_template(args, kws)
+    dispatcher.get_overload = lambda sig: inner(sigutils.normalize_signature(sig)[0]).get_overload(sig)
+    return dispatcher
 
 
 def compile_kernel(dispatcher: Any, arguments: tuple[Any, ...]) -> Any:

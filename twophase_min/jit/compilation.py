@@ -30,6 +30,18 @@ registered: list[tuple[Any, Callable[[type], tuple[Any, ...]]]] = []
 """The kernels that Python calls, each with a function that gives example arguments."""
 
 
+def _key(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what the choice of a compiled function depends on: types, and those of what tuples hold."""
+    return tuple(
+        [
+            (a.dtype, a.ndim, a.flags.num & ahead.C_ORDER)
+            if type(a) is np.ndarray
+            else ((type(a), *_key(a)) if isinstance(a, tuple) else type(a))
+            for a in values
+        ]
+    )
+
+
 class Kernel:
     """A kernel that is compiled when it is first called, by Python or by compiled code.
 
@@ -55,7 +67,8 @@ class Kernel:
         return make_dispatcher(self.py_func, self.options)
 
     @functools.cached_property
-    def _inner(self) -> Any:
+    def inner(self) -> Any:
+        """Numba's dispatcher for calls from compiled code."""
         from twophase_min.jit.backend import make_dispatcher
 
         return make_dispatcher(self.py_func, self.options, inner=True)
@@ -63,7 +76,7 @@ class Kernel:
     @property
     def _numba_type_(self) -> Any:
         """What Numba takes a kernel for that is named in compiled code."""
-        return self._inner._numba_type_
+        return self.inner._numba_type_
 
     def prepare(self, arguments: tuple[Any, ...]) -> Any:
         """Return the compiled function for arguments of these types."""
@@ -78,17 +91,10 @@ class Kernel:
         """Call the compiled function that fits the types of the arguments."""
         if ahead.extension() is None:
             return self.dispatcher(*args)
-        key = tuple(
-            [
-                (a.dtype, a.ndim, a.flags.num & ahead.C_ORDER) if type(a) is np.ndarray else type(a)
-                for a in args
-            ]
-        )
+        key = _key(args)
         chosen = self._chosen.get(key)
         if chosen is None:
-            chosen = ahead.find(self.py_func, args) or self.dispatcher
-            if not any(isinstance(a, tuple) for a in args):  # the type of one says nothing of what it holds
-                self._chosen[key] = chosen
+            chosen = self._chosen[key] = ahead.find(self.py_func, args) or self.dispatcher
         return chosen(*args)
 
     def __getattr__(self, name: str) -> Any:
@@ -163,19 +169,25 @@ class by_type:
         Names the kernel and its arguments; it has a docstring for a body.
     """
 
+    __name__: str
+
     def __init__(self, function: Callable[..., Any]):
         functools.update_wrapper(self, function)
         self.function = function
 
     def kernel(self, kind: type) -> Any:
         """Return the kernel for arguments of a class; None if its module has none."""
-        return getattr(sys.modules[kind.__module__], self.__name__, None)  # type: ignore[attr-defined]
+        return getattr(sys.modules[kind.__module__], self.__name__, None)
 
     @functools.cached_property
-    def _numba_type_(self) -> Any:
-        from twophase_min.jit.backend import chosen_type
+    def _dispatcher(self) -> Any:
+        from twophase_min.jit.backend import make_chooser
 
-        return chosen_type(self.function, self.kernel)
+        return make_chooser(self.function, self.kernel)
+
+    @property
+    def _numba_type_(self) -> Any:
+        return self._dispatcher._numba_type_
 
     def __call__(self, chosen: Any, *args: Any) -> Any:
         """Call the kernel."""

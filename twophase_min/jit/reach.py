@@ -6,7 +6,9 @@ function's code. The package's own functions are not: one hash over its sources 
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import sys
 import types as python_types
 from collections.abc import Iterator
 from typing import Any
@@ -101,13 +103,23 @@ def describe_function(function: Any, seen: set[int]) -> Iterator[str]:
         yield from _describe_value(content, names, seen, strict=True)
 
 
+@functools.cache
+def _kernels_beside(kind: type) -> str:
+    """Describe the kernels in the module of a user's class: `compilation.by_class` may choose them."""
+    module = sys.modules.get(kind.__module__)
+    if module is None or module.__name__.split(".")[0] == _PACKAGE:
+        return ""
+    found = sorted((name, value) for name, value in vars(module).items() if hasattr(value, "py_func"))
+    return " ".join(text for _, value in found for text in describe_function(value, set()))
+
+
 def describe_type(kind: Any) -> str:
     """Text for a Numba type, with the field names that its own text leaves out for named tuples."""
     text = f"{kind!r} {kind}"
     if " at 0x" in text:  # a function as an argument: its address differs in every process
         raise Uncachable(text)
     if hasattr(kind, "fields"):
-        text += f" {kind.fields}"
+        text += f" {kind.fields} {_kernels_beside(kind.instance_class)}"
     for part in getattr(kind, "types", None) or ():
         text += " " + describe_type(part)
     return text

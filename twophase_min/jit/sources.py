@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).resolve().parent.parent
 APART = (
     "problems",
     "networks",
+    "demo",
+    "finite_sum.py",
     "__main__.py",
     "build.py",
     "curvature",

@@ -7,9 +7,9 @@ waits for one chunk at most.
 Measured against a pool of our own with a queue, and helpers kept off the caller's core, which stood here
 before: Adam's step in float64, 2 threads on two cores, paired, medians of 15 rounds, with other work on the
 machine (load 8), and with two more busy processes. The time of this one over that of the pool was 1.01 and
-0.75 at 2e5 variables, 0.65 and 0.99 at 1e6, 0.92 and 1.00 at 1e7. Numba's ``parallel=True`` waits milliseconds
-at its barrier as soon as other processes hold the cores, and its workqueue layer aborts when two threads
-enter it (numba#10565).
+0.75 at 2e5 variables, 0.65 and 0.99 at 1e6, 0.92 and 1.00 at 1e7. Numba's ``parallel=True`` waits
+milliseconds at its barrier as soon as other processes hold the cores, and its workqueue layer aborts when two
+threads enter it (numba#10565).
 """
 
 from __future__ import annotations

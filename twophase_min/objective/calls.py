@@ -344,7 +344,7 @@ class Objective(Memory):
         return g
 
     def use_values_only(self) -> None:
-        """Serve a method that takes no gradient from here; of a fused function the value is used."""
+        """From now on answer a method that takes no gradient; of a fused function the value is used."""
         self.kind, self.reason = "none", "the method takes no gradient from us"
         if self._jac is True:
             self.fun = ValueOf(self.fun)

@@ -85,7 +85,8 @@ def describe_arguments(args: tuple[Any, ...]) -> tuple[Argument, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _name(dtype: np.dtype[Any]) -> str:
-    return dtype.name  # NumPy puts it together anew at every request
+    # NumPy puts the name together anew at every request; before its version 2, `numpy.bool` was another thing
+    return "bool_" if dtype.kind == "b" else dtype.name
 
 
 def tables(

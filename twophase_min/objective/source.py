@@ -1,4 +1,4 @@
-"""Where the gradient comes from: what ``jac`` names, and what is said where autograd cannot serve."""
+"""Where the gradient comes from: what ``jac`` names, and the message if autograd cannot be used."""
 
 from __future__ import annotations
 

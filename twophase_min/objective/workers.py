@@ -1,7 +1,8 @@
 """Many problems over processes, threads or any map: chunks go out, rows come back as they finish.
 
-A worker process that dies (a crash in foreign code, no memory) takes nobody along: the chunks that were out
-are done again problem by problem, so that the one which kills its process is found, and the rest goes on.
+A worker process that dies (a crash in foreign code, no memory) leaves the others untouched: the chunks that
+were out are done again problem by problem, so that the one which kills its process is found, and the rest
+goes on.
 """
 
 from __future__ import annotations

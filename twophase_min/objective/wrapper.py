@@ -145,10 +145,10 @@ def _pointer() -> Any:
     from numba.extending import intrinsic
 
     @intrinsic
-    def pointer(context, address):
+    def pointer(context: Any, address: Any) -> Any:
         """Address as a pointer."""
 
-        def generate(context, builder, signature, arguments):
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
         return types.voidptr(types.int64), generate

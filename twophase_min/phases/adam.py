@@ -2,7 +2,7 @@
 
 Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1 (bias-corrected,
 m0 = v0 = 0); the update itself is `jit.kernels.adam_step`. Numba kernels over a flat state do the work, and
-a class around them serves loops in Python.
+a class around them is for the loop in Python.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ADAM = Record(
     real("beta1", "decay rate of the first moment", math.nan),
     real("beta2", "decay rate of the second moment", math.nan),
     count("t", "updates made"),
-    count("code", "what is wanted: NEED_F, NEED_G, NEED_FG, ITERATION or FAILED", NEED_FG),
+    count("code", "what is requested: NEED_F, NEED_G, NEED_FG, ITERATION or FAILED", NEED_FG),
     count("probing", "flag: the first step length is being looked for"),
     count("adapting", "flag: the learning rate adapts, as none was given"),
     count("rejections", "trials in a row that were not finite, too long, or no step at all"),
@@ -461,8 +461,9 @@ class Adam(AskTell):
 
     def scales(self) -> Array:
         """Bias-corrected root of the second moments, sqrt(v / (1 - beta2^t)), units of the gradient."""
-        out = np.empty(self.state.vectors.shape[1])
-        adam_scales(self.state, out)
+        vectors = self.state.vectors
+        out = np.empty(vectors.shape[1])
+        _ready(adam_scales, vectors.dtype.char)(self.state, out)
         return out
 
 

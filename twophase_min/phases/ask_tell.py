@@ -192,7 +192,7 @@ class ConvexPhase(AskTell):
 
     @property
     def need(self) -> int:
-        """What is wanted now; begins the next step if an iteration has just ended."""
+        """What is requested now; begins the next step if an iteration has just ended."""
         code = int(self.view.code)
         return self.next() if code == ITERATION else code
 
@@ -205,7 +205,7 @@ class ConvexPhase(AskTell):
     def tell(self, f: float, g: Array | None = None) -> int:
         """Take what was asked for; answers NEED_F, NEED_G, ITERATION or FAILED.
 
-        Where the gradient comes with the value anyway, hand over both: it is used if it is wanted next.
+        Where the gradient comes with the value anyway, hand over both: it is used if it is requested next.
         """
         vectors = self._state.vectors
         given = vectors[G] if g is None else np.ascontiguousarray(g, dtype=vectors.dtype)

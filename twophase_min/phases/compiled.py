@@ -2,11 +2,11 @@
 
 Each function here stands for the kernel of the same name in the module of the state's class. In compiled code
 the choice is made when the caller is compiled, from the class of the named tuple; in plain Python it is made
-at the call. One text of a loop therefore serves every phase that is registered as compiled.
+at the call. One loop therefore works for every phase that is registered as compiled.
 
 Such a phase's state is a named tuple whose ``vectors`` have the rows X, G, P, XT and, in scaled variables,
 METRIC of `twophase_min.phases`, and whose ``slot`` holds a record with at least ``f``, ``code`` (what is
-wanted), ``reason``, ``precision`` and ``mode``.
+requested), ``reason``, ``precision`` and ``mode``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ KERNELS = (start, next_trial, tell, add_pair, use_sizes, copy_state)
 
 @jit
 def tell_both(state, f, g, known):
-    """Take what was asked for, and a gradient that came with its value if it is wanted next.
+    """Take what was asked for, and a gradient that came with its value if it is requested next.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ LINE = Record(
     real("f0", "value at the start, unit f"),
     real("d0", "slope there, unit f per unit of the step length"),
     real("a", "trial: step length, as a multiple of the direction"),
-    real("fa", "value at the trial whose gradient is wanted, NaN before"),
+    real("fa", "value at the trial whose gradient is requested, NaN before"),
     real("da", "slope there, NaN before"),
     real("lo_a", "lower end of the bracket: step length"),
     real("lo_f", "value there"),

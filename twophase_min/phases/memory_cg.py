@@ -34,7 +34,7 @@ from twophase_min.phases.metric import dual_length, length, metric_of, typical_m
 from twophase_min.phases.pairs import default_memory, learn, two_loop
 
 RESCUING = 1
-"""Mode: the search has failed, and the gradient at its lowest value is wanted."""
+"""Mode: the search has failed, and the gradient at its lowest value is requested."""
 
 NONE, ZERO_GRADIENT, WORKING_PRECISION, NO_DECREASE, NOT_FINITE = range(5)
 
@@ -62,7 +62,7 @@ MEMORY_CG = Record(
     real("last_a", "step length of the last iteration"),
     real("last_slope", "slope at its start, unit f"),
     real("c1", "sufficient decrease along a direction with curvature", 1e-4),
-    count("code", "what is wanted: NEED_F, NEED_G, ITERATION or FAILED"),
+    count("code", "what is requested: NEED_F, NEED_G, ITERATION or FAILED"),
     count("mode", "SEARCHING, or RESCUING a failed search"),
     count("reason", "why the phase failed, see `REASONS`"),
     count("stored", "pairs in the memory"),
@@ -217,7 +217,7 @@ def _begin_search(state, cg, slope, step, c1):
 
 @jit(no_cpython_wrapper=True)
 def _place(state, cg, code):
-    """Set the trial point for a value (or leave it for a gradient) and note what is wanted."""
+    """Set the trial point for a value (or leave it for a gradient) and note what is requested."""
     if code == NEED_F:
         trial_point(state.vectors[X], cg.line.a, state.vectors[P], state.vectors[XT])
     cg.code = code

@@ -1,1 +1,1 @@
-"""One run: its state, its decisions, and the two loops that serve them."""
+"""One run: its state, its decisions, and the two loops that carry them out."""

@@ -1,9 +1,10 @@
-"""The loop of a run in compiled code: it serves the machine for a compiled objective, or for many problems.
+"""The loop of a run in compiled code, for compiled objectives: one problem or many.
 
-It calls the objective by its address (`objective.compiled`), keeps the evaluated points, and does what the
-machine (`machine`) answers; for the same options it visits the same points as the loop in Python, up to
-rounding. `solve` is re-entrant between iterations; the whole run lives in a `state.State`. The convex phase
-is any that is registered as compiled: `solve` is compiled for the type of its state (`phases.compiled`).
+It calls the objective by its address (`objective.compiled`), keeps the evaluated points, and carries out the
+decisions of the state machine (`machine`). For the same options it visits the same points as the loop in
+Python, up to rounding. `solve` is re-entrant between iterations; the whole run is in a `state.State`. Any
+convex phase that is registered as compiled can be used: `solve` is compiled for the type of its state
+(`phases.compiled`).
 """
 
 from __future__ import annotations
@@ -240,7 +241,7 @@ def _convex_iteration(state, address, table):
 
 @_inner
 def _convex_run(state, address, table, rows, events, pause):
-    """Run the convex phase until it fails or the guard calls it back; does what follows."""
+    """Run the convex phase until it fails or the guard ends it, and carry out what follows."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
     convex, vectors = state.convex.slot[0], state.convex.vectors
     cause = _NONE

@@ -1,10 +1,10 @@
-"""The loop of a run in Python: it serves the machine for an objective in Python.
+"""The loop of a run in Python, for any objective.
 
-It evaluates what the phases ask for, books iterates, calls back, and does what the machine (`machine`)
-answers. Whatever ends a run early raises `Stop` with its status where it happens; nothing guesses the cause
-afterwards. A method of SciPy's is an external phase: it calls the objective itself, and its iterates enter
-as everybody's do. Everything that the rest of a run depends on is in attributes, so that `resume` can save
-it between any two evaluations.
+It evaluates what the phases ask for, records iterates, calls the callback, and carries out the decisions of
+the state machine (`machine`). Whatever ends a run early raises `Stop` with its status where it happens. A
+method of SciPy is an external phase (`external`): it calls the objective itself, but its iterates are
+accepted by the same function as all others. Everything that the rest of a run depends on is in attributes,
+so that `resume` can save it between any two evaluations.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Driver(Report):
             return
 
     def drive(self) -> None:
-        """Serve the machine until it stops; always ends by raising `Stop`."""
+        """Carry out the decisions of the machine until it stops; always ends by raising `Stop`."""
         self._begin()
         while True:
             if self.loop.phase == ADAM:
@@ -369,7 +369,7 @@ class Driver(Report):
         return adam
 
     def serve(self, phase: Any) -> int:
-        """Evaluate what an ask/tell phase wants until it has an iterate or fails."""
+        """Evaluate what an ask/tell phase requests until it has an iterate or fails."""
         objective = self.objective
         fused = objective.fused
         need = phase.need
@@ -452,7 +452,7 @@ class Driver(Report):
     # ---- the convex phase ---------------------------------------------------------------------------------
 
     def _convex_run(self) -> None:
-        """Run the convex method at work until it fails or the guard calls it back; does what follows."""
+        """Run the convex method until it fails or the guard ends it, and carry out what follows."""
         loop = self.loop
         method, scaled = self.fallbacks[loop.fallback]
         if self.own is None and not loop.unread and not loop.off_incumbent:
@@ -490,7 +490,7 @@ class Driver(Report):
         self.epoch_start = None
 
     def _resume_convex(self) -> None:
-        """Take up the suspended convex phase."""
+        """Resume the suspended convex phase."""
         self.pairs.clear()
         self.pairs.extend(self.suspended_pairs)
         self.scales = self.suspended_scales

@@ -1,8 +1,8 @@
 """The compiled engine: a whole run without Python between two evaluations, for compiled objectives.
 
-Its loop (`compiled`) asks the same machine as the loop in Python; for the same options both visit the same
-points, up to rounding. It comes back between iterations, at first after a few evaluations and then some
-twenty times a second, so that time limits and Ctrl-C work.
+Its loop (`compiled`) uses the same state machine as the loop in Python. For the same options both visit the
+same points, up to rounding. The compiled loop returns to Python between iterations, first after a few
+evaluations and then some twenty times per second, so that time limits and Ctrl-C work.
 
 What needs Python stays with the driver: callbacks, progress bars, resuming, finite sums, float32, custom
 detector rules, SciPy's convex methods. `why_not` says which of them a run asks for.

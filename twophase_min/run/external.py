@@ -1,6 +1,6 @@
-"""A method of SciPy's as an external phase: it calls the objective itself.
+"""A method of SciPy as an external phase: it calls the objective itself.
 
-Its iterates enter by the same `accept` as everybody's. SciPy's conjugate gradients run in cycles, each in
+Its iterates are accepted like those of every phase. SciPy's conjugate gradients run in cycles, each in
 new variables: a change of variables is a preconditioner for a method that takes none (`phases.scaling`).
 """
 
@@ -35,7 +35,7 @@ class _PhaseEnd(BaseException):
 
 
 def run(driver: Driver, scaled: bool) -> tuple[int, str]:
-    """Run SciPy's method from the current point until it ends or is called back; why, and its words."""
+    """Run SciPy's method from the current point until it fails or the guard ends it; why, and its message."""
     options, objective, loop = driver.options, driver.objective, driver.loop
     phase = convex_phase(options.convex_method)
     cycle = phase.cycle if scaled else None
@@ -62,7 +62,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             driver.iteration(point.x, point.f, point.g)
             cause = driver.machine.after_convex(driver.slot, point.f)
             full = cycle is not None and loop.nit - began >= cycle
-            # left between two cycles, a stalled phase can be taken up as if it had not been left
+            # suspended between two cycles, a stalled phase can be resumed as if it had not been left
             if cause != Cause.NONE and (cause != Cause.STALLED or full or cycle is None):
                 raise _PhaseEnd(cause)
             if full:

@@ -1,16 +1,17 @@
-"""The guard: the convex phase must earn its place, in decrease of the objective per evaluation.
+"""The guard: whether the convex phase is worth its evaluations, by the decrease that each of them brings.
 
-A handover is a trial. Over its length the convex phase must decrease the objective at least as fast, per
-evaluation, as Adam did just before it; if it does not, the run goes back to Adam's state. A convex phase
-that has passed its trial is held to a stall test: is the best value still falling, while the gradient has
-not vanished? A phase caught in a poor region of the landscape fails that test, and so does one on its last
-digits. Only a comparison can tell the two apart: the phase is suspended, and Adam goes on from its own
-state as long as it is on course for the value of the suspended phase; then a later swap gets its chance,
-and must in its trial come near that value. The first such trial of Adam is made soon, for nothing is known
-of Adam's path yet; once one has been in vain, only a true stall counts. Rates are relative to the size of
-the objective, hence free of its unit.
+A handover begins a trial. During it the convex phase must decrease the objective at least as fast, per
+evaluation, as Adam did just before. If it does not, the run goes back to Adam's state.
 
-Everything here works on records (`jit.records`): compiled inside the loops, and as plain Python.
+A convex phase that has passed its trial is held to a stall test: is the best value still falling? A phase
+in a poor region fails that test, and so does one that converges to a minimum of non-zero value. Only a
+comparison tells the two apart. The phase is suspended, and Adam goes on from its own state (a trial of
+Adam) as long as it is on course for the value of the suspended phase. Then a later swap gets its chance,
+and must come near that value in its trial. The first trial of Adam is made early, because nothing is known
+of Adam's path yet. After one in vain, only a true stall fails the test.
+
+Rates are relative to the size of the objective, and so independent of its unit. Everything here works on
+records (`jit.records`): compiled inside the loops, and as plain Python.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ GUARD = Record(
     real("stall_past", "the recent past of the stall test, as a share of the phase's evaluations", 0.2),
     real("slow", "relative decrease per evaluation that fails the first stall test: a tenth in 100", 1e-3),
     real("stalled", "the same after a trial of Adam in vain; poor stationary points show 1e-8", 1e-6),
-    # The superlinear convergence of a convex method sets in after as many iterations as there are variables.
-    # While that is far away, a phase that slows down will not get faster by itself soon.
+    # The superlinear convergence of a convex method sets in after about as many iterations as there are
+    # variables. While that is far away, a phase that slows down will not soon get faster again.
     real("early_span", "evaluations of the first stall test while n is many times the evaluations", 30.0),
     real("early", "its limit while n is `many` times the evaluations", 5e-3),
     real("earliest", "its limit while n is `far` times the evaluations", 1e-2),
@@ -208,9 +209,9 @@ def on_course(loop, f):
 def begin_trial(loop, f, held_against, target):
     """Put a convex phase on trial from value f, against a relative decrease per evaluation.
 
-    ``target`` is the value of a suspended phase, or infinite: half as much again of the trial, at the rate
-    that the trial ends with, must lead below it. A phase that would need longer was not worth leaving it
-    for.
+    ``target`` is the value of a suspended phase, or infinite: another half of the trial, at the rate with
+    which the trial ends, must lead below it. A phase that would need longer does not replace the suspended
+    one.
     """
     guard = loop.guard
     begin_rate(loop.rates[PHASE_RATE], loop.work, f, guard.trial_least, guard.trial_past)

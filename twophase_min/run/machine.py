@@ -12,9 +12,9 @@ Both loops call them, the one in Python (`driver`) and the compiled one (`compil
 `handover`, `leave`
     From Adam to the convex phase, and from there to what follows.
 
-The answer is in ``loop.next``: GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM (at the best point),
-BACK_TO_ADAM (on its own path), RESUME_CONVEX (the suspended phase, as if it had not been left), or STOP,
-with ``loop.status``, ``loop.cause`` and ``loop.final``.
+The answer is in ``loop.next``: GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM (at the best point), BACK_TO_ADAM
+(on its own path), RESUME_CONVEX (the suspended phase, as if it had not been left), or STOP, with
+``loop.status``, ``loop.cause`` and ``loop.final``.
 """
 
 from __future__ import annotations
@@ -250,8 +250,8 @@ def stands_still(slot, f, cost):
 def search_failed(slot, f, best_f, precise, relative):
     """Take the failure of our own search at value f.
 
-    It ends the run where the decrease that was asked for is below rounding (``precise``), the gradient is
-    flat relative to f, and f is the best value up to rounding.
+    It ends the run if the decrease that was requested is below rounding (``precise``), the gradient is flat
+    relative to f, and f is the best value up to rounding.
     """
     loop = slot[0]
     loop.next = GO_ON
@@ -281,11 +281,11 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
 def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     """Leave the convex phase: for Adam, or for the suspended phase.
 
-    One that failed gives way to a new Adam at the best point. One that stalled is suspended while Adam's
-    own path is tried. Where that has led nowhere better, the suspended phase goes on as if it had not been
-    left: what it had learnt is worth more than the trial cost. A phase on a long plateau looks stalled too:
-    after the first trial of Adam only a true stall counts, after every later one over twice as long, so
-    that trials stay a bounded share of the run.
+    A phase that failed is replaced by a new Adam at the best point. A phase that stalled is suspended
+    during a trial of Adam on Adam's own path. If that leads to nothing better, the suspended phase resumes
+    as if it had not been left, with the curvature that it has collected. A phase on a long plateau looks
+    stalled too. So after the first trial of Adam only a true stall counts, and after every later one over
+    twice as long. The trials thus stay a bounded share of the run.
 
     Parameters
     ----------
@@ -347,8 +347,8 @@ def enter(slot, adam_f):
 def note_event(slot, events, place, peak, norm, reason, phase_f):
     """Write down the handover that `enter` is about to make; the detector's record is the caller's to copy.
 
-    ``peak`` and ``norm`` are the detector's largest norm and that at the iterate, ``reason`` and
-    ``phase_f`` the code of the phase that failed and the value that the convex phase has reached.
+    ``peak`` and ``norm`` are the detector's largest norm and that at the iterate. ``reason`` and ``phase_f``
+    are the code of the phase that failed and the value that the convex phase has reached.
     """
     loop, event = slot[0], events[place]
     following = loop.next

@@ -23,7 +23,7 @@ Array = NDArray[np.floating]
 
 
 def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
-    """Run a phase of our own until it fails or the guard calls it back; why, and its reason."""
+    """Run a phase of our own until it fails or the guard ends it; why, and its reason."""
     loop, objective = driver.loop, driver.objective
     if driver.own is None:
         driver.own = _begin(driver, method, scaled)

@@ -2,8 +2,8 @@
 
 From a declaration follow the memory that compiled code works on, the object that Python reads, and what is
 saved (`jit.records`). The decisions of a run (`machine`, `guard`) read and write `LOOP` alone, so that they
-are the same whoever evaluates the objective. The vectors belong to the two loops: the Python loop keeps the
-points that the objective's memo has anyway, and the compiled one rows of one array.
+are the same in both loops. The vectors belong to the loops: the Python loop keeps the points that the
+objective's memo has anyway, and the compiled one rows of one array.
 """
 
 from __future__ import annotations

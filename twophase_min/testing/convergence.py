@@ -118,7 +118,7 @@ def assert_converges(
         claimed.
     counts : bool or None, default: None
         Whether ``nfev`` and ``njev`` must equal the calls counted. None checks them for jac 'analytic' and
-        True. With True, where a value may serve two requests, ``njev`` must not exceed the calls; with any
+        True. With True, where one value may answer two requests, ``njev`` must not exceed the calls; with any
         other jac only ``nfev`` is compared.
     reported_jac : bool, default: True
         Whether ``result.jac``, where there is one, must be the gradient at the returned x (with jac

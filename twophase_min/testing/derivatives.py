@@ -23,7 +23,7 @@ def assert_gradient(
 ) -> float:
     """Assert that a gradient, and a Hessian where there is one, are the derivatives of their function.
 
-    Extrapolated central differences serve as the reference: along every coordinate up to 64 variables,
+    Extrapolated central differences are the reference: along every coordinate up to 64 variables,
     along 32 random sign vectors above. Allowed along a direction v is ``rtol`` times ``sum |g_i v_i|``,
     plus ten times the differences' own error estimate.
 

@@ -1,14 +1,17 @@
 """Stopped at every evaluation, saved without pickle, resumed: the run goes on as if nothing had happened."""
 
+import math
+
 import numpy as np
 import pytest
+from forms import unlimited
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min import FiniteSum, Status, minimize
 from twophase_min._history import COLUMNS
 from twophase_min.detector import ConvexitySwapDetector
 from twophase_min.run.diagnosis import VALUES
-from twophase_min.run.driver import Driver
+from twophase_min.run.state import LOOP
 
 START = np.array([-1.2, 1.0, -0.5])
 OWN = {"convex_method": "memory-cg"}
@@ -39,13 +42,13 @@ def stop_everywhere(fun, jac, x0, options, tmp_path, step=1, last=None):
     """Hold every stopped and resumed run against the uninterrupted one; answer that one.
 
     The limit stops the run unforeseen here, as Ctrl-C or a time limit would: a limit that the guard knows
-    has a say in excursions, which `test_an_excursion_that_maxfun_forbade_is_owned_up_to` is about.
+    has a say in trials of Adam, which `test_a_trial_of_adam_that_maxfun_forbade_is_owned_up_to` is about.
     """
     whole = minimize(fun, x0, jac=jac, options=options)
     stops = 0
     for maxfun in range(1, int(last if last is not None else whole.nfev), step):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Driver, "_room", lambda self, rate: True)
+            unlimited(patch)
             first = minimize(fun, x0, jac=jac, options={**options, "maxfun": maxfun})
         if first.status != Status.MAXFUN or not first.state:
             continue  # it ended within the limit, or before there was anything to keep
@@ -122,34 +125,25 @@ def ripples_der(x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trigger", ["stall", "rollback"])
-def test_stalls_and_rollbacks_are_resumed_at_every_evaluation(trigger, tmp_path, monkeypatch):
+@pytest.mark.parametrize("trigger", ["stall", "lost trial"])
+def test_stalls_and_lost_trials_are_resumed_at_every_evaluation(trigger, tmp_path):
     """The guard is made strict, so that it calls the convex phase back within a few evaluations."""
-    from twophase_min.run import driver as _driver
-    from twophase_min.run import guard as _guard
-
-    monkeypatch.setattr(_guard, "SHORTEST", 4.0)
-    monkeypatch.setattr(_driver, "WHILE", 3.0)
-    for module in (_driver, _guard):
-        monkeypatch.setattr(module, "CREEPING", 2e6 if trigger == "stall" else 0.0)
-    monkeypatch.setattr(_driver, "STALLED", 1e6 if trigger == "stall" else 0.0)
-    if trigger == "rollback":
-        monkeypatch.setattr(_guard.Rate, "reference", property(lambda self: 1e6))
+    strict = {"trial_least": 4.0, "stall_span": 3.0}
+    if trigger == "stall":
+        strict |= {"slow": 2e6, "stalled": 1e6}
+    else:
+        strict |= {"slow": 0.0, "stalled": 0.0, "trial_ahead": -math.inf}
     x0 = np.array([5.0, -4.0, 3.3])
     options = {**OWN, "maxiter": 60, "gtol": 1e-12}
-    whole = stop_everywhere(ripples, ripples_der, x0, options, tmp_path, last=120)
-    word = {"stall": "stalled", "rollback": "trial"}[trigger]
+    with LOOP.preset(guard=strict):
+        whole = stop_everywhere(ripples, ripples_der, x0, options, tmp_path, last=120)
+    word = {"stall": "stalled", "lost trial": "trial"}[trigger]
     assert sum(word in swap["reason"] and swap["to"] == "adam" for swap in whole.swaps) >= 2
 
 
-def test_an_excursion_that_maxfun_forbade_is_owned_up_to(tmp_path, monkeypatch):
+@LOOP.preset(guard={"slow": 1e6, "stall_span": 20.0})
+def test_a_trial_of_adam_that_maxfun_forbade_is_owned_up_to(tmp_path):
     """A run resumed beyond the limit that its guard had reckoned with says that it is not the same run."""
-    from twophase_min.run import driver as _driver
-    from twophase_min.run import guard as _guard
-
-    for module in (_driver, _guard):
-        monkeypatch.setattr(module, "CREEPING", 1e6)
-    monkeypatch.setattr(_driver, "WHILE", 20.0)
     first = minimize(rosen, START, jac=rosen_der, options={**OWN, "maxfun": 18})
     assert first.status == Status.MAXFUN
     assert not any(swap["to"] == "adam" for swap in first.swaps)
@@ -372,11 +366,18 @@ def test_another_version_is_refused():
         minimize(rosen, START, jac=rosen_der, options={**OWN, "resume": state})
 
 
-@pytest.mark.parametrize("missing", ["adam/vectors", "history/fun", "point/x", "adam_rate"])
+@pytest.mark.parametrize("missing", ["adam/vectors", "history/fun", "point/x", "loop"])
 def test_a_state_with_a_hole_names_it(missing):
     state = a_state()
     del state[missing]
     with pytest.raises(ValueError, match="resume"):
+        minimize(rosen, START, jac=rosen_der, options={**OWN, "resume": state})
+
+
+def test_a_loop_without_one_of_its_members_names_it():
+    state = a_state()
+    state["loop"] = state["loop"][[name for name in state["loop"].dtype.names if name != "patience"]]
+    with pytest.raises(ValueError, match=r"Loop\.patience"):
         minimize(rosen, START, jac=rosen_der, options={**OWN, "resume": state})
 
 

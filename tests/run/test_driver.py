@@ -117,9 +117,7 @@ def brittle(patience):
 
 def test_one_run_can_swap_more_than_once(monkeypatch):
     """With its fallbacks taken away, a convex method that gives up is tried again after Adam."""
-    from twophase_min.run import driver as _driver
-
-    monkeypatch.setattr(_driver.Driver, "_fallbacks", lambda self: [("convex", False)])
+    monkeypatch.setattr("twophase_min.run.driver.fallbacks", lambda options: [("convex", False)])
     options = {"convex_method": brittle(3), "gtol": 1e-4}
     result = minimize(rosen, START, jac=rosen_der, options=options)
     assert result.success, result.message

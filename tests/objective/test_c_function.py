@@ -1,4 +1,4 @@
-"""Objectives by the address of a C function: recognised, run compiled and in Python, refused with a reason."""
+"""Objectives by the address of a C function: recognised, run in both engines, refused with a reason."""
 
 from __future__ import annotations
 

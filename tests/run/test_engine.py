@@ -1,6 +1,7 @@
 """The compiled engine visits the points of the driver, and stops where it stops."""
 
 import math
+import threading
 import time
 
 import numba
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from twophase_min import Status, TwoPhaseOptions, minimize
 from twophase_min.run import engine as engine_module
+from twophase_min.run.state import LOOP
 
 
 @numba.njit
@@ -173,6 +175,44 @@ def test_the_same_points_as_the_driver(name):
     np.testing.assert_array_equal(compiled.history.nfev, python.history.nfev)
     np.testing.assert_array_equal(compiled.history.cost, python.history.cost)
     assert np.isnan(compiled.history.time).all()
+
+
+STRICT = {
+    "lost trials": {"trial_least": 4.0, "trial_share": 0.0, "trial_ahead": -math.inf},
+    "stalls": {"trial_least": 4.0, "stall_span": 3.0, "early_span": 3.0, "earliest": 3.0, "early": 2.0}
+    | {"slow": 1.0, "stalled": 0.9},
+}
+"""Constants of the guard with which it calls the convex phase back within a few evaluations."""
+
+
+@pytest.fixture
+def anew(monkeypatch):
+    """No state is kept from runs before, nor for those after: `LOOP.preset` reaches the engine."""
+    monkeypatch.setattr(engine_module, "_kept", threading.local())
+
+
+@pytest.mark.parametrize("guard", STRICT)
+@pytest.mark.parametrize("name", CASES)
+def test_a_strict_guard_is_as_strict_in_both_engines(name, guard, anew):
+    fun, jac, x0 = CASES[name]
+    with LOOP.preset(guard=STRICT[guard]):
+        compiled, python = both(fun, jac, x0, gtol=0.0, maxiter=60)
+    assert_same_run(compiled, python, rtol=1e-4)
+    assert [s["reason"] for s in compiled.swaps] == [s["reason"] for s in python.swaps]
+
+
+@pytest.mark.parametrize("guard", STRICT)
+def test_a_strict_guard_calls_back_and_adam_goes_on_as_if_nothing_had_been_tried(guard, anew):
+    x0, options = np.array([-1.2, 1.0, -0.5]), {"engine": "numba", "maxiter": 200, "gtol": 0.0}
+    alone = minimize(rosen, x0, jac=rosen_grad, options={**options, "swap": "never"})
+    with LOOP.preset(guard=STRICT[guard]):
+        result = minimize(rosen, x0, jac=rosen_grad, options={**options, "swap": 10})
+    word = {"lost trials": "trial", "stalls": "stalled"}[guard]
+    assert any(swap["to"] == "adam" and word in swap["reason"] for swap in result.swaps)
+    history = result.history
+    adams = history.fun[(history.phase == "adam") | (history.phase == "start")]
+    assert adams.size >= 20
+    np.testing.assert_array_equal(adams, alone.history.fun[: adams.size])
 
 
 REASONS = [
@@ -429,7 +469,7 @@ def test_a_time_limit_ends_the_run():
     assert result.fun < slow(np.zeros(3))
 
 
-def test_ctrl_c_between_two_breaths_keeps_the_best_point(monkeypatch):
+def test_ctrl_c_between_two_checks_keeps_the_best_point(monkeypatch):
     calls = []
     solve = engine_module._entry("memory-cg")
 

@@ -183,7 +183,7 @@ def every_kernel():
 def test_compiled_equals_plain_python_to_rounding(tmp_path):
     """The other mode runs in a process of its own, as it is chosen by the environment."""
     code = f"import runpy, numpy; numpy.savez('other.npz', **runpy.run_path({__file__!r})['every_kernel']())"
-    path = os.pathsep.join([str(Path(K.__file__).parents[1]), *sys.path])
+    path = os.pathsep.join([str(Path(K.__file__).parents[2]), *sys.path])
     environment = {**os.environ, "TWOPHASE_DISABLE_JIT": "0" if DISABLED else "1", "PYTHONPATH": path}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     mine, other = every_kernel(), np.load(tmp_path / "other.npz")

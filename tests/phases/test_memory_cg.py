@@ -27,7 +27,7 @@ from twophase_min.phases.memory_cg import (
 from twophase_min.phases.memory_cg import start as begin
 from twophase_min.phases.pairs import default_memory
 
-BENCHMARKS = str(Path(__file__).resolve().parent.parent / "benchmarks")
+BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
 sys.path.insert(0, BENCHMARKS)
 
 from phase_alone import minimize_memory_cg  # noqa: E402

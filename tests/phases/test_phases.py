@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import steepest_descent
 
 from twophase_min import TwoPhaseOptions, minimize
+from twophase_min.jit import sources
 from twophase_min.jit.compilation import DISABLED, jit
 from twophase_min.jit.kernels import dot
 from twophase_min.phases import ADAM, FAILED, ITERATION, PHASES, XT, compiled, convex_phase
@@ -111,15 +113,37 @@ def test_one_loop_serves_every_compiled_phase(phase):
 
 
 def test_the_stamp_of_a_caller_covers_the_kernels():
+    """Else a changed phase would be run from an old file on disk: of the package, and of a user."""
+    if DISABLED:
+        pytest.skip("nothing is kept on disk")
+    import numba
+
+    from twophase_min.jit import sources
+    from twophase_min.jit.reach import describe_function, describe_type
+
+    class State(NamedTuple):
+        x: np.ndarray
+
+    assert f"sources {sources.digest()}" in list(describe_function(compiled.tell_both, set()))
+    text = describe_type(numba.typeof(State(np.zeros(1))))
+    assert f"function {drive.__module__}.{drive.__qualname__}" in text  # a kernel beside the class
+
+
+@jit(cache=False)
+def begin(state):
+    return compiled.next_trial(state)
+
+
+@pytest.mark.parametrize("caller", [drive, begin], ids=lambda caller: caller.py_func.__name__)
+def test_the_stamp_of_a_caller_covers_the_package(caller):
     """Else a changed phase would be run from an old file on disk."""
     if DISABLED:
         pytest.skip("nothing is kept on disk")
-    from twophase_min.jit.cache import _describe_function
+    from twophase_min.jit.reach import describe_function
 
-    text = list(_describe_function(drive, set()))
-    for name in ("start", "next_trial", "tell", "_accept", "_restart"):
-        assert f"function twophase_min.phases.memory_cg.{name}" in text
-    assert "function twophase_min.phases.line_search.line_tell_g" in text
+    assert f"sources {sources.digest()}" in list(describe_function(caller, set()))
+    covered = {path.relative_to(sources.PACKAGE).as_posix() for path in sources.files()}
+    assert covered >= {"phases/memory_cg.py", "phases/line_search.py"}
 
 
 def test_every_compiled_phase_has_all_kernels():
