@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._errstate import users
 from twophase_min.jit.compilation import intrinsic
 from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective.c_function import CObjective
@@ -177,9 +178,9 @@ def _call_plainly(address: int, x: Any, f: Any, g: Any, table: Any, want: int) -
     from twophase_min.objective import wrapper
 
     if address == 0:
-        f[0], g[:] = wrapper.c_functions(table)(x)
+        f[0], g[:] = users(wrapper.c_functions(table), x)
         return DONE
-    return wrapper.plain[address](x, x.size, f, g, table, want)
+    return int(users(wrapper.plain[address], x, x.size, f, g, table, want))
 
 
 @intrinsic(_call_plainly)
