@@ -260,7 +260,7 @@ class Objective(Memory, Products):
         return g.astype(self.dtype, copy=False)
 
     def sharpen(self) -> bool:
-        """Take central differences instead of forward ones that nobody asked for; whether that is a change."""
+        """Take central differences instead of forward ones of our own choice; whether that is a change."""
         if self.kind != "2-point" or self._jac == "2-point":
             return False
         self.kind = "3-point"

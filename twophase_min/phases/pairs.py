@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import axpy, axpy_dot, copy, dot
 from twophase_min.phases import G, P
@@ -81,3 +83,28 @@ def learn(state, memory, s, y):
         return True
     memory.skipped += 1
     return False
+
+
+@jit(no_cpython_wrapper=True)
+def hager_zhang(state, cg, new):
+    """Set beta for ``p = -D g + beta p`` from y (row G), the new gradient, the old p and its slope.
+
+    Hager & Zhang 2013, equations (2.1)-(2.2) with their eta = 0.4, in the metric D.
+    """
+    p, y = state.vectors[P], state.vectors[G]
+    scaled, metric = metric_of(state.vectors)
+    gy = 0.0
+    yy = 0.0
+    pp = 0.0
+    for i in range(p.size):
+        d = np.float64(metric[i]) if scaled else 1.0
+        dy = d * np.float64(y[i])
+        gy += np.float64(new[i]) * dy
+        yy += np.float64(y[i]) * dy
+        pp += np.float64(p[i]) * np.float64(p[i]) / d
+    py = dot(p, y)
+    beta = 0.0
+    if py > 0.0 and pp > 0.0:
+        beta = (gy - 2.0 * yy * dot(p, new) / py) / py
+        beta = max(beta, 0.4 * cg.slope / pp)
+    cg.beta = beta if math.isfinite(beta) else 0.0

@@ -26,7 +26,7 @@ from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
-from twophase_min.run import external, machine, own, resume, settling
+from twophase_min.run import epochs, external, machine, own, resume, settling
 from twophase_min.run.build import fallbacks, run_detector
 from twophase_min.run.detecting import can_compile
 from twophase_min.run.diagnosis import diagnose, last_step
@@ -46,9 +46,6 @@ from twophase_min.run.state import (
 )
 
 Array = NDArray[np.floating]
-
-LOOKS = 3
-"""Times that a run which lost its precision may go on from what the diagnosis has found."""
 
 
 class Driver(Report):
@@ -364,7 +361,7 @@ class Driver(Report):
         if self.options.return_all:
             self.allvecs.append(np.array(point.x))
 
-    def _note(self, text: str, reason: int = 0, phase_f: float = math.nan) -> None:
+    def note(self, text: str, reason: int = 0, phase_f: float = math.nan) -> None:
         """Put the handover that the machine has named on record, and begin what follows."""
         g = self.point.g
         assert g is not None
@@ -404,42 +401,6 @@ class Driver(Report):
                 need = phase.tell(point.f, point.g)
         return int(need)
 
-    def _adam_iteration(self) -> str:
-        """One iteration (an epoch, for a finite sum); answers '' or why Adam cannot go on."""
-        adam = self.adam
-        if self.objective.finite_sum is not None and not adam.probing:
-            return self._adam_epoch()
-        if adam.need == ITERATION:
-            adam.next()
-        if self.serve(adam) == FAILED:
-            return adam.reason
-        self.iteration(*adam.iterate())
-        return ""
-
-    def _adam_epoch(self) -> str:
-        """All mini-batches once, then the whole data for the record and the detector."""
-        adam, objective = self.adam, self.objective
-        assert objective.finite_sum is not None
-        for attempt in range(10):
-            if self.epoch_start is None:
-                self.epoch_start, self.batch = adam.get_state(), 0
-            for indices in list(objective.finite_sum.batches(self.epoch))[self.batch :]:
-                _, g = objective.batch(adam.x, indices)
-                adam.step(adam.x, g)
-                self.batch += 1
-            f, g = objective.value_and_gradient(adam.x)
-            if np.isfinite(f) and np.all(np.isfinite(g)):
-                adam.arrive(f, g, self.epoch_start)
-                self.epoch += 1
-                self.epoch_start = None
-                self.iteration(adam.x, f, g)
-                return ""
-            adam.set_state(self.epoch_start)
-            adam.scale_back(0.1 ** (attempt + 1))
-            self.batch = 0
-        which = "gradient, though the loss was finite" if math.isfinite(f) else "loss"
-        return f"every epoch ended at a non-finite {which}, at ever smaller learning rates"
-
     def _detect(self, f: float, norm: float, **extras: Any) -> Any:
         """Show the detector an iterate."""
         update = self.detector.update
@@ -451,7 +412,7 @@ class Driver(Report):
         cause = Cause.NONE
         while cause == Cause.NONE:
             if not loop.unread:
-                text = self._adam_iteration()
+                text = epochs.adam_iteration(self)
                 if text:
                     cause = Cause.ADAM_FAILED
                     break
@@ -470,11 +431,11 @@ class Driver(Report):
         if loop.next == STOP:
             self.machine.note_event(self.slot, self.event, 0, 0.0, 0.0, 0, math.nan)
             end = self.stop(text, self.point)
-            if not self._goes_on():
+            if not settling.goes_on(self):
                 raise end
             return
         self.scales = own.diagonal(self)
-        self._note(text)
+        self.note(text)
         self.machine.enter(self.slot, adam.f)
 
     # ---- the convex phase ---------------------------------------------------------------------------------
@@ -495,7 +456,7 @@ class Driver(Report):
         phase, self.own = self.own, None
         assert self.objective.best is not None
         if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
-            self._note(text)
+            self.note(text)
             self.machine.enter(self.slot, self.adam.f)
             return
         best = self.best()
@@ -508,38 +469,20 @@ class Driver(Report):
                 self.suspended_own, self.suspended_scales = phase, self.scales
                 self.suspended_pairs = list(self.pairs)
         following = loop.next
-        self._note(text, phase_f=phase.f if phase is not None else loop.f)
+        self.note(text, phase_f=phase.f if phase is not None else loop.f)
         self.machine.enter(self.slot, self.adam.f)
         if following == RESUME_CONVEX:
             self._resume_convex()
         elif following == NEW_ADAM:
-            self._back_in_adam(best)
+            self.back_in_adam(best)
         else:
-            self._back_in_adam(Point(self.adam.x.copy(), self.adam.f, self.adam.g))
+            self.back_in_adam(Point(self.adam.x.copy(), self.adam.f, self.adam.g))
 
-    def _back_in_adam(self, point: Point) -> None:
+    def back_in_adam(self, point: Point) -> None:
+        """Make the point at which Adam stands the current one, and forget the evidence of a swap."""
         self._move(point)
         users(self.detector.rearm)
         self.epoch_start = None
-
-    def _goes_on(self) -> bool:
-        """Whether a run that lost its precision goes on: from a lower point, or with a better gradient."""
-        loop, objective = self.loop, self.objective
-        if loop.status != Status.PRECISION_LOSS or loop.cause == Cause.NO_HANDOVER or self.looks >= LOOKS:
-            return False
-        cause = Cause.LOWER if self.found_lower else Cause.SHARPER if objective.sharpen() else Cause.NONE
-        if cause == Cause.NONE:
-            return False
-        self.looks += 1
-        self.final = None
-        best = self.best()
-        self.machine.go_on(self.slot, cause)
-        loop.best_f = best.f
-        self.adam = self.new_adam(best)
-        self._note("")
-        self.machine.enter(self.slot, self.adam.f)
-        self._back_in_adam(best)
-        return True
 
     def _resume_convex(self) -> None:
         """Resume the suspended convex phase."""

@@ -1,4 +1,4 @@
-"""Whether a value is worse, or only noisy: measurements of the noise in a run in Python."""
+"""Whether a run in Python is at its end: values that differ by noise only, and what a diagnosis has found."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._status import Cause, Status
 from twophase_min.objective.calls import Point
 from twophase_min.run import noise
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
 Array = NDArray[np.floating]
+
+LOOKS = 3
+"""Times that a run which lost its precision may go on from what the diagnosis has found."""
 
 
 def noise_at(driver: Driver, x: Array, f: float, u: Array) -> float:
@@ -40,3 +44,23 @@ def reconsider(driver: Driver, size: float) -> None:
     """Test the current point for convergence again, with the noise of the values measured."""
     if settles(driver, driver.point, size):
         driver.machine.converge(driver.slot)
+
+
+def goes_on(driver: Driver) -> bool:
+    """Whether a run that lost its precision goes on: from a lower point, or with a better gradient."""
+    loop, objective = driver.loop, driver.objective
+    if loop.status != Status.PRECISION_LOSS or loop.cause == Cause.NO_HANDOVER or driver.looks >= LOOKS:
+        return False
+    cause = Cause.LOWER if driver.found_lower else Cause.SHARPER if objective.sharpen() else Cause.NONE
+    if cause == Cause.NONE:
+        return False
+    driver.looks += 1
+    driver.final = None
+    best = driver.best()
+    driver.machine.go_on(driver.slot, cause)
+    loop.best_f = best.f
+    driver.adam = driver.new_adam(best)
+    driver.note("")
+    driver.machine.enter(driver.slot, driver.adam.f)
+    driver.back_in_adam(best)
+    return True

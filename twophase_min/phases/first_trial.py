@@ -1,0 +1,52 @@
+"""The first trial of a line search: how far along a direction, from what has been learnt so far."""
+
+from __future__ import annotations
+
+import math
+
+from twophase_min.jit.compilation import jit
+from twophase_min.jit.kernels import norm2
+from twophase_min.phases import P, X
+from twophase_min.phases.metric import length, metric_of
+
+REACH = 2.0
+"""A first trial goes at most this many times further than any step before."""
+GUESS_X, GUESS_F = 1.0, 2.0
+"""First step: at most this many times max|x|, and this many times |f| / |slope| (2: a parabola down to 0)."""
+
+
+@jit(no_cpython_wrapper=True)
+def first_guess(state, cg, slope):
+    """Guess a step along ``-D g`` without units; see `MemoryCG`."""
+    p, x = state.vectors[P], state.vectors[X]
+    scaled, metric = metric_of(state.vectors)
+    if cg.step_norm > 0.0:
+        return cg.step_norm / math.sqrt(-slope)
+    if cg.first > 0.0:
+        return cg.first / norm2(p)
+    size = 0.0
+    reach = 0.0
+    for i in range(x.size):
+        d = math.sqrt(metric[i]) if scaled else 1.0
+        size = max(size, abs(x[i]) / d)
+        reach = max(reach, abs(p[i]) / d)
+    guess = math.inf
+    if size > 0.0:
+        guess = GUESS_X * size / reach
+    if cg.f != 0.0:
+        guess = min(guess, GUESS_F * abs(cg.f) / -slope)
+    if not 0.0 < guess < math.inf:
+        guess = 1.0 / reach
+    return guess
+
+
+@jit(no_cpython_wrapper=True)
+def within_reach(state, cg, step):
+    """Shorten a first trial along p that goes further than what has been learnt can vouch for.
+
+    A pair with next to no curvature sends it arbitrarily far. It may go `REACH` times as far as the longest
+    step so far; the search itself may go on from there.
+    """
+    far = length(state.vectors, state.vectors[P])
+    reach = REACH * cg.longest
+    return reach / far if step * far > reach > 0.0 else step
