@@ -437,7 +437,7 @@ class Objective(Memory, Products):
             raise _source.untraceable(error) from error
 
     @property
-    def _traced(self) -> Callable[[Any], Any]:
+    def _traced(self) -> Callable[[Any], Any]:  # type: ignore[override]
         """The user's function for autograd; not a method, which would hold the object that holds it."""
         return Bound(self.fun, self.args)
 

@@ -11,6 +11,8 @@ from twophase_min.phases.metric import length, metric_of
 
 REACH = 2.0
 """A first trial goes at most this many times further than any step before."""
+SIZE = 0.3
+"""Or as far as this share of x."""
 GUESS_X, GUESS_F = 1.0, 2.0
 """First step: at most this many times max|x|, and this many times |f| / |slope| (2: a parabola down to 0)."""
 
@@ -45,8 +47,8 @@ def within_reach(state, cg, step):
     """Shorten a first trial along p that goes further than what has been learnt can vouch for.
 
     A pair with next to no curvature sends it arbitrarily far. It may go `REACH` times as far as the longest
-    step so far; the search itself may go on from there.
+    step so far, or a share of the size of x; the search itself may go on from there.
     """
     far = length(state.vectors, state.vectors[P])
-    reach = REACH * cg.longest
+    reach = max(REACH * cg.longest, SIZE * length(state.vectors, state.vectors[X]))
     return reach / far if step * far > reach > 0.0 else step

@@ -310,7 +310,9 @@ def _choose(state, cg):
     scale = dual_length(state.vectors, g) * length(state.vectors, p)
     if slope < -1e-12 * scale and scale < math.inf and 0.0 < step < math.inf:
         cg.steepest = 0
-        return _begin_search(state, cg, slope, within_reach(state, cg, step), cg.c1)
+        return _begin_search(
+            state, cg, slope, within_reach(state, cg, step) if cg.stored > 0 else step, cg.c1
+        )
     return _restart(state, cg)
 
 
