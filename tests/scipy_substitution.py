@@ -9,9 +9,11 @@ import scipy.optimize
 from scipy.optimize import _minimize, _optimize
 
 import twophase_min
+import twophase_min._scipy_methods
+import twophase_min.phases.scipy  # those that use SciPy's minimize themselves: before that name is replaced
 
 _original = scipy.optimize.minimize
-_ours = twophase_min.minimize  # imported, with its own use of SciPy's minimize, before that name is replaced
+_ours = twophase_min.minimize
 calls = {"substituted": 0}
 
 

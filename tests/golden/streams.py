@@ -722,6 +722,8 @@ def fingerprint() -> dict[str, Any]:
     import numba
     import scipy
 
+    from twophase_min.jit import ahead, linking
+
     try:
         from numpy._core._multiarray_umath import __cpu_features__ as features
     except ImportError:  # NumPy 1
@@ -736,6 +738,8 @@ def fingerprint() -> dict[str, Any]:
         "scipy": scipy.__version__,
         "numba": numba.__version__,
         "autograd": getattr(autograd, "__version__", "") or _version("autograd"),
+        "linked as a whole": linking.AVAILABLE,
+        "ahead of time": ahead.extension() is not None,
         "plain kernels": os.environ.get("TWOPHASE_DISABLE_JIT", "0") not in ("", "0"),
     }
 

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 from twophase_min.jit import sources
+from twophase_min.jit.compilation import by_type
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
 _PACKAGE = sources.__name__.split(".")[0]
@@ -63,6 +64,8 @@ def _describe_value(value: Any, names: set[str], seen: set[int], strict: bool) -
                     yield from _describe_value(vars(value)[name], set(), seen, strict=False)
     elif isinstance(getattr(value, "py_func", value), python_types.FunctionType):
         yield from describe_function(value, seen)
+    elif isinstance(value, by_type):  # the package's sources stand for the kernels that it may choose
+        yield from describe_function(value.function, seen)
     elif hasattr(value, "_defn"):  # a Numba intrinsic
         yield from describe_function(value._defn, seen)
     elif isinstance(value, numba.types.Type):
