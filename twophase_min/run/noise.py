@@ -88,8 +88,11 @@ def estimate(values, work):
         FOUND, or TOO_SHORT or TOO_LONG for the distance; sigma then is the best that can be said.
     """
     equal = 0
+    quantum = math.inf
     for i in range(POINTS - 1):
-        equal += 1 if values[i] == values[i + 1] else 0
+        change = abs(values[i + 1] - values[i])
+        equal += 1 if change == 0.0 else 0
+        quantum = min(quantum, change if change > 0.0 else math.inf)
     if 2 * equal >= POINTS - 1:
         return 0.0, TOO_SHORT
     third, fourth, fifth = (
@@ -101,8 +104,10 @@ def estimate(values, work):
     sides = min(left, right)
     if high > AGREE * low:
         return min(sides, low), TOO_LONG
-    # a kink shows on neither side alone, a jump on one at most
-    return (fourth if fourth <= AGREE * AGREE * sides else sides), FOUND
+    # A kink shows on neither side alone, a jump on one at most. Rounding to few digits may miss one side
+    # too, but is no larger than the steps between its values.
+    few_digits = fourth <= AGREE * min(quantum, AGREE * max(left, right))
+    return (fourth if few_digits or fourth <= AGREE * AGREE * sides else sides), FOUND
 
 
 @jit
