@@ -75,6 +75,7 @@ class Cause(IntEnum):
     ONLY_LOWER = 18
     LOWER = 19
     SHARPER = 20
+    HOLLOW = 21
 
 
 CAUSES = {
@@ -108,6 +109,10 @@ CAUSES = {
         "the handover"
     ),
     Cause.ONLY_LOWER: "The lowest points found have a finite objective, but no finite gradient to go on by.",
+    Cause.HOLLOW: (
+        "five iterations in a row decreased f by next to nothing of what the slopes promised: a wrong or "
+        "inexact gradient"
+    ),
     Cause.LOWER: "a lower value, {e.best_f:.6g}, was found while looking for the reason",
     Cause.SHARPER: "forward differences lead no further: central ones from here on",
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",

@@ -17,6 +17,7 @@ this and cannot be cached.
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,6 +140,26 @@ def row_arguments(rows: tuple[Any, ...]) -> tuple[Argument, ...]:
 def runs_compiled(fun: Any, jac: Any) -> bool:
     """Whether the compiled loop can call this objective: compiled by Numba with its gradient, or in C."""
     return isinstance(fun, CObjective) or (is_compiled(fun) and (jac is True or is_compiled(jac)))
+
+
+_met: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def is_worth_compiling(fun: Any, jac: Any) -> bool:
+    """Whether an objective may be put behind the engine's signature unasked.
+
+    That costs about as much as compiling the objective did (numba#1361: one closure a data set). It is
+    worth it for one that comes again, or is kept on disk with its wrapper; the first run of another one is
+    made in Python.
+    """
+    if isinstance(fun, CObjective):
+        return True
+    functions = [function for function in (fun, jac) if is_compiled(function)]
+    if all(type(function._cache).__name__ != "NullCache" for function in functions):
+        return True
+    known = all(function in _met for function in functions)
+    _met.update(functions)
+    return known
 
 
 def compile_objective(fun: Any, jac: Any, arguments: tuple[Argument, ...]) -> Compiled:

@@ -228,6 +228,11 @@ class ConvexPhase(AskTell):
         return self._state.vectors[P]
 
     @property
+    def predicted(self) -> float:
+        """Decrease that a parabola through the slope promised for the first trial of the search."""
+        return float(self.view.predicted)
+
+    @property
     def promise(self) -> float:
         """Decrease that the last direction which was not steepest descent promised; inf if there was none."""
         return float(self.view.promise)

@@ -18,7 +18,7 @@ from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, NEED_
 from twophase_min.phases import adam as adam_phase
 from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam import adam_next, adam_scales, adam_start, adam_tell
-from twophase_min.run import detecting, machine
+from twophase_min.run import detecting, exactness, machine
 from twophase_min.run.points import cost_of, distance, evaluate, move, noise_at, relative_gradient
 from twophase_min.run.state import (
     ADAM,
@@ -46,6 +46,7 @@ UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
 # as numbers, for variables that hold one or another
 _NONE, _ADAM_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED)
 _SEARCH_FAILED, _TO_AND_FRO = int(Cause.SEARCH_FAILED), int(Cause.TO_AND_FRO)
+_HOLLOW = int(Cause.HOLLOW)
 _INTERRUPTED = int(Status.INTERRUPTED)
 
 _inner = jit(no_cpython_wrapper=True)
@@ -229,7 +230,7 @@ def _begin_convex(state):
         first = norm2(v[memo.point + 1]) / adam.curvature
     elif adam.t > 0:
         first = adam.rate * math.sqrt(float(v.shape[1]))
-    state.convex.slot[0].noise = machine.noise(state.loop)
+    state.convex.slot[0].noise = exactness.noise(state.loop)
     phase.start(state.convex, v[memo.point], loop.f, v[memo.point + 1], first)
     if not scaled and memo.typical:
         phase.use_sizes(state.convex)
@@ -254,7 +255,7 @@ def _convex_iteration(state, address, table):
                 state, address, table, state.convex.vectors[X], convex.f, state.convex.vectors[P]
             ):
                 return 0
-            code = phase.tell(state.convex, machine.noise(state.loop), state.convex.vectors[G])
+            code = phase.tell(state.convex, exactness.noise(state.loop), state.convex.vectors[G])
             continue
         both = code == NEED_G or memo.fused != 0
         if not evaluate(state, address, table, state.convex.vectors[XT], both):
@@ -293,13 +294,17 @@ def _convex_run(state, address, table, rows, events, pause):
                 move(state, vectors[X], convex.f, vectors[G])
                 return True
         else:
+            before = loop.f
             _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
             if loop.next != STOP:
                 size = loop.norm if memo.two_norm else norm_inf(vectors[G])
                 machine.within_noise(state.loop, convex.promise, size)
             if loop.next == STOP:
                 return True
-            cause = machine.after_convex(state.loop, convex.f)
+            if machine.is_hollow(state.loop, before, convex.f, convex.predicted):
+                cause = _HOLLOW
+            else:
+                cause = machine.after_convex(state.loop, convex.f)
     if evaluate(state, address, table, v[memo.best], True):
         _leave_convex(state, events, cause)
     return True

@@ -44,7 +44,7 @@ from twophase_min.run.build import fallbacks, own_solver, run_detector
 from twophase_min.run.compiled import AUTOMATIC, FROM_ADAM, PAUSED, UNSCALED, solve
 from twophase_min.run.detecting import COMPILED_RULES, DetectorState, can_compile, pack
 from twophase_min.run.diagnosis import diagnose, last_step
-from twophase_min.run.machine import DEVIATIONS
+from twophase_min.run.exactness import DEVIATIONS
 from twophase_min.run.noise import POINTS
 from twophase_min.run.result import Report, relative_gradient
 from twophase_min.run.state import (

@@ -27,6 +27,7 @@ from typing import Any
 from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit, prepare, register
 from twophase_min.run import guard as _guard
+from twophase_min.run.exactness import DEVIATIONS, exactness, noise, noise_is_due, noise_of, note_noise
 from twophase_min.run.guard import ADAM_RATE, PHASE_RATE, RECENT_RATE
 from twophase_min.run.state import (
     ADAM,
@@ -50,20 +51,13 @@ FLAT = 1e-7
 
 NEAR = 1e-9
 """Share of the decrease so far below which a lower value nearby counts as reached."""
-DEVIATIONS = 4.0
-"""Standard deviations of the error of a value within which two values count as equal."""
-AGAIN = 1.5
-"""The noise is measured anew when the evaluations have grown by this factor."""
 PATIENCE = 10
-"""Iterations within the noise, without a smaller gradient, that end a run."""
+"""Iterations in a row within the noise, without a smaller gradient, that end a run."""
+HOLLOW, HOLLOW_PATIENCE, HOLLOW_ENDS = 1e-4, 5, 2
+"""Share of the promised decrease that is worth the name; iterations in a row below it that end the phase, and
+phases ended so that end the run."""
 
 _inner = jit(no_cpython_wrapper=True)
-
-
-@_inner
-def noise_of(loop, f):
-    """Difference below which values about f count as equal: measured, or the rounding taken for granted."""
-    return max(loop.rounding * abs(f), DEVIATIONS * loop.measured)
 
 
 @_inner
@@ -167,33 +161,6 @@ def accept(slot, nfev, cost, work, best_f, f, norm, norm_before, size, distance)
 
 
 @jit
-def noise_is_due(slot, cost):
-    """Whether the noise is to be measured: the first time that it matters, and then ever less often."""
-    loop = slot[0]
-    return loop.measured_at < 0.0 or cost >= AGAIN * loop.measured_at
-
-
-@jit
-def note_noise(slot, sigma, cost):
-    """Take the standard deviation of the error of a value, measured with so many evaluations made."""
-    loop = slot[0]
-    loop.measured = sigma
-    loop.measured_at = cost
-
-
-@jit
-def noise(slot):
-    """Difference below which values count as equal by measurement; 0 while none was made."""
-    return DEVIATIONS * slot[0].measured
-
-
-@jit
-def exactness(slot, f):
-    """Difference below which values about f count as equal."""
-    return noise_of(slot[0], f)
-
-
-@jit
 def converge(slot):
     """End the run at the iterate, whose value is the least up to the noise."""
     stop(slot[0], Status.CONVERGED, Cause.NONE, ITERATE)
@@ -284,6 +251,7 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0, only_lower)
     reported(loop, nfev, cost, work, best_f)
     loop.behind = cause
     failed = not math.isnan(loop.failed_at) and not best_f < loop.failed_at - noise_of(loop, loop.failed_at)
+    failed = failed or loop.hollow_ends >= HOLLOW_ENDS
     if failed or loop.swaps >= loop.max_swaps:
         if only_x0:
             stop(loop, Status.NONFINITE, Cause.ONLY_X0, BAD_POINT)
@@ -311,6 +279,22 @@ def go_on(slot, cause):
     loop.cause = cause
     loop.failed_at = math.nan
     loop.final = BEST_POINT
+
+
+@jit
+def is_hollow(slot, before, f, predicted):
+    """Whether the iterates of our own phase keep nothing of what the slopes promise: the gradient is wrong.
+
+    The step from value ``before`` to f was ``predicted`` to bring a decrease, by a parabola through the
+    slope.
+    """
+    loop = slot[0]
+    loop.hollow = loop.hollow + 1 if before - f < HOLLOW * predicted else 0
+    if loop.hollow < HOLLOW_PATIENCE:
+        return False
+    loop.hollow = 0
+    loop.hollow_ends += 1
+    return True
 
 
 @jit
@@ -351,7 +335,7 @@ def search_failed(slot, f, best_f, precise, relative, promise):
 
 @_inner
 def _failed(cause):
-    return cause == Cause.SEARCH_FAILED or cause == Cause.TO_AND_FRO
+    return cause in (Cause.SEARCH_FAILED, Cause.TO_AND_FRO, Cause.HOLLOW)
 
 
 @jit
@@ -479,6 +463,7 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     after_adam: (0.0, 0, 0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
     go_on: (0,),
+    is_hollow: (0.0, 0.0, 0.0),
     after_convex: (0.0,),
     stands_still: (0.0, 0.0),
     noise_is_due: (0.0,),

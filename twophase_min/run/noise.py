@@ -88,11 +88,8 @@ def estimate(values, work):
         FOUND, or TOO_SHORT or TOO_LONG for the distance; sigma then is the best that can be said.
     """
     equal = 0
-    quantum = math.inf
     for i in range(POINTS - 1):
-        change = abs(values[i + 1] - values[i])
-        equal += 1 if change == 0.0 else 0
-        quantum = min(quantum, change if change > 0.0 else math.inf)
+        equal += 1 if values[i] == values[i + 1] else 0
     if 2 * equal >= POINTS - 1:
         return 0.0, TOO_SHORT
     third, fourth, fifth = (
@@ -104,10 +101,11 @@ def estimate(values, work):
     sides = min(left, right)
     if high > AGREE * low:
         return min(sides, low), TOO_LONG
-    # A kink shows on neither side alone, a jump on one at most. Rounding to few digits may miss one side
-    # too, but is no larger than the steps between its values.
-    few_digits = fourth <= AGREE * min(quantum, AGREE * max(left, right))
-    return (fourth if few_digits or fourth <= AGREE * AGREE * sides else sides), FOUND
+    # A kink shows on neither side alone, a jump on one at most; rounding to few digits may look like
+    # either, but not at another distance.
+    if fourth > AGREE * AGREE * sides:
+        return sides, TOO_SHORT
+    return fourth, FOUND
 
 
 @jit
@@ -143,7 +141,7 @@ def measure(value: Callable[[Array], float], x: Array, f: float, u: Array) -> fl
     """
     ready, distance = _ready()
     x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
-    h, sigma = distance(x, u), 0.0
+    h, least = distance(x, u), math.inf
     if h == 0.0:
         return 0.0
     values, work = np.empty(POINTS), np.empty(POINTS)
@@ -154,9 +152,10 @@ def measure(value: Callable[[Array], float], x: Array, f: float, u: Array) -> fl
                 return 0.0
         sigma, verdict = ready(values, work)
         if verdict == FOUND:
-            break
+            return float(sigma)
+        least = min(least, sigma)
         h *= CHANGE if verdict == TOO_SHORT else 1.0 / CHANGE
-    return float(sigma)
+    return float(least)
 
 
 _EXAMPLE = np.zeros(POINTS), np.zeros(POINTS)

@@ -13,7 +13,7 @@ from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import all_finite, copy, out_of_line
 from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
 from twophase_min.phases import adam as adam_phase
-from twophase_min.run import machine, noise
+from twophase_min.run import exactness, machine, noise
 from twophase_min.run.state import BAD_X, BEST_POINT, HANDED, TIME_IS_UP, UNSOUND_X
 
 _inner = jit(no_cpython_wrapper=True)
@@ -156,10 +156,10 @@ def noise_at(state, address, table, x, f, u):
     The trials stand in Adam's, which holds nothing between two iterations.
     """
     memo, trial, cost = state.memo[0], state.adam.vectors[adam_phase.XT], cost_of(state.memo[0])
-    if not machine.noise_is_due(state.loop, cost):
+    if not exactness.noise_is_due(state.loop, cost):
         return True
     values, work = state.answer[1 : 1 + noise.POINTS], state.answer[1 + noise.POINTS :]
-    h, sigma = noise.first_distance(x, u), 0.0
+    h, least = noise.first_distance(x, u), 0.0
     turn = 0
     while turn < noise.ROUNDS and h > 0.0:
         turn += 1
@@ -172,13 +172,15 @@ def noise_at(state, address, table, x, f, u):
                     return False
                 values[k] = memo.value
             if not math.isfinite(values[k]):
-                turn = noise.ROUNDS
-                values[k] = f
+                exactness.note_noise(state.loop, 0.0, cost_of(memo))
+                return True
         sigma, verdict = noise.estimate(values, work)
+        if turn == 1 or verdict == noise.FOUND or sigma < least:
+            least = sigma
         if verdict == noise.FOUND:
             break
         h *= noise.CHANGE if verdict == noise.TOO_SHORT else 1.0 / noise.CHANGE
-    machine.note_noise(state.loop, sigma, cost_of(memo))
+    exactness.note_noise(state.loop, least, cost_of(memo))
     return True
 
 

@@ -68,6 +68,8 @@ LOOP = Record(
         "within_noise",
         "iterations in a row that promised less than the noise and brought no smaller gradient",
     ),
+    count("hollow", "iterations in a row that brought next to nothing of the decrease promised"),
+    count("hollow_ends", "phases that ended so"),
     real("least_size", "least norm of the gradient among them and before, unit f/x", math.inf),
     count("unread", "whether detector or guard have yet to see the newest iterate"),
     count("next", "what comes next"),

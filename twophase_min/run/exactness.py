@@ -1,0 +1,48 @@
+"""How exact values of the objective are: what a run knows of their noise, and when it is measured.
+
+What is known is in ``loop.measured`` (`noise` measures it), and read here alone.
+"""
+
+from __future__ import annotations
+
+from twophase_min.jit.compilation import jit
+
+DEVIATIONS = 4.0
+"""Standard deviations of the error of a value within which two values count as equal."""
+AGAIN = 1.5
+"""The noise is measured anew when the evaluations have grown by this factor."""
+
+_inner = jit(no_cpython_wrapper=True)
+
+
+@_inner
+def noise_of(loop, f):
+    """Difference below which values about f count as equal: measured, or the rounding taken for granted."""
+    return max(loop.rounding * abs(f), DEVIATIONS * loop.measured)
+
+
+@jit
+def noise_is_due(slot, cost):
+    """Whether the noise is to be measured: the first time that it matters, and then ever less often."""
+    loop = slot[0]
+    return loop.measured_at < 0.0 or cost >= AGAIN * loop.measured_at
+
+
+@jit
+def note_noise(slot, sigma, cost):
+    """Take the standard deviation of the error of a value, measured with so many evaluations made."""
+    loop = slot[0]
+    loop.measured = sigma
+    loop.measured_at = cost
+
+
+@jit
+def noise(slot):
+    """Difference below which values count as equal by measurement; 0 while none was made."""
+    return DEVIATIONS * slot[0].measured
+
+
+@jit
+def exactness(slot, f):
+    """Difference below which values about f count as equal."""
+    return noise_of(slot[0], f)
