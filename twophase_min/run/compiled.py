@@ -288,7 +288,7 @@ def _convex_run(state, address, table, rows, events, pause):
             cause = _TO_AND_FRO
         if cause != _NONE:
             precise = convex.precision != 0
-            relative = relative_gradient(vectors[X], convex.f, vectors[G]) if precise else math.inf
+            relative = relative_gradient(vectors[X], convex.f, vectors[G])
             machine.search_failed(state.loop, convex.f, loop.best_f, precise, relative, convex.promise)
             if loop.next == STOP:
                 move(state, vectors[X], convex.f, vectors[G])

@@ -22,18 +22,27 @@ def noise_of(loop, f):
 
 
 @jit
-def noise_is_due(slot, cost):
-    """Whether the noise is to be measured: the first time that it matters, and then ever less often."""
+def noise_is_due(slot, cost, f):
+    """Whether the noise is to be measured about f: the first time that it matters, and then ever less often.
+
+    It is so as well where f has become much smaller than where it was measured.
+    """
     loop = slot[0]
-    return loop.measured_at < 0.0 or cost >= AGAIN * loop.measured_at
+    if loop.measured_at < 0.0 or cost >= AGAIN * loop.measured_at:
+        return True
+    return loop.measured > 0.0 and abs(f) < 0.5 * abs(loop.measured_f)
 
 
 @jit
-def note_noise(slot, sigma, cost):
-    """Take the standard deviation of the error of a value, measured with so many evaluations made."""
+def note_noise(slot, sigma, cost, f):
+    """Take the standard deviation of the error of a value about f, measured with so many evaluations made.
+
+    What the rounding of f explains goes with the size of f, and is in ``loop.rounding`` already.
+    """
     loop = slot[0]
-    loop.measured = sigma
+    loop.measured = sigma if DEVIATIONS * sigma > loop.rounding * abs(f) else 0.0
     loop.measured_at = cost
+    loop.measured_f = f
 
 
 @jit

@@ -46,6 +46,8 @@ from twophase_min.run.state import (
     STOP,
 )
 
+NEARLY_FLAT = 1e-5
+"""The same where the last direction promised less than the rounding of f."""
 FLAT = 1e-7
 """Relative gradient at which a search without a decrease counts as converged to working precision."""
 
@@ -327,7 +329,7 @@ def search_failed(slot, f, best_f, precise, relative, promise):
     loop.next = GO_ON
     if f > best_f + noise_of(loop, best_f):  # on Adam's path, away from the best point
         return
-    if promise <= noise_of(loop, f):
+    if promise <= DEVIATIONS * loop.measured or (promise <= noise_of(loop, f) and relative <= NEARLY_FLAT):
         stop(loop, Status.WORKING_PRECISION, Cause.NOISE, ITERATE)
     elif precise and relative <= FLAT:
         stop(loop, Status.WORKING_PRECISION, Cause.FLAT, ITERATE)
@@ -466,8 +468,8 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     is_hollow: (0.0, 0.0, 0.0),
     after_convex: (0.0,),
     stands_still: (0.0, 0.0),
-    noise_is_due: (0.0,),
-    note_noise: (0.0, 0.0),
+    noise_is_due: (0.0, 0.0),
+    note_noise: (0.0, 0.0, 0.0),
     noise: (),
     exactness: (0.0,),
     converge: (),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +62,7 @@ def _search_failed(driver: Driver, own: Any) -> None:
     assert best is not None
     precise = bool(own.working_precision)
     point = Point(own.x, own.f, own.g)
-    relative = relative_gradient(point) if precise else math.inf
+    relative = relative_gradient(point)
     driver.machine.search_failed(driver.slot, own.f, best.f, precise, relative, own.promise)
     loop = driver.loop
     if loop.next == STOP:

@@ -156,10 +156,10 @@ def noise_at(state, address, table, x, f, u):
     The trials stand in Adam's, which holds nothing between two iterations.
     """
     memo, trial, cost = state.memo[0], state.adam.vectors[adam_phase.XT], cost_of(state.memo[0])
-    if not exactness.noise_is_due(state.loop, cost):
+    if not exactness.noise_is_due(state.loop, cost, f):
         return True
     values, work = state.answer[1 : 1 + noise.POINTS], state.answer[1 + noise.POINTS :]
-    h, least = noise.first_distance(x, u), 0.0
+    h, found = noise.first_distance(x, u), 0.0
     turn = 0
     while turn < noise.ROUNDS and h > 0.0:
         turn += 1
@@ -172,15 +172,14 @@ def noise_at(state, address, table, x, f, u):
                     return False
                 values[k] = memo.value
             if not math.isfinite(values[k]):
-                exactness.note_noise(state.loop, 0.0, cost_of(memo))
+                exactness.note_noise(state.loop, 0.0, cost_of(memo), f)
                 return True
         sigma, verdict = noise.estimate(values, work)
-        if turn == 1 or verdict == noise.FOUND or sigma < least:
-            least = sigma
         if verdict == noise.FOUND:
+            found = sigma
             break
         h *= noise.CHANGE if verdict == noise.TOO_SHORT else 1.0 / noise.CHANGE
-    exactness.note_noise(state.loop, least, cost_of(memo))
+    exactness.note_noise(state.loop, found, cost_of(memo), f)
     return True
 
 

@@ -23,8 +23,8 @@ LOOKS = 3
 def noise_at(driver: Driver, x: Array, f: float, u: Array) -> float:
     """Difference below which values near x count as equal, measured along u if that is due."""
     machine, slot, objective = driver.machine, driver.slot, driver.objective
-    if machine.noise_is_due(slot, objective.cost):
-        machine.note_noise(slot, noise.measure(objective.value, x, f, u), objective.cost)
+    if machine.noise_is_due(slot, objective.cost, f):
+        machine.note_noise(slot, noise.measure(objective.value, x, f, u), objective.cost, f)
     return float(machine.noise(slot))
 
 

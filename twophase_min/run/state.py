@@ -44,6 +44,7 @@ LOOP = Record(
     real("gtol", "norm of the gradient at convergence, unit f/x"),
     real("rounding", "relative error of a value that is taken for granted"),
     real("measured", "standard deviation of the error of a value, unit f; 0 while none was measured"),
+    real("measured_f", "value at which it was measured, unit f"),
     real("measured_at", "evaluations when it was measured, -1 before", -1.0),
     real("max_swaps", "handovers to the convex phase at most", math.inf),
     count("automatic", "whether the guard may hand over before the rule sees the swap"),
