@@ -1,5 +1,6 @@
 """A compiled convex phase in one file, for `test_phases`: steepest descent with backtracking."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,9 @@ DESCENT = Record(
     count("mode", "always SEARCHING"),
     count("reason", "1 where no step decreases f"),
     count("precision", "flag: never set"),
+    real("predicted", "decrease that a parabola with its minimum at the first trial promises, unit f"),
+    real("promise", "always inf: no direction but steepest descent", math.inf),
+    real("noise", "measured error of a value, unit f; not looked at"),
 )
 
 
@@ -61,6 +65,7 @@ def next_trial(state):
         v[P, i] = -v[G, i]
     descent.slope = -dot(v[G], v[G])
     descent.step *= 2.0
+    descent.predicted = -0.5 * descent.step * descent.slope
     trial_point(v[X], descent.step, v[P], v[XT])
     descent.code = NEED_F
     return NEED_F

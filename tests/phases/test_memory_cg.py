@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
-from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, XT, G, P
-from twophase_min.phases.memory_cg import (
+from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_NOISE, XT, G, P
+from twophase_min.phases.memory_cg import MemoryCG
+from twophase_min.phases.memory_cg_kernels import (
     MEMORY_CG,
     NOT_FINITE,
     ZERO_GRADIENT,
-    MemoryCG,
     add_pair,
     new_state,
     next_trial,
     tell,
 )
-from twophase_min.phases.memory_cg import start as begin
+from twophase_min.phases.memory_cg_kernels import start as begin
 from twophase_min.phases.pairs import default_memory
 
 BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
@@ -35,8 +35,11 @@ from phase_alone import minimize_memory_cg  # noqa: E402
 MEMORIES = [0, 3, 50]
 
 
-def run(fun, jac, x0, *, gtol=1e-6, maxfun=5000, solver=None, start=None):
-    """Drive a phase; returns (solver, converged, evaluations, values at the iterates)."""
+def run(fun, jac, x0, *, gtol=1e-6, maxfun=5000, solver=None, start=None, noise=0.0):
+    """Drive a phase; returns (solver, converged, evaluations, values at the iterates).
+
+    ``noise`` answers the phase that asks for the error of a value.
+    """
     solver = MemoryCG() if solver is None else solver
     x0 = np.asarray(x0)
     code = solver.start(x0, fun(x0), jac(x0), **(start or {}))
@@ -45,6 +48,9 @@ def run(fun, jac, x0, *, gtol=1e-6, maxfun=5000, solver=None, start=None):
         if code == ITERATION:
             values.append(solver.f)
             code = solver.next()
+            continue
+        if code == NEED_NOISE:
+            code = solver.tell(noise)
             continue
         x = solver.ask()
         code = solver.tell(fun(x)) if code == NEED_F else solver.tell(math.nan, jac(x))

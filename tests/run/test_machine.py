@@ -71,7 +71,7 @@ def stopped(status, cause, final):
 def test_begin(form, members, f, size, finite, expected):
     slot, loop = a_loop(gtol=0.1, **members)
     form.begin(slot, *COUNTS, f, 3.0, size, finite)
-    assert_members(loop, {"f": f, "norm": 3.0, "begun": 0, **expected})
+    assert_members(loop, {"f": f, "start_f": f, "norm": 3.0, "begun": 0, **expected})
     assert_members(loop, {"nfev": 30.0, "cost": 50.0, "work": 40.0, "best_f": f})
     assert_members(
         loop,
@@ -90,21 +90,35 @@ def test_begin(form, members, f, size, finite, expected):
 # ---- a new iterate ---------------------------------------------------------------------------------------
 
 
+FAR = 2e8
+"""Value at a start from which `NEAR` of the way to 1 is 0.2."""
+
+
 @pytest.mark.parametrize(
-    ("f", "size", "distance", "expected"),
+    ("members", "f", "size", "distance", "expected"),
     [
-        (1.0, 0.1, 0.0, True),
-        (1.0, np.nextafter(0.1, 1.0), 0.0, False),
-        (1.0, NAN, 0.0, False),
-        (1.0 + 1e-9, 0.1, 0.0, True),  # equal up to the rounding of f
-        (1.0 + 3e-9, 0.1, 0.0, False),  # a lower value is known
-        (1.2, 0.1, 2.0, True),  # but lower by no more than gtol sees over that distance
-        (1.2, 0.1, 1.9, False),
-        (NAN, 0.1, 0.0, False),
+        ({}, 1.0, 0.1, 0.0, True),
+        ({}, 1.0, np.nextafter(0.1, 1.0), 0.0, False),
+        ({}, 1.0, NAN, 0.0, False),
+        ({}, 1.0 + 1e-9, 0.1, 0.0, True),  # equal up to the rounding of f
+        ({}, 1.0 + 3e-9, 0.1, 0.0, False),  # a lower value is known
+        ({"start_f": FAR}, 1.2, 0.1, 2.0, True),  # but lower by no more than gtol sees over that distance
+        ({"start_f": FAR}, 1.2, 0.1, 1.9, False),
+        ({"start_f": 0.99 * FAR}, 1.2, 0.1, 2.0, False),  # and by a share of the way so far that counts
+        ({"start_f": 0.99 * FAR}, 1.19, 0.1, 2.0, True),
+        ({"start_f": 1.0}, 1.2, 0.1, 2.0, False),
+        ({}, NAN, 0.1, 0.0, False),
+        # equal up to the noise of f, where it has been measured
+        ({"measured": 0.05}, 1.2, 0.1, 0.0, True),
+        ({"measured": 0.05}, 1.21, 0.1, 0.0, False),
+        ({"measured": 0.05}, 1.2, np.nextafter(0.1, 1.0), 0.0, False),
+        ({"measured": 0.05}, NAN, 0.1, 0.0, False),
+        ({"measured": 1e-10}, 1.0 + 1e-9, 0.1, 0.0, True),  # the rounding is the larger one
+        ({"measured": 1e-9}, 1.0 + 3e-9, 0.1, 0.0, True),
     ],
 )
-def test_passes(form, f, size, distance, expected):
-    slot, _ = a_loop(gtol=0.1, noise=2e-9)
+def test_passes(form, members, f, size, distance, expected):
+    slot, _ = a_loop(gtol=0.1, rounding=2e-9, **members)
     before = bytes_of(LOOP, slot)
     assert form.passes(slot, 1.0, f, size, distance) == expected
     assert bytes_of(LOOP, slot) == before
@@ -112,21 +126,93 @@ def test_passes(form, f, size, distance, expected):
 
 @pytest.mark.parametrize("phase", [ADAM, CONVEX])
 @pytest.mark.parametrize(
-    ("members", "size", "expected"),
+    ("members", "f", "size", "expected"),
     [
-        ({}, 1.0, {"next": GO_ON}),
-        ({"nit": 9}, 1.0, stopped(Status.MAXITER, Cause.NONE, BEST_POINT)),
-        ({}, 0.1, stopped(Status.CONVERGED, Cause.NONE, ITERATE)),
-        ({"nit": 9}, 0.1, stopped(Status.CONVERGED, Cause.NONE, ITERATE)),  # rather than MAXITER
+        ({}, 1.0, 1.0, {"next": GO_ON, "doubted": 0}),
+        ({"nit": 9}, 1.0, 1.0, {**stopped(Status.MAXITER, Cause.NONE, BEST_POINT), "doubted": 0}),
+        ({}, 1.0, 0.1, {**stopped(Status.CONVERGED, Cause.NONE, ITERATE), "doubted": 0}),
+        # rather than MAXITER
+        ({"nit": 9}, 1.0, 0.1, {**stopped(Status.CONVERGED, Cause.NONE, ITERATE), "doubted": 0}),
+        # the gradient passes, the value does not, unless it is noise
+        ({}, 1.2, 0.1, {"next": GO_ON, "doubted": 1}),
+        ({"nit": 9}, 1.2, 0.1, {**stopped(Status.MAXITER, Cause.NONE, BEST_POINT), "doubted": 0}),
+        ({"measured": 0.05}, 1.2, 0.1, {**stopped(Status.CONVERGED, Cause.NONE, ITERATE), "doubted": 0}),
+        ({}, 1.2, 1.0, {"next": GO_ON, "doubted": 0}),
+        ({}, 1.2, NAN, {"next": GO_ON, "doubted": 0}),
     ],
 )
-def test_accept(form, phase, members, size, expected):
-    slot, loop = a_loop(gtol=0.1, maxiter=10.0, phase=phase, next=RESUME_CONVEX, **members)
+def test_accept(form, phase, members, f, size, expected):
+    slot, loop = a_loop(gtol=0.1, maxiter=10.0, phase=phase, next=RESUME_CONVEX, doubted=1, **members)
     nit = loop.nit
-    form.accept(slot, *COUNTS, 1.0, 1.0, 7.0, 8.0, size, 0.0)
-    assert_members(loop, {**expected, "nit": nit + 1, "f": 1.0, "norm": 7.0, "norm_before": 8.0, "unread": 1})
+    form.accept(slot, *COUNTS, 1.0, f, 7.0, 8.0, size, 0.0)
+    assert_members(loop, {**expected, "nit": nit + 1, "f": f, "norm": 7.0, "norm_before": 8.0, "unread": 1})
     assert loop.phase == phase
     assert_counted(loop, 1.0)
+
+
+def test_converge(form):
+    slot, loop = a_loop(next=GO_ON, doubted=1)
+    form.converge(slot)
+    assert_members(loop, stopped(Status.CONVERGED, Cause.NONE, ITERATE))
+
+
+# ---- the noise of the values -----------------------------------------------------------------------------
+
+
+def test_the_noise_is_measured_ever_less_often(form):
+    slot, loop = a_loop(rounding=2e-9)
+    assert form.noise_is_due(slot, 0.0)
+    assert form.noise(slot) == 0.0
+    assert form.exactness(slot, -3.0) == 6e-9
+    form.note_noise(slot, 0.25, 40.0)
+    assert_members(loop, {"measured": 0.25, "measured_at": 40.0})
+    assert not form.noise_is_due(slot, 59.0)
+    assert form.noise_is_due(slot, 60.0)
+    assert form.noise(slot) == 1.0
+    assert form.exactness(slot, -3.0) == 1.0  # the larger one
+    assert form.exactness(slot, -1e9) == 2.0
+    form.note_noise(slot, 0.0, 60.0)  # the last measurement counts
+    assert form.noise(slot) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("members", "promise", "size", "expected"),
+    [
+        # a promise below the noise, and no smaller gradient
+        ({}, 1.0, 1.0, {"next": GO_ON, "within_noise": 9, "least_size": 1.0}),
+        ({"within_noise": 9}, 1.0, 1.0, stopped(Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT)),
+        ({"within_noise": 9}, 1.0, 0.5, stopped(Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT)),
+        ({"within_noise": 9}, 1.0, NAN, stopped(Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT)),
+        # the promise is worth a search, or there is none
+        ({"within_noise": 9}, 1.1, 1.0, {"next": GO_ON, "within_noise": 0, "least_size": 1.0}),
+        ({"within_noise": 9}, INF, 1.0, {"next": GO_ON, "within_noise": 0, "least_size": 1.0}),
+        ({"within_noise": 9}, NAN, 1.0, {"next": GO_ON, "within_noise": 0, "least_size": 1.0}),
+        # the gradient has halved
+        ({"within_noise": 9}, 1.0, 0.4, {"next": GO_ON, "within_noise": 0, "least_size": 0.4}),
+        ({"within_noise": 9}, 1.1, 0.4, {"next": GO_ON, "within_noise": 0, "least_size": 0.4}),
+        # the rounding of f is noise that is taken for granted
+        ({"measured": 0.0, "within_noise": 9}, 6e-9, 1.0,
+         stopped(Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT)),
+        ({"measured": 0.0, "within_noise": 9}, 7e-9, 1.0, {"next": GO_ON, "within_noise": 0}),
+    ],
+)  # fmt: skip
+def test_within_noise(form, members, promise, size, expected):
+    """At value 3, with the noise 1 and the least gradient 1."""
+    members = {"within_noise": 8, "measured": 0.25, **members}
+    slot, loop = a_loop(rounding=2e-9, f=3.0, least_size=1.0, next=GO_ON, **members)
+    form.within_noise(slot, promise, size)
+    assert_members(loop, expected)
+
+
+def test_an_exact_objective_ends_at_ten_promises_of_nothing(form):
+    slot, loop = a_loop(f=1.0, next=GO_ON)
+    form.within_noise(slot, 0.0, 1.0)  # the first gradient is a smaller one
+    assert_members(loop, {"next": GO_ON, "within_noise": 0, "least_size": 1.0})
+    for turn in range(1, 11):
+        assert loop.next == GO_ON
+        form.within_noise(slot, 0.0, 1.0)
+        assert loop.within_noise == turn
+    assert_members(loop, stopped(Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT))
 
 
 # ---- from Adam -------------------------------------------------------------------------------------------
@@ -197,6 +283,16 @@ def test_after_adam_on_its_own_path(form, f, suspended_f, cause, off):
 @pytest.mark.parametrize(
     ("members", "only_x0", "expected"),
     [
+        # a measured noise is no gain either
+        ({"failed_at": 1.2, "measured": 0.04}, False,
+         {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3}),
+        ({"failed_at": 1.2, "measured": 0.06}, False,
+         stopped(Status.PRECISION_LOSS, Cause.DETECTED, BEST_POINT)),
+        # phases that kept nothing of what their slopes promised
+        ({"hollow_ends": 1}, False, {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3}),
+        ({"hollow_ends": 2}, False, stopped(Status.PRECISION_LOSS, Cause.DETECTED, BEST_POINT)),
+        ({"hollow_ends": 2, "failed_at": 1.1}, False,
+         stopped(Status.PRECISION_LOSS, Cause.DETECTED, BEST_POINT)),
         ({}, False, {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3}),
         ({}, True, {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3}),
         # failed, and gained since then
@@ -215,10 +311,25 @@ def test_after_adam_on_its_own_path(form, f, suspended_f, cause, off):
     ],
 )
 def test_handover(form, members, only_x0, expected):
-    slot, loop = a_loop(swaps=2, noise=2e-9, **members)
-    form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, only_x0)
+    slot, loop = a_loop(swaps=2, rounding=2e-9, **members)
+    form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, only_x0, False)
     assert_members(loop, {"swaps": 2, "behind": Cause.DETECTED, **expected})
     assert_counted(loop, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("members", "only_x0", "expected"),
+    [
+        ({}, False, {"next": BEGIN_CONVEX, "cause": Cause.DETECTED}),
+        ({"failed_at": 1.0}, False, stopped(Status.NONFINITE, Cause.ONLY_LOWER, BEST_POINT)),
+        ({"failed_at": 1.0}, True, stopped(Status.NONFINITE, Cause.ONLY_X0, BAD_POINT)),
+        ({"max_swaps": 2.0}, False, stopped(Status.NONFINITE, Cause.ONLY_LOWER, BEST_POINT)),
+    ],
+)
+def test_handover_past_a_lower_point_without_a_gradient(form, members, only_x0, expected):
+    slot, loop = a_loop(swaps=2, **members)
+    form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, only_x0, True)
+    assert_members(loop, expected)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +347,7 @@ def test_handover_begins_a_trial(form, members, began_at, target):
     form.begin_adam(slot, 4.0)
     loop.work, loop.best_f = 40.0, 1.0
     form.watch_adam(slot, 1.0)
-    form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, False)
+    form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, False, False)
     assert_members(
         loop,
         {
@@ -253,7 +364,7 @@ def test_handover_begins_a_trial(form, members, began_at, target):
 
 def test_handover_without_the_guard_begins_no_trial(form):
     slot, loop = a_loop(trial_length=-1.0)
-    form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, False)
+    form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, False, False)
     assert (loop.next, loop.trial_length) == (BEGIN_CONVEX, -1.0)
 
 
@@ -282,21 +393,75 @@ def test_stands_still(form, f, cost, still):
 
 
 @pytest.mark.parametrize(
-    ("f", "precise", "relative", "ends"),
+    ("f", "precise", "relative", "promise", "cause"),
     [
-        (1.0, True, 1e-7, True),
-        (1.0 + 1e-9, True, 1e-7, True),
-        (1.0 + 3e-9, True, 1e-7, False),  # a lower value is known
-        (1.0, True, 2e-7, False),  # the gradient is not flat
-        (1.0, True, NAN, False),
-        (1.0, False, 1e-7, False),  # more than rounding was asked for
+        (1.0, True, 1e-7, INF, Cause.FLAT),
+        (1.0 + 1e-9, True, 1e-7, INF, Cause.FLAT),
+        (1.0 + 3e-9, True, 1e-7, INF, None),  # a lower value is known
+        (1.0, True, 2e-7, INF, None),  # the gradient is not flat
+        (1.0, True, NAN, INF, None),
+        (1.0, False, 1e-7, INF, None),  # more than rounding was asked for
+        # no more than rounding was promised by the last direction, whatever the gradient
+        (1.0, True, 2e-7, 2e-9, Cause.NOISE),
+        (1.0, False, 1.0, 2e-9, Cause.NOISE),
+        (1.0 + 3e-9, False, 1.0, 2e-9, None),
+        (1.0, False, 1.0, 3e-9, None),
+        (1.0, True, 1e-7, 3e-9, Cause.FLAT),
+        (1.0, False, 1.0, NAN, None),
     ],
 )
-def test_search_failed(form, f, precise, relative, ends):
-    slot, loop = a_loop(noise=2e-9, next=STOP)
-    form.search_failed(slot, f, 1.0, precise, relative)
-    expected = stopped(Status.WORKING_PRECISION, Cause.FLAT, ITERATE) if ends else {"next": GO_ON}
+def test_search_failed(form, f, precise, relative, promise, cause):
+    slot, loop = a_loop(rounding=2e-9, next=STOP)
+    form.search_failed(slot, f, 1.0, precise, relative, promise)
+    expected = stopped(Status.WORKING_PRECISION, cause, ITERATE) if cause else {"next": GO_ON}
     assert_members(loop, expected)
+
+
+@pytest.mark.parametrize(
+    ("f", "promise", "cause"),
+    [
+        (1.0, 1.0, Cause.NOISE),
+        (2.0, 1.0, Cause.NOISE),  # as good as the best value
+        (2.1, 1.0, None),
+        (1.0, 1.1, None),
+        (1.0, INF, None),
+    ],
+)
+def test_search_failed_within_measured_noise(form, f, promise, cause):
+    slot, loop = a_loop(rounding=2e-9, measured=0.25, next=STOP)
+    form.search_failed(slot, f, 1.0, False, INF, promise)
+    expected = stopped(Status.WORKING_PRECISION, cause, ITERATE) if cause else {"next": GO_ON}
+    assert_members(loop, expected)
+
+
+@pytest.mark.parametrize(
+    ("hollow", "before", "f", "answer", "left"),
+    [
+        (0, 2.0, 2.0, False, 1),
+        (3, 2.0, 2.0, False, 4),
+        (4, 2.0, 2.0, True, 0),
+        (4, 2.0, 3.0, True, 0),  # it rose, within the noise
+        (4, 2.0, 2.0 - 2.0**-14, True, 0),  # less than 1e-4 of it
+        (4, 2.0, 2.0 - 2.0**-13, False, 0),  # enough
+        (4, 2.0, NAN, False, 0),
+    ],
+)
+def test_is_hollow(form, hollow, before, f, answer, left):
+    """A decrease of 1 was promised; five iterations in a row must keep nothing of it."""
+    slot, loop = a_loop(hollow=hollow, hollow_ends=1)
+    assert form.is_hollow(slot, before, f, 1.0) == answer
+    assert_members(loop, {"hollow": left, "hollow_ends": 1 + answer})
+
+
+@pytest.mark.parametrize("cause", [Cause.LOWER, Cause.SHARPER])
+@pytest.mark.parametrize("members", [{"failed_at": 1.0}, {"hollow_ends": 2}])
+def test_go_on(form, cause, members):
+    """The next handover is made again: what failed, failed elsewhere or with another gradient."""
+    slot, loop = a_loop(**stopped(Status.PRECISION_LOSS, Cause.DETECTED, BAD_POINT), **members)
+    form.go_on(slot, cause)
+    assert_members(loop, {"next": NEW_ADAM, "cause": cause, "status": 0, "final": BEST_POINT})
+    form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, False, False)
+    assert loop.next == BEGIN_CONVEX
 
 
 @pytest.mark.parametrize(
@@ -306,6 +471,8 @@ def test_search_failed(form, f, precise, relative, ends):
         (Cause.SEARCH_FAILED, 1, True),
         (Cause.SEARCH_FAILED, 2, False),
         (Cause.TO_AND_FRO, 0, True),
+        (Cause.HOLLOW, 0, True),
+        (Cause.HOLLOW, 2, False),
         (Cause.LOST_TRIAL, 0, False),
         (Cause.FELL_SHORT, 0, False),
         (Cause.STALLED, 0, False),
@@ -319,7 +486,26 @@ def test_falls_back(form, cause, fallback, answer):
     assert_members(loop, {"next": NEXT_FALLBACK, "cause": cause} if answer else {"next": GO_ON})
 
 
-FAILURES = [Cause.SEARCH_FAILED, Cause.TO_AND_FRO]
+@pytest.mark.parametrize(
+    ("measured", "fallback", "fallbacks", "following"),
+    [
+        (0.0, 0, 3, 1),
+        (5e-10, 0, 3, 1),  # no more than rounding
+        (1e-9, 0, 3, 2),
+        (1e-9, 1, 3, 2),
+        (1e-9, 2, 3, None),
+        (1e-9, 0, 2, 1),
+        (1e-9, 0, 1, None),
+    ],
+)
+def test_in_noise_the_last_fallback_is_the_next(form, measured, fallback, fallbacks, following):
+    slot, loop = a_loop(measured=measured, rounding=2e-9, fallback=fallback, fallbacks=fallbacks, phase=CONVEX)
+    assert form.falls_back(slot, Cause.SEARCH_FAILED, *COUNTS, 1.0) == (following is not None)
+    form.enter(slot, 1.0)
+    assert loop.fallback == (fallback if following is None else following)
+
+
+FAILURES = [Cause.SEARCH_FAILED, Cause.TO_AND_FRO, Cause.HOLLOW]
 CALLED_BACK = [Cause.LOST_TRIAL, Cause.FELL_SHORT, Cause.STALLED]
 
 
@@ -465,7 +651,7 @@ class Play:
         if self.loop.next != STOP:
             self.form.enter(self.slot, self.adam_f)
 
-    def step(self, more, f, norm, size, t, curvature, decided, failed):
+    def step(self, more, f, norm, size, t, curvature, decided, failed, promise, sigma):
         form, slot, loop = self.form, self.slot, self.loop
         counts = self.counts(more)
         least = f if not loop.best_f <= f else loop.best_f
@@ -476,18 +662,30 @@ class Play:
         elif not adam and form.stands_still(slot, f, counts[1]):
             cause = Cause.TO_AND_FRO
         if cause != Cause.NONE and not adam:
-            form.search_failed(slot, f, least, decided, norm)
+            if form.noise_is_due(slot, counts[1]):
+                form.note_noise(slot, sigma, counts[1])
+            form.search_failed(slot, f, least, decided, norm, promise)
         if cause == Cause.NONE:
+            before = loop.f
             form.accept(slot, *counts, least, f, norm, loop.norm, size, abs(curvature))
+            if loop.doubted and form.noise_is_due(slot, counts[1]):
+                form.note_noise(slot, sigma, counts[1])
+                if form.passes(slot, least, f, size, abs(curvature)):
+                    form.converge(slot)
+            if loop.next != STOP and not adam:
+                form.within_noise(slot, promise, size)
             if loop.next != STOP and adam:
                 self.adam_f = f
                 cause = form.after_adam(slot, f, t, curvature, decided)
             elif loop.next != STOP:
-                cause = form.after_convex(slot, f)
+                hollow = form.is_hollow(slot, before, f, promise)
+                cause = Cause.HOLLOW if hollow else form.after_convex(slot, f)
         self.answers.append(int(cause))
         if cause != Cause.NONE and loop.next != STOP:
             if adam:
-                form.handover(slot, cause, *counts, least, self.adam_f, failed)
+                form.handover(slot, cause, *counts, least, self.adam_f, failed, decided)
+                if loop.next == STOP and sigma > 0.0:  # as where a lower point is found
+                    form.go_on(slot, Cause.LOWER)
             elif not form.falls_back(slot, cause, *counts, least):
                 form.leave(slot, cause, *counts, least, self.adam_f)
             self.follow(t)
@@ -506,6 +704,8 @@ STEPS = st.tuples(
     st.floats(-1.0, 1.0),
     few([False, False, False, True]),
     few([False, False, False, False, True]),
+    few([INF, 1.0, 1e-2, 1e-12, 0.0]),
+    few([0.0, 0.0, 1e-10, 1e-3]),
 )
 MEMBERS = st.fixed_dictionaries(
     {
@@ -513,7 +713,7 @@ MEMBERS = st.fixed_dictionaries(
         "maxiter": few([INF, 50.0]),
         "maxfun": few([INF, 300.0]),
         "gtol": few([0.0, 1e-2]),
-        "noise": few([0.0, 1e-9]),
+        "rounding": few([0.0, 1e-9]),
         "max_swaps": few([INF, 2.0]),
         "automatic": few([0, 1]),
         "guarded": few([0, 1, 1, 1]),

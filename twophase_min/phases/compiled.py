@@ -5,8 +5,20 @@ the choice is made when the caller is compiled, from the class of the named tupl
 at the call. One loop therefore works for every phase that is registered as compiled.
 
 Such a phase's state is a named tuple whose ``vectors`` have the rows X, G, P, XT and, in scaled variables,
-METRIC of `twophase_min.phases`, and whose ``slot`` holds a record with at least ``f``, ``code`` (what is
-requested), ``reason``, ``precision`` and ``mode``.
+METRIC of `twophase_min.phases`, and whose ``slot`` holds a record with at least these members:
+
+``f``, ``code``, ``mode``, ``reason``, ``precision``
+    Value at the iterate, what is requested, SEARCHING or a mode of the phase's own, the place of a failure's
+    text in the class's ``reasons``, and whether the decrease predicted is below the rounding of f.
+``predicted``
+    Decrease that a parabola with its minimum at the first trial of the search promises. Steps that keep
+    nothing of it end the phase.
+``promise``
+    The same of the last direction that was not steepest descent; inf if there was none. A run ends where it
+    is below the noise of f.
+``noise``
+    Measured error of a value, 0 for none. It is entered before `start`, which keeps it; the phase may ask for
+    it (NEED_NOISE) when a search finds no decrease.
 """
 
 from __future__ import annotations
@@ -32,7 +44,8 @@ def next_trial(state):
 
 @by_type
 def tell(state, f, g):
-    """Take the value (after NEED_F) or the gradient (after NEED_G): NEED_F, NEED_G, ITERATION or FAILED."""
+    """Take the value (after NEED_F), the gradient (after NEED_G) or, as f, the error of a value (after
+    NEED_NOISE): NEED_F, NEED_G, NEED_NOISE, ITERATION or FAILED."""
 
 
 @by_type
@@ -63,7 +76,7 @@ def tell_both(state, f, g, known):
     state : named tuple
         Of a compiled phase.
     f : float
-        Value at the trial; not looked at after NEED_G.
+        Value at the trial, or after NEED_NOISE the error of a value; not looked at after NEED_G.
     g : ndarray, shape (n,)
         Gradient there; not looked at after NEED_F unless ``known``.
     known : bool
@@ -72,7 +85,7 @@ def tell_both(state, f, g, known):
     Returns
     -------
     int
-        NEED_F, NEED_G, ITERATION or FAILED.
+        NEED_F, NEED_G, NEED_NOISE, ITERATION or FAILED.
     """
     phase = state.slot[0]
     mode = phase.mode

@@ -280,6 +280,7 @@ def go_on(slot, cause):
     loop.status = 0
     loop.cause = cause
     loop.failed_at = math.nan
+    loop.hollow_ends = 0
     loop.final = BEST_POINT
 
 
