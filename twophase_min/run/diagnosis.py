@@ -22,6 +22,8 @@ VALUES = 5
 """Evaluations that a diagnosis may cost."""
 FARTHER = 100.0
 """Ratio of the two distances."""
+WRONG = "The gradient looks wrong"
+"""How such a finding begins."""
 EXPLAINED = 10.0
 """Disagreement of slopes that measured noise may explain, in units of it."""
 AGREE, ALIKE = 1e-2, 0.1
@@ -112,7 +114,7 @@ def diagnose(
     parts[-1] += "."
     finding = _examine(objective, best, slope, step, rounding, measured)
     floor = 4 * rounding * abs(best.f)
-    noise = max(finding.noise, measured, floor)
+    noise = max(finding.noise if finding.noise > 0 else measured, floor)
     parts.append(f"Noise of f: about {noise:.1g}" + ("." if noise > floor else " (its rounding)."))
     parts += [finding.seen, finding.remedy]
     if curvature > 0:
@@ -196,7 +198,7 @@ def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str, me
     smooth = _alike(near.right, near.left, ALIKE, unsure)
     steady = _alike(near.slope, far.slope, ALIKE, unsure + coarse)
     wrong = Finding(
-        f"The gradient looks wrong: the slope along it is {near.slope:.4g} by differences, not {slope:.4g}.",
+        f"{WRONG}: the slope along it is {near.slope:.4g} by differences, not {slope:.4g}.",
         "Run check_gradient."
         if kind in ("callable", "fused")
         else "Set another difference step (eps), or give the gradient.",

@@ -29,7 +29,7 @@ from twophase_min.phases.metric import typical_sizes
 from twophase_min.run import epochs, external, machine, own, resume, settling
 from twophase_min.run.build import fallbacks, run_detector
 from twophase_min.run.detecting import can_compile
-from twophase_min.run.diagnosis import diagnose, last_step
+from twophase_min.run.diagnosis import WRONG, diagnose, last_step
 from twophase_min.run.result import Report
 from twophase_min.run.state import (
     ADAM,
@@ -243,7 +243,9 @@ class Driver(Report):
             after = self.objective.best
             assert before is not None
             assert after is not None
-            self.found_lower = after.f < before.f - self.machine.exactness(self.slot, before.f)
+            wrong = WRONG in detail and self.objective.kind in ("callable", "fused")
+            lower = after.f < before.f - self.machine.exactness(self.slot, before.f)
+            self.found_lower = lower and not wrong  # along a wrong gradient there is always a lower point
         return Stop(Status(loop.status), detail)
 
     @property
@@ -345,19 +347,8 @@ class Driver(Report):
 
     def _record(self, phase: str, norm: float, step: float) -> None:
         point, objective = self.point, self.objective
-        self.history.append(
-            phase,
-            (
-                self.loop.nit,
-                objective.nfev,
-                objective.njev,
-                objective.cost,
-                objective.elapsed,
-                point.f,
-                norm,
-                step,
-            ),
-        )
+        counts = (objective.nfev, objective.njev, objective.cost, objective.elapsed)
+        self.history.append(phase, (self.loop.nit, *counts, point.f, norm, step))
         if self.options.return_all:
             self.allvecs.append(np.array(point.x))
 

@@ -292,7 +292,8 @@ def is_hollow(slot, before, f, predicted):
     slope.
     """
     loop = slot[0]
-    loop.hollow = loop.hollow + 1 if before - f < HOLLOW * predicted else 0
+    empty = before - f < HOLLOW * predicted and predicted > noise_of(loop, f)
+    loop.hollow = loop.hollow + 1 if empty else 0
     if loop.hollow < HOLLOW_PATIENCE:
         return False
     loop.hollow = 0

@@ -115,7 +115,7 @@ def estimate(values, work):
 
 @jit
 def first_distance(x, u):
-    """Distance along u by which the variables that it changes move by `FIRST` of themselves; 0 without any u."""
+    """Distance along u by which what it changes moves by `FIRST` of itself; 0 without a direction."""
     reach = norm_inf(u)
     if not 0.0 < reach < math.inf:
         return 0.0
