@@ -16,7 +16,7 @@ def minimize_memory_cg(
     Stops when ``max |g| <= gtol``, when the phase fails, or after ``maxfun`` evaluations (a value and a
     gradient count one each). Returns (x, success, message).
     """
-    from twophase_min.phases import FAILED, ITERATION, NEED_F
+    from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE
     from twophase_min.phases.memory_cg import MemoryCG
 
     solver = MemoryCG() if solver is None else solver
@@ -32,6 +32,9 @@ def minimize_memory_cg(
             return solver.x, False, solver.reason
         if spent >= maxfun:
             return solver.x, False, "out of evaluations"
+        if code == NEED_NOISE:  # values are taken for exact
+            code = solver.tell(0.0)
+            continue
         x = solver.ask()
         code = solver.tell(fun(x)) if code == NEED_F else solver.tell(math.nan, jac(x))
         spent += 1

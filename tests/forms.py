@@ -128,7 +128,7 @@ def _plain_copy(module, **others):
         mock.patch.object(compilation, "DISABLED", True),
         mock.patch.object(compilation, "register", return_value=None),
         mock.patch.dict(sys.modules, {f"twophase_min.run.{name}": other for name, other in others.items()}),
-        mock.patch.multiple("twophase_min.run", **others),
+        mock.patch.multiple("twophase_min.run", **{module.__name__.rpartition(".")[2]: module, **others}),
     ):
         spec.loader.exec_module(copy)
     return copy

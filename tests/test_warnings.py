@@ -456,6 +456,7 @@ ERRSTATE = {
     "_errstate.py": "the mechanism",
     "jit/compilation.py": "kernels in plain Python; what they call of the user's goes by `users`",
     "curvature/path.py": "arithmetic on arrays",
+    "objective/differences.py": "arithmetic on arrays, after the user's function has been called",
     "finite_sum.py": "arithmetic on arrays",
     "networks/mlp.py": "arithmetic on arrays",
 }

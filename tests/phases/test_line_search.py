@@ -11,7 +11,10 @@ from numpy.polynomial import Polynomial
 from twophase_min.jit.compilation import jit
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G
 from twophase_min.phases.line_search import (
+    GROW,
+    GROW_EXACT,
     LINE,
+    SEEN,
     cubic_minimum,
     line_init,
     line_start,
@@ -151,11 +154,15 @@ def test_a_parabola_that_misleads_costs_one_value_and_leads_back():
     assert asked == [(NEED_F, 0.5), (NEED_F, 1.0), (NEED_F, 0.5), (NEED_G, 0.5)]
 
 
-def test_stepping_out_reaches_a_far_minimum_by_the_secant():
-    code, r, asked = search(lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1), 1e-3, c2=0.5, upper=0.5)
+@pytest.mark.parametrize(("refine", "limit"), [(False, 12), (True, 10)])
+def test_stepping_out_reaches_a_far_minimum_by_the_secant(refine, limit):
+    """From a thousandth of the way, in steps that grow by `GROW` or `GROW_EXACT`: log(1000) of them."""
+    code, r, asked = search(
+        lambda a: (a - 1) ** 2, lambda a: 2 * (a - 1), 1e-3, c2=0.5, upper=0.5, refine=refine
+    )
     assert code == ITERATION
     assert r.a == pytest.approx(1.0, rel=0.5)
-    assert len(asked) <= 10
+    assert len(asked) <= limit
 
 
 @settings(deadline=None, max_examples=100, derandomize=True)
@@ -183,10 +190,11 @@ def test_non_finite_gradient_behind_a_finite_value_is_backed_away_from():
     assert r.a < 1.5
 
 
-def test_unbounded_line_ends_with_its_best_trial():
-    code, r, _ = search(lambda a: -a, lambda a: -1.0, 1.0, max_trials=20)
+@pytest.mark.parametrize(("refine", "grow"), [(False, GROW), (True, GROW_EXACT)])
+def test_unbounded_line_ends_with_its_best_trial(refine, grow):
+    code, r, _ = search(lambda a: -a, lambda a: -1.0, 1.0, max_trials=20, refine=refine)
     assert code == FAILED
-    assert r.best_a == 10.0**19
+    assert r.best_a == grow**19
 
 
 def test_rising_line_fails_without_a_best_trial():
@@ -201,6 +209,19 @@ def test_flat_line_ends():
     assert code == FAILED
     assert r.best_a == 0.0
     assert len(asked) <= 80
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(step=steps, noise=st.floats(1e-12, 1e3), refine=st.booleans())
+def test_no_trial_is_made_that_promises_less_than_the_noise_shows(step, noise, refine):
+    """Property: a line that rises, against its slope, is searched no further than the noise can tell."""
+    code, r, asked = search(lambda a: 1.0 + 1e6 * a, lambda a: -1.0, step, noise=noise, refine=refine)
+    assert code == FAILED
+    assert r.best_a == 0.0
+    assert all(a >= SEEN * noise for _, a in asked[1:])  # the first one is the caller's
+    _, _, exact = search(lambda a: 1.0 + 1e6 * a, lambda a: -1.0, step, refine=refine)
+    assert exact[: len(asked)] == asked or noise > 1e6 * step
+    assert len(asked) < len(exact)
 
 
 def test_within_rounding_the_slope_decides():

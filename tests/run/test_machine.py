@@ -90,7 +90,7 @@ def test_begin(form, members, f, size, finite, expected):
 # ---- a new iterate ---------------------------------------------------------------------------------------
 
 
-FAR = 2e8
+FAR = 1.0 + 2e8
 """Value at a start from which `NEAR` of the way to 1 is 0.2."""
 
 
@@ -163,7 +163,7 @@ def test_the_noise_is_measured_ever_less_often(form):
     slot, loop = a_loop(rounding=2e-9)
     assert form.noise_is_due(slot, 0.0)
     assert form.noise(slot) == 0.0
-    assert form.exactness(slot, -3.0) == 6e-9
+    assert form.exactness(slot, -3.0) == 2e-9 * 3.0
     form.note_noise(slot, 0.25, 40.0)
     assert_members(loop, {"measured": 0.25, "measured_at": 40.0})
     assert not form.noise_is_due(slot, 59.0)

@@ -51,8 +51,10 @@ LINE = Record(
 )
 """State of a search along one direction."""
 
-GROW = 4.0
-"""Stepping out goes at most this many times further at once."""
+GROW, GROW_EXACT = 4.0, 10.0
+"""Stepping out goes at most this many times further at once; in a search that is exact on a parabola, where a
+shorter step would cost conjugate gradients their conjugacy, and where the minimum of the parabola through
+the first trial may be this many times further away."""
 QUADRATIC = 0.01
 """f counts as a parabola if the slope misses what the values promise by at most this share of the first."""
 NEAR_QUADRATIC, NEAR_ELSE = 1e-3, 0.1
@@ -148,7 +150,7 @@ def _next_trial(line):
         new = math.nan
         if line.lo_a > line.prev_a and line.lo_d > line.prev_d:
             new = lo + (lo - line.prev_a) * line.lo_d / (line.prev_d - line.lo_d)
-        grown = lo * GROW
+        grown = lo * (GROW_EXACT if line.refine else GROW)
         if not new < grown:
             new = grown
         new = max(new, 2.0 * lo)
@@ -186,7 +188,7 @@ def _refined(line, f):
         return False
     best = quadratic_minimum(0.0, line.f0, line.d0, a, f)
     near = NEAR_QUADRATIC if line.parabola else NEAR_ELSE
-    if not 0.0 < best < GROW * a or abs(best - a) <= near * a:
+    if not 0.0 < best < GROW_EXACT * a or abs(best - a) <= near * a:
         return False
     line.guess_a = a
     line.guess_f = f

@@ -141,9 +141,15 @@ class Driver(Report):
 
     # ---- the run and its ends -----------------------------------------------------------------------------
 
-    @our_arithmetic()
     def run(self) -> OptimizeResult:
-        """Run to a stop and return the result."""
+        """Run to a stop and return the result; warnings point at the caller of `minimize`."""
+        with our_arithmetic():
+            result = self._run()
+        self.caution(result)
+        self.display(result)
+        return result
+
+    def _run(self) -> OptimizeResult:
         detail = ""
         try:
             if self.options.progress:
@@ -159,14 +165,11 @@ class Driver(Report):
                     self._attach(error)
                     raise
                 status, detail = Status.EXCEPTION, f"{type(error).__name__}: {error}"
-            result = self.outcome(status, detail)
-            self.caution(result)
+            return self.outcome(status, detail)
         finally:
             if self.bar is not None:
                 self.bar.close()
             self.objective.close()
-        self.display(result)
-        return result
 
     def outcome(self, status: Status, detail: str) -> OptimizeResult:
         """Build what the caller gets, with the state to resume from."""
