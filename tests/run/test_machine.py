@@ -284,15 +284,24 @@ def test_after_adam_on_its_own_path(form, f, suspended_f, cause, off):
     ("members", "only_x0", "expected"),
     [
         # a measured noise is no gain either
-        ({"failed_at": 1.2, "measured": 0.04}, False,
-         {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3}),
-        ({"failed_at": 1.2, "measured": 0.06}, False,
-         stopped(Status.PRECISION_LOSS, Cause.DETECTED, BEST_POINT)),
+        (
+            {"failed_at": 1.2, "measured": 0.04},
+            False,
+            {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3},
+        ),
+        (
+            {"failed_at": 1.2, "measured": 0.06},
+            False,
+            stopped(Status.PRECISION_LOSS, Cause.DETECTED, BEST_POINT),
+        ),
         # phases that kept nothing of what their slopes promised
         ({"hollow_ends": 1}, False, {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3}),
         ({"hollow_ends": 2}, False, stopped(Status.PRECISION_LOSS, Cause.DETECTED, BEST_POINT)),
-        ({"hollow_ends": 2, "failed_at": 1.1}, False,
-         stopped(Status.PRECISION_LOSS, Cause.DETECTED, BEST_POINT)),
+        (
+            {"hollow_ends": 2, "failed_at": 1.1},
+            False,
+            stopped(Status.PRECISION_LOSS, Cause.DETECTED, BEST_POINT),
+        ),
         ({}, False, {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3}),
         ({}, True, {"next": BEGIN_CONVEX, "cause": Cause.DETECTED, "swaps": 3}),
         # failed, and gained since then
@@ -499,7 +508,9 @@ def test_falls_back(form, cause, fallback, answer):
     ],
 )
 def test_in_noise_the_last_fallback_is_the_next(form, measured, fallback, fallbacks, following):
-    slot, loop = a_loop(measured=measured, rounding=2e-9, fallback=fallback, fallbacks=fallbacks, phase=CONVEX)
+    slot, loop = a_loop(
+        measured=measured, rounding=2e-9, fallback=fallback, fallbacks=fallbacks, phase=CONVEX
+    )
     assert form.falls_back(slot, Cause.SEARCH_FAILED, *COUNTS, 1.0) == (following is not None)
     form.enter(slot, 1.0)
     assert loop.fallback == (fallback if following is None else following)
