@@ -44,8 +44,7 @@ def next_trial(state):
 
 @by_type
 def tell(state, f, g):
-    """Take the value (after NEED_F), the gradient (after NEED_G) or, as f, the error of a value (after
-    NEED_NOISE): NEED_F, NEED_G, NEED_NOISE, ITERATION or FAILED."""
+    """Take what was asked for, after NEED_NOISE as f: NEED_F, NEED_G, NEED_NOISE, ITERATION or FAILED."""
 
 
 @by_type
