@@ -246,7 +246,8 @@ def test_a_swap_has_the_same_reason_in_both_engines(name, swap, options, start):
         {"swap_patience": 3, "swap_smoothing": 0.5, "swap_factor": 0.7, "swap": "norm-peak"},
         {"guard": False},
         {"learning_rate": 1e-2, "maxiter": 150},
-        {"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4, "swap": 30},
+        # not to the end: what rounding is between the two grows tenfold in five iterations of it
+        {"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4, "swap": 30, "maxiter": 70},
         {"precondition": None},
         {"precondition": "adam"},
         {"convex_options": {"memory": 0}},
@@ -440,6 +441,7 @@ def test_callbacks_and_float32_run_in_python():
 
 
 def test_the_default_of_a_compiled_objective_compiles():
+    minimize(rosen, [-1.2, 1.0], jac=rosen_grad)  # what is not kept on disk is compiled when it comes again
     result = minimize(rosen, [-1.2, 1.0], jac=rosen_grad)
     assert np.isnan(result.history.time).all()
     assert result.phases[-1]["name"] == "memory-cg"
