@@ -46,10 +46,9 @@ from twophase_min.run.state import (
     STOP,
 )
 
-NEARLY_FLAT = 1e-5
-"""The same where the last direction promised less than the rounding of f."""
-FLAT = 1e-7
-"""Relative gradient at which a search without a decrease counts as converged to working precision."""
+FLAT, NEARLY_FLAT = 1e-7, 1e-5
+"""Relative gradients at which a search without a decrease has converged to working precision; the second
+where the last direction promised less than the rounding of f."""
 
 NEAR = 1e-9
 """Share of the decrease so far below which a lower value nearby counts as reached."""
@@ -292,8 +291,8 @@ def is_hollow(slot, before, f, predicted):
     slope.
     """
     loop = slot[0]
-    empty = before - f < HOLLOW * predicted and predicted > noise_of(loop, f)
-    loop.hollow = loop.hollow + 1 if empty else 0
+    hollow = before - f < HOLLOW * predicted and predicted > noise_of(loop, f)
+    loop.hollow = loop.hollow + 1 if hollow else 0
     if loop.hollow < HOLLOW_PATIENCE:
         return False
     loop.hollow = 0
@@ -349,9 +348,8 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
     reported(loop, nfev, cost, work, best_f)
     if _failed(cause) and loop.fallback + 1 < loop.fallbacks:
         if DEVIATIONS * loop.measured > loop.rounding * abs(best_f):
-            loop.fallback = (
-                loop.fallbacks - 2
-            )  # to the last one, ours: it alone searches by slopes within noise
+            # to the last one, ours: it alone searches by slopes within noise
+            loop.fallback = loop.fallbacks - 2
         loop.cause = cause
         loop.next = NEXT_FALLBACK
         return True
