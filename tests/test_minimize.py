@@ -11,7 +11,7 @@ from scipy.optimize import OptimizeResult, rosen, rosen_der
 
 from twophase_min import FiniteSum, Status, minimize, problems
 from twophase_min.networks import MLP
-from twophase_min.objective import calls as _objective
+from twophase_min.objective import clock as _clock
 
 START = np.array([-1.2, 1.0, -0.5])  # with three variables the minimum at 1 is the only one
 CONVEX = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg"]
@@ -136,7 +136,7 @@ def test_ctrl_c_and_exceptions_at_every_evaluation_keep_the_best_point(convex_me
 def test_every_one_of_two_hundred_evaluations_may_be_the_last(convex_method, monkeypatch):
     """Exhaustive: Ctrl-C, an exception and the time limit at evaluation k; the best point each time."""
     clock = [0.0]  # an evaluation takes a second
-    monkeypatch.setattr(_objective, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(_clock, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     x0 = np.array([-1.2, 1.0] * 7)
 
     def stopped(limit, error=None, **options):
@@ -254,7 +254,7 @@ def test_maxtime(monkeypatch, convex_method):
     """By a clock of the test's own: every evaluation takes a second."""
     recorder = Recorder()
     clock = SimpleNamespace(perf_counter=lambda: float(recorder.evaluations))
-    monkeypatch.setattr(_objective, "time", clock)
+    monkeypatch.setattr(_clock, "time", clock)
     for maxtime in range(1, 40, 3):
         recorder.__init__()
         result = run(recorder, options={"maxtime": maxtime, "convex_method": convex_method})

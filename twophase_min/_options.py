@@ -34,7 +34,10 @@ class TwoPhaseOptions:
     maxfun : int, optional
         Calls of the objective, finite differences included; default no limit.
     maxtime : float, optional
-        Seconds of wall clock, > 0; default no limit.
+        Seconds of wall clock from the call on, > 0; default no limit. Importing, loading and compiling
+        the package's kernels is not charged, and comes before the first evaluation. It is looked at before
+        every evaluation, also between the values of finite differences and the parts of a batch that
+        ``workers`` compute; an evaluation is never broken off, and the first one is made in any case.
     f_target : float, optional
         Stop successfully once the objective is at most this. Unit f; default none.
     gtol : float, default 1e-5

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -201,6 +202,8 @@ def delegate(
         result = _stopped(objective, iteration)  # TNC lets it escape
     finally:
         objective.close()
+    if objective.caution:
+        warnings.warn(objective.caution, RuntimeWarning, stacklevel=3)
     result.nfev = objective.nfev
     if not by_scipy:
         result.njev = objective.njev

@@ -71,13 +71,17 @@ class Cause(IntEnum):
     FELL_SHORT = 14
     STALLED = 15
     RESUMED = 16
+    ONLY_LOWER = 17
 
 
 CAUSES = {
     Cause.NONE: "",
     Cause.AT_START: "The start already satisfies it.",
     Cause.BAD_VALUE: "The objective is not finite at x0; start from a point where it is defined.",
-    Cause.BAD_GRADIENT: "The gradient is not finite at x0; start from a point where it is defined.",
+    Cause.BAD_GRADIENT: (
+        "The objective is finite at x0, but its gradient is not finite at x0; start from a point where both "
+        "are."
+    ),
     Cause.ONLY_X0: "The objective is finite at x0 only; every other point tried is not.",
     Cause.DETECTED: "{text}",
     Cause.ADAM_FAILED: "Adam found no step: {text}.",
@@ -99,6 +103,7 @@ CAUSES = {
         "the convex phase has stalled: {e.recent:.3g} of f an evaluation, {e.spent:.0f} evaluations after "
         "the handover"
     ),
+    Cause.ONLY_LOWER: "The lowest points found have a finite objective, but no finite gradient to go on by.",
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
 }
 """One sentence per cause. ``e`` is the event (`run.state.EVENT`). ``text`` is what the part that knows more

@@ -5,6 +5,7 @@ It stands below both of its callers, `minimize` and the callable `twophase` for 
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from twophase_min._callback import wrap_callback
 from twophase_min._options import TwoPhaseOptions
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
+from twophase_min.objective.clock import Clock
 from twophase_min.objective.compiled import runs_compiled
 from twophase_min.objective.start import start_vector
 from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
@@ -38,6 +40,7 @@ def run_twophase(
     options: Mapping[str, Any] | None,
 ) -> OptimizeResult:
     """Validate, and run the driver."""
+    clock = Clock()
     args = args if isinstance(args, tuple) else (args,)
     in_c = c_objective(fun, jac, args)
     if in_c is not None:
@@ -78,14 +81,34 @@ def run_twophase(
         rel_step=record.finite_diff_rel_step,
         workers=record.workers,
         seed=record.seed,
+        began=clock.began,
     )
     if hessian:
         objective.use_hessian(hess, hessp)
+    loading = Clock()
     from twophase_min.run.driver import Driver  # kernels, and Numba with them: not before the first run
 
     driver = Driver(objective, start, record, wrap_callback(callback))
+    if record.maxtime is not None:
+        for name, _ in driver.fallbacks:
+            _load(name, start.dtype.char)
+    objective.clock.excuse(loading.elapsed)
     del start  # which the driver gives up as soon as it can
     return driver.run()
+
+
+@functools.cache
+def _load(method: str, kind: str) -> None:
+    """Load every kernel that a run with this convex method may need, by a small run; once a process."""
+    from twophase_min.phases import PHASES
+    from twophase_min.run.driver import Driver
+
+    def quartic(x: Array) -> tuple[float, Array]:
+        return float(0.25 * (x**4).sum()), x**3
+
+    options = TwoPhaseOptions(convex_method=method if method in PHASES else None, maxiter=20, gtol=0.0)
+    x0 = np.array([1.0, 2.0], dtype=kind)
+    Driver(Objective(quartic, True, (), 2, x0.dtype), x0, options).run()
 
 
 def _compiled_run(

@@ -60,7 +60,8 @@ LOG_ROWS = 3
 
 REASONS = {
     "Adam, rejections": "no finite decreasing step along the first direction",
-    "Adam, vanished": "the step vanished against x before the objective became finite or smaller",
+    "Adam, vanished": "the step vanished against x before the objective became smaller, or it and its "
+    "gradient finite",
     "Adam, vanishing": "the steps vanish against x",
     "Adam, epochs": "every epoch ended at a non-finite loss, at ever smaller learning rates",
     "Adam, no step": "Adam found no step: ",
@@ -88,7 +89,8 @@ REASONS = {
     "SciPy, abnormal": "ABNORMAL",
     "at start": "The start already satisfies it.",
     "value at x0": "The objective is not finite at x#; start from a point where it is defined.",
-    "gradient at x0": "The gradient is not finite at x#; start from a point where it is defined.",
+    "gradient at x0": "The objective is finite at x#, but its gradient is not finite at x#; start from a "
+    "point where both are.",
     "only x0": "The objective is finite at x# only; every other point tried is not.",
     "relative gradient": "The relative gradient is #.",
     "no handover": "No handover is left (max_swaps).",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from twophase_min._status import Status, Stop
-from twophase_min.objective import calls as _objective
+from twophase_min.objective import clock as _clock
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.returned import as_scalar
 
@@ -213,7 +213,7 @@ def test_maxtime_stops_before_the_call(monkeypatch):
     from types import SimpleNamespace
 
     now = [0.0]
-    monkeypatch.setattr(_objective, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(_clock, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     fun, jac = Counted(quadratic), Counted(slope)
     made = objective(fun, jac, maxtime=5.0)
     made.value(np.zeros(3))

@@ -9,7 +9,7 @@ Invariants
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,16 +18,22 @@ from numpy.typing import NDArray
 
 from twophase_min._status import Status, Stop
 from twophase_min.objective import gradient as _gradient
-from twophase_min.objective import hessian as _hessian
 from twophase_min.objective import source as _source
 from twophase_min.objective.check import agrees
+from twophase_min.objective.clock import Clock
+from twophase_min.objective.differences import gradient_by_differences
 from twophase_min.objective.memory import Memory, Point
+from twophase_min.objective.products import Products
 from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar
 
 Array = NDArray[np.floating]
 
 
-class Objective(Memory):
+AGAIN = 10
+"""Points in a row at which differences replace half of autograd's gradient before they replace autograd."""
+
+
+class Objective(Memory, Products):
     """A scalar function of a flat vector with its gradient.
 
     Parameters
@@ -45,13 +51,15 @@ class Objective(Memory):
     maxfun : float, optional
         Calls of fun at most.
     maxtime : float, optional
-        Seconds from construction at most.
+        Seconds at most, from ``began`` on; the first call is made however little time there is.
     f_target : float, optional
         A value at or below this ends the run.
     abs_step, rel_step, workers
         Finite-difference settings.
     seed : int
         Of the directional check.
+    began : float, optional
+        Reading of ``time.perf_counter`` from which the time counts; default now.
     """
 
     def __init__(
@@ -69,23 +77,28 @@ class Objective(Memory):
         rel_step: Any = None,
         workers: Any = None,
         seed: int = 0,
+        began: float | None = None,
     ):
         super().__init__(dtype)
         self.fun, self.args, self.n = fun, args, n
         self._jac = jac
         self.maxfun = np.inf if maxfun is None else maxfun
         self.f_target = -np.inf if f_target is None else f_target
-        self.began = time.perf_counter()
-        self.deadline = np.inf if maxtime is None else self.began + maxtime
+        self.clock = Clock(maxtime, began)
         self._steps = {"rel_step": rel_step, "abs_step": abs_step}
         self._map, self._release = _gradient.mapper(workers)
+        self._workers = _gradient.worker_count(workers)
         self._seed = seed
         sampled: Any = fun
         self.finite_sum = sampled if hasattr(fun, "batch_value_and_gradient") else None
         # Samples per whole evaluation: counters are integers of samples, exact however often they are added.
         self._unit = int(self.finite_sum.n_samples) if self.finite_sum is not None else 1
         self._f_samples = self._g_samples = 0
+        self._difference_calls = 0
         self.nhev = 0
+        self.patched = self._patched_in_row = 0
+        self.missing = ""
+        self.caution = ""
         self.kind = ""
         self.reason = ""
         self.error: BaseException | None = None
@@ -116,9 +129,7 @@ class Objective(Memory):
     @property
     def work(self) -> float:
         """As `cost`, but a gradient by differences counts one: the pace of the method, not the bill."""
-        if self.kind not in _gradient.FINITE_DIFFERENCES:
-            return self.cost
-        return self.cost - self.njev * _gradient.difference_calls(self.n, self.kind)
+        return self.cost - self._difference_calls
 
     @property
     def fused(self) -> bool:
@@ -128,16 +139,26 @@ class Objective(Memory):
     @property
     def description(self) -> str:
         """Where the gradient comes from, and why, for the result."""
+        if self.patched and self.kind == "autograd":
+            points = f"{self.patched} point" + ("s" if self.patched > 1 else "")
+            return f"autograd, at {points} differences, because its entries were not finite where fun is"
         return f"{self.kind} ({self.reason})" if self.reason else self.kind
 
     @property
     def elapsed(self) -> float:
-        """Seconds since construction."""
-        return time.perf_counter() - self.began
+        """Seconds that are charged so far."""
+        return self.clock.elapsed
 
     def state(self) -> dict[str, Any]:
         """Counters and memo, for resuming."""
-        return {"f_samples": self._f_samples, "g_samples": self._g_samples, "nhev": self.nhev}
+        return {
+            "f_samples": self._f_samples,
+            "g_samples": self._g_samples,
+            "difference_calls": self._difference_calls,
+            "nhev": self.nhev,
+            "patched": self.patched,
+            "unsound": (self.unsound_points, self.unsound_entry),
+        }
 
     def restore(self, state: dict[str, Any], kind: str, reason: str) -> None:
         """Take over the counters of an earlier run, and its gradient source where ``jac`` names none.
@@ -145,11 +166,18 @@ class Objective(Memory):
         In place of `start`.
         """
         self._f_samples, self._g_samples = int(state["f_samples"]), int(state["g_samples"])
+        self.patched = int(state.get("patched", 0))
+        self.unsound_points, self.unsound_entry = state.get("unsound", (0, 0))
         self.nhev = int(state["nhev"])
         if kind not in ("autograd", "2-point"):  # the earlier run was handed a gradient, this one is not
             kind, reason = "2-point", "finite differences, because resuming does not look for another source"
         self.kind, self.reason = _source.named(self._jac, self.fun) or (kind, reason)
         self.finite_elsewhere = True
+        if self.kind in _gradient.FINITE_DIFFERENCES:
+            each = _gradient.difference_calls(self.n, self.kind)
+            self._difference_calls = int(state.get("difference_calls", self.njev * each))
+        else:
+            self._difference_calls = int(state.get("difference_calls", 0))
         if self.kind == "autograd":
             self._autograd = _gradient.autograd_value_and_gradient(self._traced)
 
@@ -160,10 +188,14 @@ class Objective(Memory):
     # ---- the user's calls ---------------------------------------------------------------------------------
 
     def _admit(self, calls: int) -> None:
-        """Stop before, not after, a limit would be passed."""
+        """Stop before, not after, a limit would be passed; the first call of all has time."""
         if self._f_samples + calls * self._unit > self.maxfun * self._unit:
             raise Stop(Status.MAXFUN)
-        if time.perf_counter() >= self.deadline:
+        if self._f_samples:
+            self._look_at_the_clock()
+
+    def _look_at_the_clock(self) -> None:
+        if self.clock.over:
             raise Stop(Status.MAXTIME)
 
     def _guarded(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -203,28 +235,67 @@ class Objective(Memory):
     def _gradient(self, x: Array, f: float) -> Array:
         """Gradient alone, where the value is known."""
         if self.kind == "callable":
-            if time.perf_counter() >= self.deadline:
-                raise Stop(Status.MAXTIME)
+            self._look_at_the_clock()
             self._g_samples += self._unit
             return as_gradient(self._guarded(self._jac, self._copy(x), *self.args), self.n, self.dtype)
         if self.fused:
-            return self._pair(x)[1]
-        self._admit(_gradient.difference_calls(self.n, self.kind))
+            return self._mended(x, f, self._pair(x)[1])
+        if not math.isfinite(f):
+            return np.full(self.n, np.nan, dtype=self.dtype)
+        g = self._by_differences(x, f, self.kind)
         self._g_samples += self._unit
-        g = _gradient.finite_difference_gradient(self._values, np.array(x), f, self.kind, **self._steps)
+        return g
+
+    def _by_differences(self, x: Array, f: float, scheme: str, entries: Any = None) -> Array:
+        """Gradient, or some of its entries, by differences; what is missing is noted in ``missing``."""
+        self._admit(_gradient.difference_calls(self.n if entries is None else entries.size, scheme))
+        before = self._f_samples
+        g, missing = gradient_by_differences(
+            self._values, np.array(x, dtype=float), f, scheme, entries=entries, **self._steps
+        )
+        self.missing = self.missing or missing
+        self._difference_calls += (self._f_samples - before) // self._unit
         return g.astype(self.dtype, copy=False)
 
-    def _values(self, points: Iterable[Array]) -> list[Any]:
+    def _mended(self, x: Array, f: float, g: Array) -> Array:
+        """Autograd's gradient with differences in place of the entries that are not finite where f is.
+
+        A finite entry of a reverse sweep has met no NaN: it is kept. Where differences are asked for half of
+        the entries or more, `AGAIN` times in a row, they take over.
+        """
+        if self.kind != "autograd" or not math.isfinite(f):
+            return g
+        bad = np.flatnonzero(~np.isfinite(g))
+        if not bad.size:
+            return g
+        self._patched_in_row = self._patched_in_row + 1 if 2 * bad.size >= self.n else 0
+        self.patched += 1
+        self.caution = self.caution or _source.not_finite(int(bad[0]), float(x[bad[0]]))
+        g[bad] = self._by_differences(x, f, "2-point", bad)
+        if self._patched_in_row >= AGAIN:
+            self.kind, self._autograd, self._product = "2-point", None, None
+            self.reason = (
+                f"finite differences in place of autograd, whose gradient was not finite at {self.patched} "
+                "points where fun is"
+            )
+        return g
+
+    def _values(self, points: Iterable[Array], count: int) -> list[Any]:
         """Values at many points for differences, spread over the workers; complex ones stay complex."""
+        self._admit(count)
+        results: list[Any] = []
         if self._map is map:
-            results = []
             for point in points:
+                self._look_at_the_clock()
                 self._f_samples += self._unit
                 results.append(self._guarded(self.fun, point, *self.args))
         else:
             points = list(points)
-            self._f_samples += self._unit * len(points)
-            results = list(self._guarded(self._map, Bound(self.fun, self.args), points))
+            bound = Bound(self.fun, self.args)
+            for part in self.clock.parts(len(points), self._workers):
+                self._look_at_the_clock()
+                self._f_samples += self._unit * len(points[part])
+                results += self._guarded(self._map, bound, points[part])
         if self.kind == "cs":
             return [complex(np.asarray(value).reshape(()).item()) for value in results]
         return [as_scalar(value) for value in results]
@@ -250,6 +321,19 @@ class Objective(Memory):
         self._take(x, f, None)
         return f
 
+    def sound_value(self, x: Array) -> float:
+        """Value at x, inf where it is not finite or its gradient is known not to be.
+
+        For methods of SciPy's, whose searches take NaN slopes for steps. Once a gradient was not finite, it
+        is asked for with every value.
+        """
+        f = self.value(x)
+        if math.isfinite(f) and self.unsound_points:
+            g = self.evaluated(x).g
+            assert g is not None
+            return f if np.isfinite(g).all() else math.inf
+        return f if math.isfinite(f) else math.inf
+
     def gradient(self, x: Array) -> Array:
         """Gradient at x, shape (n,), a fresh array; costs a value too where none is known."""
         return self.value_and_gradient(x)[1]
@@ -272,7 +356,14 @@ class Objective(Memory):
         if known is not None and known.g is not None:
             return known
         if known is None and self.fused:
-            self._take(x, *self._pair(x))
+            f, g = self._pair(x)
+            if self.kind == "autograd" and math.isfinite(f) and not np.isfinite(g).all():
+                self._take(x, f, None)  # not to be lost if the differences are interrupted
+                g = self._mended(x, f, g)
+                self._remember(Point(self._copy(x), f, g))
+            else:
+                self._patched_in_row = 0
+                self._take(x, f, g)
         else:
             if known is None:
                 self._take(x, self._value(x), None)  # first: not to be lost if the gradient is interrupted
@@ -291,55 +382,11 @@ class Objective(Memory):
         assert self.finite_sum is not None
         if self._f_samples + len(indices) > self.maxfun * self._unit:
             raise Stop(Status.MAXFUN)
-        if time.perf_counter() >= self.deadline:
-            raise Stop(Status.MAXTIME)
+        self._look_at_the_clock()
         self._f_samples += len(indices)
         self._g_samples += len(indices)
         value, g = self._guarded(self.finite_sum.batch_value_and_gradient, self._copy(x), indices)
         return as_scalar(value), as_gradient(g, self.n, self.dtype)
-
-    # ---- Hessian-vector products ---------------------------------------------------------------------------
-
-    def use_hessian(self, hess: Any, hessp: Any) -> None:
-        """Have `hessp` use the caller's Hessian or product, ``hess(x, *args)`` or ``hessp(x, p, *args)``."""
-        if hess is not None and not callable(hess):
-            raise ValueError(f"hess is {hess!r}; the two-phase method takes a callable or None.")
-        self._hess, self._hessp = hess, hessp
-
-    def hessp(self, x: Array, p: Array) -> Array:
-        """Hessian-vector product at x, both of shape (n,), counted in ``nhev``.
-
-        In this order: the caller's hessp, the caller's hess, the objective's own method ``hessp``, autograd
-        (one pass over fun for every new x), a difference of two gradients.
-        """
-        if time.perf_counter() >= self.deadline:
-            raise Stop(Status.MAXTIME)
-        self.nhev += 1
-        if self._hessp is not None:
-            product = self._guarded(self._hessp, self._copy(x), np.array(p), *self.args)
-        elif self._hess is not None:
-            product = self._guarded(self._hess, self._copy(x), *self.args) @ p
-        elif callable(getattr(self.fun, "hessp", None)):
-            product = self._guarded(self.fun.hessp, self._copy(x), np.array(p))  # type: ignore[attr-defined]
-        elif self._autograd is not None:
-            if self._product is None or not np.array_equal(self._product[0], x):
-                self._admit(1)
-                self._f_samples += self._unit
-                made = self._guarded(_hessian.by_autograd, self._traced, self._copy(x))
-                self._product = (np.array(x), made)
-            product = self._guarded(self._product[1], np.array(p))
-        else:
-            length = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x)))
-            aside = self._gradient_aside
-            product = _hessian.by_differences(aside, x, length, lambda: self.gradient(x))(p)
-        return np.asarray(product, dtype=float).reshape(self.n)
-
-    def _gradient_aside(self, x: Array) -> Array:
-        """Gradient at a point that does not displace the last one from the memo."""
-        last = self.last
-        g = self.gradient_alone(x)
-        self.last = last
-        return g
 
     def use_values_only(self) -> None:
         """From now on answer a method that takes no gradient; of a fused function the value is used."""
@@ -396,6 +443,12 @@ class Objective(Memory):
                 self.kind, autograd = "2-point", self._autograd
                 self._autograd = None
                 self._remember(Point(self._copy(x0), f, None))  # whatever the check meets, x0 is not lost
+                bad = np.flatnonzero(~np.isfinite(g))
+                if math.isfinite(f) and bad.size:
+                    self.caution = _source.not_finite(int(bad[0]), float(x0[bad[0]]))
+                    if 2 * bad.size < self.n:
+                        self.patched = 1
+                        g[bad] = self._by_differences(x0, f, "2-point", bad)
                 ok, clause = agrees(self._value, x0, f, g, self._seed)
                 if ok:
                     self.kind, self._autograd = "autograd", autograd

@@ -118,7 +118,10 @@ def agrees(value: Callable[[Array], float], x: Array, f: float, g: Array, seed: 
     slope = float(g @ d)
     size = float(np.max(np.abs(x)))
     central = np.nan
-    for scale in (max(1.0, size), *([size] if 0 < size < 1 else [])):
+    scales = [max(1.0, size), *([size] if 0 < size < 1 else [])]
+    shorter = [1e-2 * scales[0]]
+    while scales:
+        scale = scales.pop(0)
         h = np.finfo(float).eps ** 0.5 * scale / float(np.max(np.abs(d)))
         ahead = value(x + h * d)
         largest = max(abs(f), abs(ahead) if np.isfinite(ahead) else 0.0)
@@ -127,6 +130,9 @@ def agrees(value: Callable[[Array], float], x: Array, f: float, g: Array, seed: 
         if np.isfinite(ahead) and _near(forward, slope, noise):
             return True, ""
         behind = value(x - h * d)
+        if not (np.isfinite(ahead) or np.isfinite(behind)) and not scales and shorter:
+            scales.append(shorter.pop())  # in a corner of the domain
+            continue
         if not np.isfinite(ahead):
             central = (f - behind) / h
         elif not np.isfinite(behind):
@@ -156,6 +162,17 @@ def _deviation(
     """Relative deviation of a partial derivative from the most telling difference, and that difference."""
     eps = float(np.finfo(float).eps)
 
+    def one_sided(step: float, far: float) -> tuple[float, float]:
+        """Difference of second order over x and two points on one side, at an edge of the domain."""
+        half = x.copy()
+        half[i] += 0.5 * step
+        h, m = float(x[i] + step - x[i]), float(half[i] - x[i])
+        if h == m or m == 0:
+            return np.nan, np.nan
+        middle = value(half)
+        slope = ((middle - f) / m * h - (far - f) / h * m) / (h - m)
+        return slope, 16 * eps * max(abs(f), abs(far), abs(middle)) / abs(h)
+
     def central(step: float) -> tuple[float, float]:
         """Difference and its rounding error."""
         ahead, behind = x.copy(), x.copy()
@@ -166,6 +183,8 @@ def _deviation(
             return np.nan, np.nan
         with np.errstate(all="ignore"):
             high, low = value(ahead), value(behind)
+            if np.isfinite(high) != np.isfinite(low) and np.isfinite(f):
+                return one_sided(step if np.isfinite(high) else -step, high if np.isfinite(high) else low)
             largest = max(abs(f) if np.isfinite(f) else 0.0, abs(high), abs(low))
             slope, rounding = difference(high, low, width, largest)
             if np.isfinite(f):  # x itself is rounded: curvature times that, which matters at a minimum

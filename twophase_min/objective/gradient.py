@@ -1,4 +1,4 @@
-"""Gradients by autograd and by finite differences.
+"""Gradients by autograd, and the steps and workers of finite differences (`differences`).
 
 Nothing here keeps count or state: functions take the callable to evaluate, and `calls.Objective` hands in
 one that copies and counts.
@@ -93,50 +93,11 @@ def difference_calls(n: int, scheme: str) -> int:
     return 2 * n if scheme == "3-point" else n
 
 
-def finite_difference_gradient(
-    evaluate: Callable[[Iterable[Array]], list[Any]],
-    x: Array,
-    f: float,
-    scheme: str,
-    rel_step: Any = None,
-    abs_step: Any = None,
-) -> Array:
-    """Gradient by finite differences.
-
-    Parameters
-    ----------
-    evaluate : callable
-        Takes the points and returns the values in order (serially, or spread over workers).
-    x : ndarray, shape (n,)
-        Point.
-    f : float
-        Value at x; used by '2-point' only.
-    scheme : {'2-point', '3-point', 'cs'}
-        Forward differences, central differences, or the complex step (for functions that accept complex x).
-    rel_step, abs_step : optional
-        See `difference_steps`.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Entries are NaN where a value was not finite.
-    """
-    n = x.size
-    steps = difference_steps(x, scheme, rel_step, abs_step)
-
-    def shifted(factor: complex) -> Iterable[Array]:
-        for i in range(n):
-            point = x.astype(complex) if scheme == "cs" else x.copy()
-            point[i] += factor * steps[i]
-            yield point
-
-    with np.errstate(invalid="ignore", over="ignore"):
-        if scheme == "cs":
-            return np.imag(np.asarray(evaluate(shifted(1j)), dtype=complex)) / steps
-        ahead = np.asarray(evaluate(shifted(1.0)), dtype=float)
-        if scheme == "2-point":
-            return (ahead - f) / steps
-        return (ahead - np.asarray(evaluate(shifted(-1.0)), dtype=float)) / (2 * steps)
+def worker_count(workers: Any) -> int:
+    """Return how many values ``workers`` computes at a time; as many as there are cores for a map."""
+    if workers is None:
+        return 1
+    return (os.cpu_count() or 1) if callable(workers) or int(workers) == -1 else int(workers)
 
 
 def mapper(workers: Any) -> tuple[Callable[..., Iterable[Any]], Callable[[], None]]:

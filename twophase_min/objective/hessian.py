@@ -17,6 +17,9 @@ from twophase_min.objective.gradient import scalar_valued
 Array = NDArray[np.floating]
 Product = Callable[[Array], Any]
 
+SHORTER = (1e-2, -1e-2)
+"""Shares of the step that are tried where the gradient is finite on neither side."""
+
 
 def by_autograd(fun: Callable[..., Any], x: Array, forward: bool = False) -> Product:
     """Product by autograd.
@@ -61,7 +64,8 @@ def by_differences(
     length : float
         Length of the step from x along v.
     at_x : callable, optional
-        The gradient at x where it is known, for a forward difference. Default: a central difference.
+        The gradient at x where it is known, for a forward difference. Default: a central difference. Where
+        the gradient is not finite on a side, the other one serves, then a step a hundredth as long.
     """
 
     def product(v: Array) -> Array:
@@ -70,8 +74,29 @@ def by_differences(
             return np.zeros_like(v)
         t = length / size
         if at_x is not None:
-            behind = at_x()
-            return (gradient(x + t * v) - behind) / t
-        return (gradient(x + t * v) - gradient(x - t * v)) / (2.0 * t)
+            behind, ahead = at_x(), gradient(x + t * v)
+            if np.isfinite(ahead).all():
+                return (ahead - behind) / t
+            return _one_sided(gradient, x, v, behind, (-t, *(s * t for s in SHORTER)))
+        ahead, behind = gradient(x + t * v), gradient(x - t * v)
+        if np.isfinite(ahead).all() and np.isfinite(behind).all():
+            return (ahead - behind) / (2.0 * t)
+        here = gradient(x)
+        for side, known in ((t, ahead), (-t, behind)):
+            if np.isfinite(known).all():
+                return (known - here) / side
+        return _one_sided(gradient, x, v, here, tuple(s * t for s in SHORTER))
 
     return product
+
+
+def _one_sided(
+    gradient: Callable[[Array], Array], x: Array, v: Array, here: Array, steps: tuple[float, ...]
+) -> Array:
+    """Return the first difference of finite gradients, or the last one where none is."""
+    slope = np.full_like(v, np.nan)
+    for step in steps:
+        slope = (gradient(x + step * v) - here) / step
+        if np.isfinite(slope).all():
+            break
+    return slope

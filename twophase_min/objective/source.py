@@ -51,6 +51,15 @@ def not_traced(error: Exception) -> str:
     return f"autograd cannot trace fun: {type(error).__name__}: {cause[:120]}"
 
 
+def not_finite(entry: int, x: float) -> str:
+    """Return the warning for a gradient by autograd that is not finite at a point of finite value."""
+    return (
+        f"autograd's gradient is not finite in entry {entry} at x[{entry}] = {x:.6g}, though fun is finite "
+        "there; finite differences take the place of such entries. A np.where passes NaN on from the branch "
+        "that is not taken: keep its argument in the domain of that branch, or give the gradient as jac."
+    )
+
+
 def untraceable(error: Exception) -> TypeError:
     """Return the error for ``jac='autograd'`` where autograd cannot trace, with the cause and the remedy."""
     return TypeError(f"autograd cannot trace the objective ({type(error).__name__}: {error}); {REMEDY}.")

@@ -42,7 +42,7 @@ REASONS = (
     "",
     "the steps vanish against x",
     "no finite decreasing step along the first direction",
-    "the step vanished against x before the objective became finite or smaller",
+    "the step vanished against x before the objective became smaller, or it and its gradient finite",
 )
 """Texts of the reason codes of a failure."""
 

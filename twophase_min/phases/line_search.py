@@ -46,6 +46,7 @@ LINE = Record(
     count("max_trials", "values that a search may ask for", 40),
     count("refine", "flag: go from the first trial to the minimum of its parabola"),
     count("refining", "flag: that minimum is being tried"),
+    count("edge", "flag: the trial was accepted because the edge of the domain is near, not for its slope"),
     count("parabola", "flag: the last search saw a parabola"),
 )
 """State of a search along one direction."""
@@ -59,6 +60,8 @@ NEAR_QUADRATIC, NEAR_ELSE = 1e-3, 0.1
 where the last search saw a parabola, and where it did not."""
 DEEPEST = 0.1
 """Interpolation stays this fraction of the bracket away from either end."""
+REACH = 0.5
+"""Where a value beyond is not finite, a step over this share of the way there need not flatten the slope."""
 
 
 def line_init(
@@ -110,6 +113,7 @@ def line_start(line, f0, d0, step, noise, c1):
     line.c1 = c1
     line.trials = 0
     line.refining = 0
+    line.edge = 0
     return NEED_F
 
 
@@ -154,7 +158,7 @@ def _next_trial(line):
     if not width > 2.0**-52 * hi:
         return FAILED
     if not math.isfinite(line.hi_f):
-        new = lo + 0.1 * width
+        new = lo + (0.1 if lo == 0.0 else 0.5) * width
     elif not math.isnan(line.hi_d):
         new = cubic_minimum(lo, line.lo_f, line.lo_d, hi, line.hi_f, line.hi_d)
     elif abs(line.hi_f - line.lo_f) <= line.noise:
@@ -238,6 +242,9 @@ def line_tell_g(line, slope):
         # the value passed only within rounding: the approximate Wolfe test bounds the slope from above
         upper = min(upper, 1.0 - 2.0 * line.c1)
     if slope < line.c2 * line.d0:
+        if math.isinf(line.hi_f) and REACH * line.hi_a <= line.a < line.hi_a and line.fa < line.f0:
+            line.edge = 1
+            return ITERATION
         line.prev_a = line.lo_a
         line.prev_d = line.lo_d
         line.lo_a = line.a

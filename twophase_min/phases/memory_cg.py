@@ -29,14 +29,29 @@ from twophase_min.jit.kernels import all_finite, copy, dot, norm2, trial_point
 from twophase_min.jit.records import Record, count, nested, real
 from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, SEARCHING, XT, G, P, X
 from twophase_min.phases.ask_tell import ConvexPhase
+from twophase_min.phases.edge import (
+    EDGE,
+    EDGES,
+    FINISH,
+    LIMITED,
+    OBLIQUE,
+    STATIONARY,
+    begin_probe,
+    lead_inwards,
+    let_go,
+    project,
+    tell_probe,
+)
 from twophase_min.phases.line_search import LINE, line_init, line_start, line_tell_f, line_tell_g
 from twophase_min.phases.metric import dual_length, length, metric_of, typical_metric
 from twophase_min.phases.pairs import default_memory, learn, two_loop
 
 RESCUING = 1
 """Mode: the search has failed, and the gradient at its lowest value is requested."""
+PROBING = 2
+"""Mode: values tell where an edge of the domain lies."""
 
-NONE, ZERO_GRADIENT, WORKING_PRECISION, NO_DECREASE, NOT_FINITE = range(5)
+NONE, ZERO_GRADIENT, WORKING_PRECISION, NO_DECREASE, NOT_FINITE, AT_EDGE = range(6)
 
 REASONS = (
     "",
@@ -45,12 +60,14 @@ REASONS = (
     "no decrease along the steepest descent, though the slope promises more than rounding: "
     "noise in f, a wrong gradient or a discontinuity",
     "the gradient is not finite",
+    "the edge of the domain, beyond which f is not finite, stops every descent: the minimum is at the edge",
 )
 """Texts of the reason codes of a failure."""
 
 MEMORY_CG = Record(
     "MemoryCG",
     nested("line", LINE, "the search along the direction"),
+    nested("edge", EDGE, "edges of the domain"),
     real("f", "value at the iterate, unit f"),
     real("slope", "slope along the direction at the iterate, unit f"),
     real("step_norm", "length of the last step in the scaled variables, 0 before the first"),
@@ -99,6 +116,8 @@ class MemoryCGState(NamedTuple):
         Steps s and gradient differences y, a ring.
     ring : ndarray of float64, shape (2, memory)
         1 / (s.y), and scratch of the two-loop recursion.
+    edges : ndarray, shape (EDGES + 1, n), or (1, n) for many variables
+        Outward unit normals of the oblique edges that are held, and scratch.
     slot : slot of `MEMORY_CG`
         Scalars and counters.
     """
@@ -106,6 +125,7 @@ class MemoryCGState(NamedTuple):
     vectors: np.ndarray
     pairs: np.ndarray
     ring: np.ndarray
+    edges: np.ndarray
     slot: Any
 
 
@@ -126,6 +146,7 @@ def new_state(
         np.zeros((METRIC + scaled, n), dtype=dtype),
         np.zeros((2, memory, n), dtype=dtype),
         np.zeros((2, memory)),
+        np.zeros((EDGES + 1 if n <= OBLIQUE else 1, n), dtype=dtype),
         MEMORY_CG.new(),
     )
     state.vectors[METRIC:] = 1
@@ -166,6 +187,11 @@ def start(state, x, f, g, first_step):
     cg.restarts = 0
     cg.rescues = 0
     cg.skipped = 0
+    cg.line.edge = 0
+    cg.edge.limited = 0
+    cg.edge.held = 0
+    cg.edge.oblique = 0
+    cg.edge.finishing = 0
     _reset(cg)
     return ITERATION
 
@@ -234,6 +260,9 @@ def _restart(state, cg):
     _reset(cg)
     for i in range(p.size):
         p[i] = -metric[i] * g[i] if scaled else -g[i]
+    if cg.edge.held > 0:
+        project(state, cg.edge, p)
+        lead_inwards(state, cg.edge)
     slope = dot(p, g)
     cg.steepest = 1
     cg.mode = SEARCHING
@@ -249,16 +278,52 @@ def _restart(state, cg):
 def next_trial(state):
     """Choose a direction and place the first trial of its line search: NEED_F, or FAILED."""
     cg = state.slot[0]
+    if cg.line.edge == 0:
+        cg.edge.limited = 0
+        cg.edge.finishing = 0
+    else:
+        cg.line.edge = 0
+        cg.edge.limited += 1
+        if cg.edge.finishing and cg.edge.limited >= FINISH:
+            cg.reason = AT_EDGE
+            cg.code = FAILED
+            return FAILED
+        jammed = cg.edge.limited >= LIMITED and cg.edge.finishing == 0
+        if jammed and begin_probe(state, cg.edge, cg.line.hi_a - cg.line.a):
+            cg.mode = PROBING
+            cg.code = NEED_F
+            return NEED_F
+    return _choose(state, cg)
+
+
+@jit(no_cpython_wrapper=True)
+def _choose(state, cg):
+    """Choose a direction and place the first trial along it; see `next_trial`."""
     p, g = state.vectors[P], state.vectors[G]
     scaled, metric = metric_of(state.vectors)
     cg.mode = SEARCHING
     step = 1.0
+    if cg.edge.held > 0 and not _along_the_edges(state, cg):
+        cg.edge.held = 0
+        cg.edge.limited = 0
+        cg.edge.finishing = 1
+        return _restart(state, cg)
     if cg.stored > 0:
+        if cg.edge.held > 0:  # the gradient along the edges takes the gradient's place for a while
+            copy(g, state.vectors[XT])
+            project(state, cg.edge, g)
         two_loop(state, cg)
+        if cg.edge.held > 0:
+            copy(state.vectors[XT], g)
+            project(state, cg.edge, p)
+            lead_inwards(state, cg.edge)
         slope = dot(p, g)
     elif cg.beta != 0.0:
         for i in range(p.size):
             p[i] = cg.beta * p[i] - (metric[i] * g[i] if scaled else g[i])
+        if cg.edge.held > 0:
+            project(state, cg.edge, p)
+            lead_inwards(state, cg.edge)
         slope = dot(p, g)
         # the first-order change is expected to repeat (N&W equation before 3.60)
         step = cg.last_a * cg.last_slope / slope
@@ -270,6 +335,16 @@ def next_trial(state):
         cg.steepest = 0
         return _begin_search(state, cg, slope, step, cg.c1)
     return _restart(state, cg)
+
+
+@jit(no_cpython_wrapper=True)
+def _along_the_edges(state, cg):
+    """Whether the gradient has a part along the edges that are held."""
+    let_go(state, cg.edge)
+    trial, g = state.vectors[XT], state.vectors[G]
+    copy(g, trial)
+    project(state, cg.edge, trial)
+    return norm2(trial) > STATIONARY * norm2(g)
 
 
 @jit(no_cpython_wrapper=True)
@@ -356,6 +431,9 @@ def tell(state, f, g):
     fails first takes its lowest value (asking for the gradient there), then restarts along ``-D g``.
     """
     cg = state.slot[0]
+    if cg.mode == PROBING:
+        cg.values += 1
+        return NEED_F if tell_probe(state, cg.edge, f) else _choose(state, cg)
     if cg.code == NEED_F:
         cg.values += 1
         code = line_tell_f(cg.line, f)
@@ -400,6 +478,9 @@ def copy_state(source, target):
     for row in range(source.vectors.shape[0]):
         copy(source.vectors[row], target.vectors[row])
     cg = source.slot[0]
+    if source.edges.shape[0] > EDGES:
+        for k in range(cg.edge.held):
+            copy(source.edges[k], target.edges[k])
     memory = source.ring.shape[1]
     for k in range(cg.stored):
         place = (cg.head - 1 - k + memory) % memory
@@ -490,4 +571,5 @@ class MemoryCG(ConvexPhase):
         memory, (_, used, n) = ring.shape[1], state["pairs"].shape
         pairs = np.zeros((2, memory, n), dtype=vectors.dtype)
         pairs[:, :used] = state["pairs"]
-        self.state = MemoryCGState(vectors, pairs, ring, MEMORY_CG.load(state["slot"]))
+        edges = np.array(state["edges"])
+        self.state = MemoryCGState(vectors, pairs, ring, edges, MEMORY_CG.load(state["slot"]))

@@ -34,6 +34,7 @@ from twophase_min.run.state import (
     RESUME_CONVEX,
     SIZES,
     STOP,
+    UNSOUND_X,
 )
 
 PAUSED = -1
@@ -162,8 +163,9 @@ def _adam_run(state, address, table, rows, events, pause):
         decided = detecting.update(state.detector, adam.f, norm)
         cause = machine.after_adam(state.loop, adam.f, adam.t, adam.curvature, decided)
     only_x0 = memo.bad_known != 0 and memo.elsewhere == 0
-    cost = cost_of(memo)
-    machine.handover(state.loop, cause, float(memo.nfev), cost, cost, loop.best_f, adam.f, only_x0)
+    only_lower = memo.unsound != 0 and memo.unsound_f < loop.best_f
+    cost, nfev = cost_of(memo), float(memo.nfev)
+    machine.handover(state.loop, cause, nfev, cost, cost, loop.best_f, adam.f, only_x0, only_lower)
     _note(state, events, adam.reason, math.nan)
     if loop.next != BEGIN_CONVEX:
         return True
@@ -374,6 +376,8 @@ def _final(state, x, g):
         f = loop.f
     elif loop.final == BAD_POINT:
         row, f = BAD_X, memo.bad_f
+    elif memo.unsound != 0 and memo.unsound_f < loop.best_f:
+        row, f = UNSOUND_X, memo.unsound_f
     elif memo.best_known:
         row, f, known = memo.best, loop.best_f, memo.has_gradient[memo.best // 2] != 0
     copy(v[row], x)

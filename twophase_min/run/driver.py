@@ -151,6 +151,7 @@ class Driver(Report):
                     raise
                 status, detail = Status.EXCEPTION, f"{type(error).__name__}: {error}"
             result = self.outcome(status, detail)
+            self.caution(result)
         finally:
             if self.bar is not None:
                 self.bar.close()
@@ -257,11 +258,11 @@ class Driver(Report):
 
     def best(self) -> Point:
         """Return the best point seen, with its gradient."""
-        best = self.objective.best
-        assert best is not None
-        if best.g is None:
-            best = Point(best.x, best.f, self.objective.gradient(best.x))
-        return best
+        objective = self.objective
+        assert objective.best is not None
+        while objective.best.g is None:  # a point whose gradient is not finite gives way to another
+            objective.gradient(objective.best.x)
+        return objective.best
 
     def _move(self, point: Point) -> None:
         """Make an evaluated point the current one without a step."""
@@ -411,7 +412,8 @@ class Driver(Report):
             adam.set_state(self.epoch_start)
             adam.scale_back(0.1 ** (attempt + 1))
             self.batch = 0
-        return "every epoch ended at a non-finite loss, at ever smaller learning rates"
+        which = "gradient, though the loss was finite" if math.isfinite(f) else "loss"
+        return f"every epoch ended at a non-finite {which}, at ever smaller learning rates"
 
     def _adam_run(self) -> None:
         """Adam until the detector sees the swap, the guard wants a trial, or Adam fails; hands over."""
@@ -433,7 +435,8 @@ class Driver(Report):
         best = objective.best
         assert best is not None
         only_x0 = objective.nonfinite is not None and not objective.finite_elsewhere
-        self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0)
+        only_lower = objective.lowest is not best
+        self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0, only_lower)
         if loop.next == STOP:
             self.machine.note_event(
                 self.slot, self.event, 0, 0.0, 0.0, 0, math.nan

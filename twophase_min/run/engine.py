@@ -55,6 +55,8 @@ from twophase_min.run.state import (
     MEMO,
     PAIRS,
     SIZES,
+    TIME_IS_UP,
+    UNSOUND_X,
     State,
     set_limits,
 )
@@ -221,16 +223,17 @@ def minimize(
     OptimizeResult
         As from the driver; the history has no times, and there is no state to resume from.
     """
-    began = time.perf_counter()
     n = x0.size
     state, position, memo, events = _own_state(n, options, compiled.fused)
     table, keep = tables(args)
     x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 5), dtype=np.int64)
     rows: Array = np.empty((64, 8))
     texts: dict[int, str] = {}
-    deadline = math.inf if options.maxtime is None else began + options.maxtime
-    status, pause = PAUSED, float(FIRST_CHECK)
     loop = _entry(str(options.convex_method))
+    status, pause = PAUSED, float(FIRST_CHECK if options.maxtime is None else 1)
+    began = time.perf_counter()
+    deadline = math.inf if options.maxtime is None else began + options.maxtime
+    timer: threading.Timer | None = None
     try:
         while status == PAUSED:
             loop(state, compiled.address, table, x0[None], x, g, f, numbers, rows, events, pause)
@@ -246,12 +249,22 @@ def minimize(
                 now = time.perf_counter()
                 if now >= deadline:
                     status = Status.MAXTIME
+                    break
+                if timer is None and math.isfinite(deadline):  # x0 has its value
+                    timer = threading.Timer(deadline - now, state.stop.fill, (TIME_IS_UP,))
+                    timer.daemon = True
+                    timer.start()
                 spent = memo.nfev + memo.njev
                 seconds = max(min(CHECK_INTERVAL, deadline - now), 0.0)
                 more = spent * seconds / max(now - began, 1e-9)
                 pause = spent + min(max(more, 1.0), 30.0 * spent)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
+    finally:
+        if timer is not None:
+            timer.cancel()
+    if status == Status.INTERRUPTED and state.stop[0] == TIME_IS_UP:
+        status = Status.MAXTIME
     del keep  # the memory that the table points into has served
     run = _CompiledRun(fun, jac, args, x0, options, state, position, memo, rows)
     run.read_events(events, texts)
@@ -285,6 +298,9 @@ class _CompiledRun(Report):
                 state.vectors[memo.best], float(loop.best_f), known
             )  # the result copies it
         rows = rows[: memo.rows]
+        objective.unsound_points, objective.unsound_entry = memo.unsound, memo.unsound_entry
+        if memo.unsound:
+            objective.unsound = Point(state.vectors[UNSOUND_X], float(memo.unsound_f), None)
         names = {ADAM: "adam", CONVEX: self.methods[0], -1: "start"}
         phases = [names[phase] for phase in rows[:, 4].tolist()]
         rows[:, 4] = np.nan  # the time of an iteration: nobody looked at the clock

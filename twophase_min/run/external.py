@@ -6,6 +6,7 @@ new variables: a change of variables is a preconditioner for a method that takes
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,10 +42,21 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
     cycle = phase.cycle if scaled else None
     objective.remember_more(10 if objective.n <= LARGEST_MEMO else 0)
     c2 = options.c2 if options.c2 is not None else phase.c2
+    evaluations = SimpleNamespace(value=objective.sound_value, gradient=objective.gradient)
+    careful = objective.unsound_points > 0
     method: Any = options.convex_method if callable(options.convex_method) else phase.name
 
     def on_gradient(x: Array, g: Array) -> None:
-        """Stop a line search at a trial that converges the run: SciPy was told never to stop."""
+        """Stop a line search at a trial that converges the run: SciPy was told never to stop.
+
+        Where a gradient is not finite for the first time, SciPy has already been told a finite value: the
+        method begins anew, and from then on such a point has the value inf (`Objective.sound_value`).
+        """
+        nonlocal careful
+        if objective.unsound_points and not careful:
+            careful = True
+            if not objective.fused:
+                raise _PhaseEnd(Cause.NONE)
         if not driver.size_of(g) <= loop.gtol:
             return
         best = objective.best
@@ -59,6 +71,8 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         def on_iterate(x: Array, began: int = began) -> None:
             point = objective.evaluated(x)
             assert point.g is not None
+            if not (np.isfinite(point.f) and np.isfinite(point.g).all()):
+                raise _PhaseEnd(Cause.SEARCH_FAILED)  # some methods accept a step that they cannot judge
             driver.iteration(point.x, point.f, point.g)
             cause = driver.machine.after_convex(driver.slot, point.f)
             full = cycle is not None and loop.nit - began >= cycle
@@ -71,7 +85,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         try:
             message = scipy_phase.run(
                 method,
-                objective,
+                evaluations,
                 variables(driver, scaled),  # not kept here: the next one takes its place
                 on_iterate,
                 on_gradient,

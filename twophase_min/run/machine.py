@@ -191,7 +191,7 @@ def _why_to_leave_adam(loop, f, t, curvature, decided):
 
 
 @jit
-def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0):
+def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0, only_lower):
     """Hand over to the convex phase, unless all fallbacks have failed without a gain, or no handover is left.
 
     Parameters
@@ -206,6 +206,8 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0):
         Value of Adam's iterate.
     only_x0 : bool
         Whether no point but x0 has had a finite value.
+    only_lower : bool
+        Whether a point lower than the best was refused because its gradient is not finite.
     """
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
@@ -214,6 +216,8 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0):
     if failed or loop.swaps >= loop.max_swaps:
         if only_x0:
             stop(loop, Status.NONFINITE, Cause.ONLY_X0, BAD_POINT)
+        elif only_lower:
+            stop(loop, Status.NONFINITE, Cause.ONLY_LOWER, BEST_POINT)
         else:
             stop(loop, Status.PRECISION_LOSS, cause if failed else Cause.NO_HANDOVER, BEST_POINT)
         return
@@ -384,7 +388,7 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     passes: (0.0, 0.0, 0.0, 0.0),
     accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     after_adam: (0.0, 0, 0.0, True),
-    handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True),
+    handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
     after_convex: (0.0,),
     stands_still: (0.0, 0.0),
     search_failed: (0.0, 0.0, True, 0.0),

@@ -1,7 +1,7 @@
 """The points that the compiled loop has evaluated: no point twice, each written once.
 
-Rows of ``State.vectors`` hold up to three of them, each with its gradient below it. `MEMO` says which is the
-iterate, which the best, and which the one evaluated last.
+Rows of ``State.vectors`` hold up to four of them, each with its gradient below it. `MEMO` says which is the
+iterate, which the best, which the lowest with a finite gradient, and which the one evaluated last.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import math
 
 from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit
-from twophase_min.jit.kernels import copy, out_of_line
+from twophase_min.jit.kernels import all_finite, copy, out_of_line
 from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
 from twophase_min.run import machine
-from twophase_min.run.state import BAD_X, BEST_POINT, HANDED
+from twophase_min.run.state import BAD_X, BEST_POINT, HANDED, TIME_IS_UP, UNSOUND_X
 
 _inner = jit(no_cpython_wrapper=True)
 
@@ -29,11 +29,43 @@ def _same(a, b):
 
 @_inner
 def _free_row(memo):
-    """Row for a new point: not that of the iterate, nor that of the best one."""
+    """Row for a new point: not that of the iterate, nor of the best one, nor of the one behind it."""
     row = 0
-    while row == memo.point or (memo.best_known != 0 and row == memo.best):
+    while row == memo.point or _is_kept(memo, row):
         row += 2
     return row
+
+
+@_inner
+def _is_kept(memo, row):
+    """Whether a row holds the best point, or the lowest with a finite gradient."""
+    return (memo.best_known != 0 and row == memo.best) or (memo.sound_known != 0 and row == memo.sound)
+
+
+@_inner
+def _judge(state, loop, memo, row, f):
+    """Look at the gradient in a row: a point of finite value without a finite one cannot be the best."""
+    g = state.vectors[row + 1]
+    if not math.isfinite(f):
+        return
+    if all_finite(g):
+        if memo.sound_known == 0 or f < memo.sound_f:
+            memo.sound = row
+            memo.sound_f = f
+            memo.sound_known = 1
+        return
+    if memo.unsound == 0:
+        i = 0
+        while math.isfinite(g[i]):
+            i += 1
+        memo.unsound_entry = i
+    if memo.unsound == 0 or f < memo.unsound_f:
+        memo.unsound_f = f
+        copy(state.vectors[row], state.vectors[UNSOUND_X])
+    memo.unsound += 1
+    if memo.best == row and memo.sound_known != 0:
+        memo.best = memo.sound
+        loop.best_f = memo.sound_f
 
 
 @_inner
@@ -72,6 +104,9 @@ def evaluate(state, address, table, x, gradient):
     elif memo.has_gradient[row // 2] != 0:
         gradient = False
     fused = memo.fused != 0
+    if not known and state.stop[0] == TIME_IS_UP:
+        machine.stop(loop, Status.MAXTIME, Cause.NONE, BEST_POINT)
+        return False
     for turn in range(2):
         if (turn == 0 and known) or (turn == 1 and not gradient):
             continue
@@ -94,6 +129,8 @@ def evaluate(state, address, table, x, gradient):
             copy(x, v[row])
         memo.has_gradient[row // 2] = 1 if want != VALUE else 0
         _remember(state, loop, memo, row, f)
+        if want != VALUE:
+            _judge(state, loop, memo, row, f)
         if fused:
             gradient = False
         if turn == 0 and (f == -math.inf or f <= memo.f_target):
@@ -122,7 +159,7 @@ def move(state, x, f, g):
         row = memo.best
     else:
         row = 0
-        while (last and row == memo.last) or (best and row == memo.best):
+        while (last and row == memo.last) or _is_kept(memo, row):
             row += 2
         copy(x, v[row])
         copy(g, v[row + 1])

@@ -84,7 +84,7 @@ class Report:
     def result(self, status: Status, detail: str, phase: str) -> OptimizeResult:
         """Build what the caller gets; ``phase`` is the name of the one that ended, '' before the first."""
         objective = self.objective
-        best = self.final if self.final is not None else objective.best
+        best = self.final if self.final is not None else objective.lowest
         if best is None:  # stopped before the first value: a limit of 0, or Ctrl-C in the first call
             best = self.start
         assert best is not None
@@ -100,7 +100,7 @@ class Report:
             njev=objective.njev,
             status=int(status),
             success=status in SUCCESSFUL and bool(np.isfinite(best.f)),
-            message=describe(status, phase, detail),
+            message=describe(status, phase, f"{detail} {self._unsound()}".strip()),
             swaps=[dict(swap) for swap in self.history.swaps],
             phases=self.history.phases,
             history=self.history,
@@ -111,6 +111,28 @@ class Report:
         if self.options.return_all:
             result.allvecs = self.allvecs
         return result
+
+    def _unsound(self) -> str:
+        """Say at how many points the objective was finite and its gradient was not."""
+        objective = self.objective
+        count = objective.unsound_points
+        if not count:
+            return ""
+        points = f"{count} point" + ("s" if count > 1 else "")
+        why = f": {objective.missing}" if objective.missing else ""
+        return (
+            f"At {points} the objective was finite but its gradient was not (first in entry "
+            f"{objective.unsound_entry}{why}); such a point counts as a failed trial."
+        )
+
+    def caution(self, result: OptimizeResult) -> None:
+        """Warn of what the run has had to do without; an error made of it keeps the result."""
+        if self.objective.caution:
+            try:
+                warnings.warn(self.objective.caution, RuntimeWarning, stacklevel=5)
+            except RuntimeWarning as error:
+                error.optimize_result = result  # type: ignore[attr-defined]
+                raise
 
     @property
     def iterations(self) -> int:

@@ -48,7 +48,8 @@ def pack(driver: Driver) -> dict[str, Any]:
     _put(state, "adam", driver.adam.get_state(copied=False))
     if driver.epoch_start is not None:
         _put(state, "epoch_start", driver.epoch_start)
-    for name, point in (("point", driver.point), ("best", objective.best), ("last", objective.last)):
+    points = (("point", driver.point), ("best", objective.best), ("last", objective.last))
+    for name, point in (*points, ("unsound", objective.unsound)):
         if point is not None:
             _put(state, name, point._asdict())
     for name, pairs in (("pairs", driver.pairs), ("suspended_pairs", driver.suspended_pairs)):
@@ -97,7 +98,7 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     if point.x.size != objective.n:
         raise ValueError(f"The state to resume has {point.x.size} variables, x0 has {objective.n}.")
     objective.restore(notes["counters"], notes["kind"], notes["reason"])
-    objective.best, objective.last = _point(saved, "best"), _point(saved, "last")
+    objective.recall(_point(saved, "best"), _point(saved, "last"), _point(saved, "unsound"))
     driver.epoch, driver.batch = notes["epoch"], notes["batch"]
     _loop(driver, saved["loop"])
     if notes["detector"] is not None:

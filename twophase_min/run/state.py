@@ -112,17 +112,26 @@ EVENT = Record(
 )
 """A handover, with all that its sentence needs."""
 
-POINTS = 3
-"""Evaluated points that the compiled loop remembers; often two of the three roles below are one point."""
+POINTS = 4
+"""Evaluated points that the compiled loop remembers; often some of the four roles below are one point."""
+TIME_IS_UP = 2
+"""Value of the flag ``State.stop`` that ends a run before its next evaluation; 1, after an iteration.
+"""
 
 MEMO = Record(
     "Memo",
     count("point", "row of the iterate"),
     count("best", "row of the best point"),
     count("last", "row of the point evaluated last"),
+    count("sound", "row of the lowest point with a finite gradient"),
     count("at", "row of the newest answer"),
     count("best_known", "whether there is a best point"),
     count("last_known", "whether there is a last point"),
+    count("sound_known", "whether there is a point with a finite gradient"),
+    real("sound_f", "value at the lowest such point"),
+    count("unsound", "points of finite value whose gradient was not finite"),
+    count("unsound_entry", "the first such entry at the first of them"),
+    real("unsound_f", "least value at such a point"),
     count("bad_known", "whether a value was not finite"),
     count("elsewhere", "whether any point but x0 had a finite value"),
     count("has_gradient", "whether the gradient in a row is known", 0, (POINTS,)),
@@ -155,7 +164,7 @@ MEMO = Record(
 
 # Rows of State.vectors. Evaluated points come first, each with its gradient below it; a point is written
 # once. The last two rows are there only where the variables may be changed.
-BAD_X, HANDED, DIAGONAL, SIZES = range(2 * POINTS, 2 * POINTS + 4)
+BAD_X, UNSOUND_X, HANDED, DIAGONAL, SIZES = range(2 * POINTS, 2 * POINTS + 5)
 
 
 class State(NamedTuple):
@@ -169,7 +178,7 @@ class State(NamedTuple):
         The same with the settings of the run, as every problem begins.
     answer : ndarray of float64, shape (1,)
         Where the objective leaves its value.
-    vectors : ndarray, shape (8, n) or (10, n)
+    vectors : ndarray, shape (11, n) or (13, n)
         Points and gradients, as described above.
     adam, convex : AdamState, and the state of a compiled convex phase
         The two phases.
@@ -180,7 +189,8 @@ class State(NamedTuple):
     pairs : ndarray, shape (2, PAIRS, 2, n) or (2, 0, 2, n)
         Steps and gradient differences of the last iterations, a ring; and those of the suspended phase.
     stop : ndarray of int64, shape (1,)
-        Anybody may set it to 1 to have the run come back; shared by the states of many problems.
+        Anybody may set it to 1, or to TIME_IS_UP, to have the run come back; shared by the states of many
+        problems.
     """
 
     loop: Any

@@ -1,0 +1,162 @@
+"""Gradients by finite differences, in domains with edges too.
+
+Beyond the edge of its domain a function is infinite or NaN. Each entry takes a side on which the values are
+finite: forward, backward, then the same with shorter steps. All entries that are still open go out in one
+batch, so that a run over workers asks for the same values as a serial one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twophase_min.objective.gradient import difference_steps
+
+Array = NDArray[np.floating]
+Evaluate = Callable[[Iterable[Array], int], list[Any]]
+
+SHORTER = (1e-2, 1e-4)
+"""Shares of the step that are tried where f is finite on neither side; rounding spoils shorter ones."""
+
+
+def gradient_by_differences(
+    evaluate: Evaluate,
+    x: Array,
+    f: float,
+    scheme: str,
+    rel_step: Any = None,
+    abs_step: Any = None,
+    entries: NDArray[np.intp] | None = None,
+) -> tuple[Array, str]:
+    """Gradient by finite differences.
+
+    Parameters
+    ----------
+    evaluate : callable
+        ``evaluate(points, count)``: the values in order (serially, or spread over workers).
+    x : ndarray, shape (n,)
+        Point.
+    f : float
+        Value at x.
+    scheme : {'2-point', '3-point', 'cs'}
+        Forward differences, central differences, or the complex step (for functions that accept complex x).
+    rel_step, abs_step : optional
+        See `gradient.difference_steps`.
+    entries : ndarray of int, shape (k,), optional
+        The entries to form; default all.
+
+    Returns
+    -------
+    gradient : ndarray, shape (n,) or (k,)
+        Entries are NaN where no difference of finite values could be formed.
+    why : str
+        A clause that names the first such variable, '' where there is none.
+
+    Notes
+    -----
+    A central difference of which one side is not finite becomes the one-sided difference of second order
+    over x, x + h/2 and x + h, or one of first order where the middle is not finite. A complex step that fails
+    in every length gives way to a forward or backward difference. Where f itself is not finite, nothing
+    beyond the first values is asked for.
+    """
+    which = np.arange(x.size) if entries is None else entries
+    steps = difference_steps(x, scheme, rel_step, abs_step)[which]
+    trials = _Trials(evaluate, x, f, scheme, which)
+    if scheme == "3-point":
+        ahead, behind = trials.values(steps), trials.values(-steps)
+        with np.errstate(invalid="ignore", over="ignore"):
+            g: Array = (ahead - behind) / (2 * steps)
+        if np.isfinite(f):
+            _one_sided(trials, g, steps, ahead, behind)
+    else:
+        g = trials.slopes(steps)
+    if np.all(np.isfinite(g)) or not np.isfinite(f):
+        return g, ""
+    _recover(trials, g, steps)
+    bad = np.flatnonzero(~np.isfinite(g))
+    if not bad.size:
+        return g, ""
+    g[bad] = np.nan
+    i, step = int(which[bad[0]]), abs(float(steps[bad[0]]))
+    near = f"{step * SHORTER[-1]:.1g} to {step:.1g} away"
+    return g, f"fun is not finite on either side of x[{i}] = {x[i]:.10g}, {near}"
+
+
+class _Trials:
+    """Values at points that differ from x in one variable each."""
+
+    def __init__(self, evaluate: Evaluate, x: Array, f: float, scheme: str, which: NDArray[np.intp]):
+        self.evaluate, self.x, self.f, self.scheme, self.which = evaluate, x, f, scheme, which
+
+    def _points(self, steps: Array, places: NDArray[np.intp]) -> Iterable[Array]:
+        for k, i in enumerate(self.which[places]):
+            point = self.x.astype(complex) if self.scheme == "cs" else self.x.copy()
+            point[i] += 1j * steps[k] if self.scheme == "cs" else steps[k]
+            yield point
+
+    def _ask(self, steps: Array, places: NDArray[np.intp] | None) -> list[Any]:
+        places = np.arange(steps.size) if places is None else places
+        return self.evaluate(self._points(steps, places), places.size) if places.size else []
+
+    def values(self, steps: Array, places: NDArray[np.intp] | None = None) -> Array:
+        """Values at x_i + step, for the entries at these places; all by default."""
+        return np.asarray(self._ask(steps, places), dtype=float)
+
+    def slopes(self, steps: Array, places: NDArray[np.intp] | None = None) -> Array:
+        """Differences against x, or the imaginary parts by the step."""
+        found = self._ask(steps, places)
+        with np.errstate(invalid="ignore", over="ignore"):
+            if self.scheme == "cs":
+                value = np.asarray(found, dtype=complex)  # of inf, a real number, the imaginary part is 0
+                return np.where(np.isfinite(value), np.imag(value) / steps, np.nan)
+            return (np.asarray(found, dtype=float) - self.f) / steps
+
+    def exact(self, steps: Array, places: NDArray[np.intp]) -> Array:
+        """Return the steps as x takes them; 0 where they vanish against it."""
+        x = self.x[self.which[places]]
+        return steps if self.scheme == "cs" else (x + steps) - x
+
+
+def _one_sided(trials: _Trials, g: Array, steps: Array, ahead: Array, behind: Array) -> None:
+    """Form the central differences of which one side is finite."""
+    places = np.flatnonzero(np.isfinite(ahead) != np.isfinite(behind))
+    if not places.size:
+        return
+    forward = np.isfinite(ahead[places])
+    h = np.where(forward, steps[places], -steps[places])
+    far = np.where(forward, ahead[places], behind[places])
+    half = trials.exact(0.5 * h, places)
+    middle = trials.values(half, places)
+    with np.errstate(all="ignore"):
+        first = (far - trials.f) / h
+        second = ((middle - trials.f) / half * h - first * half) / (h - half)
+    g[places] = np.where(np.isfinite(second), second, first)
+
+
+def _recover(trials: _Trials, g: Array, steps: Array) -> None:
+    """Fill in the entries that are not finite."""
+    sides = [-1.0] if trials.scheme != "3-point" else []
+    for share in (*sides, *(sign * share for share in SHORTER for sign in (1.0, -1.0))):
+        _fill(trials, g, share * steps)
+    if trials.scheme == "cs" and not np.all(np.isfinite(g)):
+        real = _Trials(_real(trials.evaluate), trials.x, trials.f, "2-point", trials.which)
+        h = difference_steps(trials.x, "2-point")[trials.which]
+        _fill(real, g, h)
+        _fill(real, g, -h)
+
+
+def _fill(trials: _Trials, g: Array, steps: Array) -> None:
+    """Try one step for every entry that is still not finite."""
+    places = np.flatnonzero(~np.isfinite(g))
+    exact = trials.exact(steps[places], places)
+    places, exact = places[exact != 0], exact[exact != 0]
+    if places.size:
+        g[places] = trials.slopes(exact, places)
+
+
+def _real(evaluate: Evaluate) -> Evaluate:
+    """Return real parts: values are asked for as complex ones under the complex step."""
+    return lambda points, count: [np.real(value) for value in evaluate(points, count)]
