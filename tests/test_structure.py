@@ -16,7 +16,7 @@ LONGEST = 500
 # The core, from the ground up. A part is a module or a subpackage; it imports parts of the rows before its
 # own, and itself.
 CORE = (
-    ("_status", "detector", "jit"),
+    ("_errstate", "_scipy_quiet", "_status", "detector", "jit"),
     ("_callback", "_history"),
     ("phases",),
     ("objective",),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from twophase_min._errstate import users
+
 
 def wrap_callback(callback: Callable[..., Any] | None) -> Callable[[OptimizeResult], bool] | None:
     """Turn either form of SciPy callback into one function that answers whether to stop.
@@ -41,7 +43,10 @@ def wrap_callback(callback: Callable[..., Any] | None) -> Callable[[OptimizeResu
 
     def call(intermediate: OptimizeResult) -> bool:
         try:
-            answer = callback(intermediate_result=intermediate) if by_result else callback(intermediate.x)
+            if by_result:
+                answer = users(callback, intermediate_result=intermediate)
+            else:
+                answer = users(callback, intermediate.x)
         except StopIteration:
             return True
         return isinstance(answer, (bool, np.bool_)) and bool(answer)

@@ -85,8 +85,8 @@ class TwoPhaseOptions:
         Handovers to the convex phase at most, >= 0.
     engine : {'auto', 'numba', 'python'}, default 'auto'
         Where the loop runs. 'numba' compiles it whole, for ``fun`` and ``jac`` that are `numba.njit`
-        functions; it raises if that cannot be. 'auto' does so where it can and else uses Python, which visits
-        the same points.
+        functions; it raises if that cannot be. 'auto' does so where it can and pays (not for the first run of
+        an objective that is not kept on disk), and else uses Python, which visits the same points.
     resume : mapping, optional
         ``state`` of an earlier result, to go on from.
     seed : int, default 0

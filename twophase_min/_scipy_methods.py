@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
-from scipy.optimize import minimize as scipy_minimize
 
 from twophase_min._callback import wrap_callback
 from twophase_min._history import History
+from twophase_min._scipy_quiet import minimize as scipy_minimize
 from twophase_min._status import TEXTS, Status
 from twophase_min._twophase import run_twophase
 from twophase_min.objective.calls import Objective
@@ -171,37 +172,36 @@ def delegate(
             stopped = True
             raise StopIteration
 
-    keywords: dict[str, Any] = {"bounds": bounds, "constraints": constraints, "tol": tol}
-    if by_scipy:
-        objective.use_values_only()
-        extra |= {key: value for key, value in own.items() if key != "workers" or value is not None}
-        if name not in GRADIENT_FREE:
-            keywords["jac"] = jac or None
-    else:
-        first = start if bounds is None else np.clip(start, *limits(bounds))  # as SciPy's methods begin
-        f, g = objective.start(first)
-        record(first, f, float(np.linalg.norm(g)))
-        keywords["jac"] = objective.gradient_alone
-    for key, given in (("hess", hess), ("hessp", hessp)):
-        if callable(given) and args:
-            given = _with_args(given, args)
-        keywords[key] = given
+    with closing(objective):
+        keywords: dict[str, Any] = {"bounds": bounds, "constraints": constraints, "tol": tol}
+        if by_scipy:
+            objective.use_values_only()
+            extra |= {key: value for key, value in own.items() if key != "workers" or value is not None}
+            if name not in GRADIENT_FREE:
+                keywords["jac"] = jac or None
+        else:
+            first = start if bounds is None else np.clip(start, *limits(bounds))  # as SciPy's methods begin
+            f, g = objective.start(first)
+            record(first, f, float(np.linalg.norm(g)))
+            keywords["jac"] = objective.gradient_alone
+        for key, given in (("hess", hess), ("hessp", hessp)):
+            if callable(given) and args:
+                given = _with_args(given, args)
+            keywords[key] = given
 
-    def by_result(intermediate_result: OptimizeResult) -> None:
-        on_iterate(intermediate_result)
+        def by_result(intermediate_result: OptimizeResult) -> None:
+            on_iterate(intermediate_result)
 
-    positional = name in ("tnc", "cobyla", "slsqp", "trust-constr")
-    callback_form = _by_position(on_iterate) if positional else by_result
-    try:
-        result = scipy_minimize(
-            objective.value, start, method=method, callback=callback_form, options=extra, **keywords
-        )
-    except StopIteration:
-        if not stopped:  # not ours: the objective's own
-            raise
-        result = _stopped(objective, iteration)  # TNC lets it escape
-    finally:
-        objective.close()
+        positional = name in ("tnc", "cobyla", "slsqp", "trust-constr")
+        callback_form = _by_position(on_iterate) if positional else by_result
+        try:
+            result = scipy_minimize(
+                objective.value, start, method=method, callback=callback_form, options=extra, **keywords
+            )
+        except StopIteration:
+            if not stopped:  # not ours: the objective's own
+                raise
+            result = _stopped(objective, iteration)  # TNC lets it escape
     if objective.caution:
         warnings.warn(objective.caution, RuntimeWarning, stacklevel=3)
     result.nfev = objective.nfev

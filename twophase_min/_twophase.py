@@ -19,7 +19,7 @@ from twophase_min._options import TwoPhaseOptions
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.clock import Clock
-from twophase_min.objective.compiled import runs_compiled
+from twophase_min.objective.compiled import is_worth_compiling, runs_compiled
 from twophase_min.objective.start import start_vector
 from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
 
@@ -120,6 +120,8 @@ def _compiled_run(
     from twophase_min.run import engine
 
     reason = engine.why_not(fun, jac, record, callback, start.dtype)
+    if not reason and record.engine == "auto" and not is_worth_compiling(fun, jac):
+        return None
     if not reason:
         try:
             compiled = engine.compile_objective(fun, jac, engine.describe_arguments(args))

@@ -267,7 +267,7 @@ class _VectorMean:
         self._dtype: np.dtype | None = None
 
     def add(self, weight: float, part: Array) -> None:
-        with np.errstate(invalid="ignore"):  # inf - inf is a NaN that the caller looks for
+        with np.errstate(all="ignore"):  # inf - inf is a NaN that the caller looks for
             if self._total is None:
                 self._dtype = part.dtype
                 self._total = np.multiply(part, weight, dtype=np.float64)
@@ -276,14 +276,14 @@ class _VectorMean:
 
     def result(self) -> Array:
         assert self._total is not None  # there is at least one sample
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return self._total.astype(self._dtype, copy=False)
 
 
 def _value_and_gradient(fun: Callable[..., Any], w: NDArray) -> Any:
-    from autograd import value_and_grad  # only where it is needed: importing it takes time
+    from twophase_min.objective.tracing import value_and_gradient
 
-    return value_and_grad(fun)(w)
+    return value_and_gradient(fun, w)
 
 
 def _rows(a: Any) -> Any:

@@ -205,7 +205,7 @@ def _plain_view(name: str, fields: tuple[Field, ...]) -> type:
     def __init__(self: Any, array: NDArray[Any]) -> None:
         self._array = array
         for field in fields:
-            member = array[field.name]
+            member: Any = array[field.name]
             if isinstance(field.kind, Record):
                 view = field.kind._view
                 many = range(*field.shape) if field.shape else ()

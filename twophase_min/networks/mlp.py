@@ -212,13 +212,13 @@ class MLP:
     def forward(self, w: ArrayLike, X: ArrayLike) -> Array:
         """Return the last layer before the output function, shape (N, M): the logits of a classifier."""
         layers, X = self._layers(w), self._inputs(X)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             return backprop.forward(layers, self._activation, X)
 
     def predict(self, w: ArrayLike, X: ArrayLike) -> Array:
         """Return the outputs of the network, shape (N, M): probabilities if ``output`` is softmax."""
         z = self.forward(w, X)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             return softmax_in_place(z) if self.output == "softmax" else z
 
     def predict_classes(self, w: ArrayLike, X: ArrayLike) -> NDArray[np.intp]:
@@ -340,7 +340,7 @@ class MLP:
 
     def _loss(self, w: ArrayLike, X: Array, Y: NDArray) -> float:
         layers = self._layers(w)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             z = backprop.forward(layers, self._activation, X)
             return self._data_term.value(z, Y) + self._penalty(layers)
 
@@ -348,7 +348,7 @@ class MLP:
         layers = self._layers(w)
         gradient = np.empty(self.n_params, dtype=self.dtype)
         slots = self.unpack(gradient)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             value = backprop.gradient_into(slots, layers, self._activation, self._data_term, X, Y)
             if self.l2:
                 value += self._penalty(layers)
@@ -360,7 +360,7 @@ class MLP:
         layers, directions = self._layers(w), self._layers(v, "v")
         product = np.empty(self.n_params, dtype=self.dtype)
         slots = self.unpack(product)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             backprop.hessp_into(slots, layers, directions, self._activation, self._data_term, X, Y)
             if self.l2:
                 for (out_W, _), (V, _) in zip(slots, directions, strict=True):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._errstate import users
 from twophase_min._status import Status, Stop
 from twophase_min.objective import gradient as _gradient
 from twophase_min.objective import source as _source
@@ -182,8 +183,9 @@ class Objective(Memory, Products):
             self._autograd = _gradient.autograd_value_and_gradient(self._traced)
 
     def close(self) -> None:
-        """Release the workers, if this object started any."""
+        """Release the workers, if any were started, and the exception, whose frames hold this object."""
         self._release()
+        self.error = None
 
     # ---- the user's calls ---------------------------------------------------------------------------------
 
@@ -199,9 +201,9 @@ class Objective(Memory, Products):
             raise Stop(Status.MAXTIME)
 
     def _guarded(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Call the user and remember an exception as theirs."""
+        """Call the user, under the user's own NumPy errors, and remember an exception as theirs."""
         try:
-            return call(*arguments)
+            return users(call, *arguments)
         except Exception as error:
             self.error = error
             raise
@@ -295,7 +297,7 @@ class Objective(Memory, Products):
             for part in self.clock.parts(len(points), self._workers):
                 self._look_at_the_clock()
                 self._f_samples += self._unit * len(points[part])
-                results += self._guarded(self._map, bound, points[part])
+                results += self._guarded(_listed, self._map, bound, points[part])
         if self.kind == "cs":
             return [complex(np.asarray(value).reshape(()).item()) for value in results]
         return [as_scalar(value) for value in results]
@@ -423,8 +425,10 @@ class Objective(Memory, Products):
             self.error = None
             raise _source.untraceable(error) from error
 
-    def _traced(self, x: Any) -> Any:
-        return self.fun(x, *self.args)
+    @property
+    def _traced(self) -> Callable[[Any], Any]:  # type: ignore[override]
+        """The user's function for autograd; not a method, which would hold the object that holds it."""
+        return Bound(self.fun, self.args)
 
     def _choose(self, x0: Array) -> tuple[float, Array]:
         """``jac=None``: autograd if it traces and its slope is right at x0, else forward differences."""
@@ -458,3 +462,8 @@ class Objective(Memory, Products):
         self.kind, self._autograd = "2-point", None
         self.reason = f"finite differences, because {why}"
         return self.value_and_gradient(x0)
+
+
+def _listed(mapping: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:
+    """Map, to the last result: a lazy map calls the user while it is read."""
+    return list(mapping(*arguments))

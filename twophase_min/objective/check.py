@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._errstate import our_arithmetic, users
 from twophase_min.objective.gradient import autograd_value_and_gradient
 
 Array = NDArray[np.floating]
@@ -85,6 +86,7 @@ def ridders(curve: Callable[[float], Any], width: float, rows: int = 12) -> tupl
     return best, best_error
 
 
+@our_arithmetic()
 def agrees(value: Callable[[Array], float], x: Array, f: float, g: Array, seed: int = 0) -> tuple[bool, str]:
     """Whether a gradient agrees with a directional difference of the function.
 
@@ -181,7 +183,7 @@ def _deviation(
         width = float(ahead[i] - behind[i])
         if width == 0:
             return np.nan, np.nan
-        with np.errstate(all="ignore"):
+        with our_arithmetic():
             high, low = value(ahead), value(behind)
             if np.isfinite(high) != np.isfinite(low) and np.isfinite(f):
                 return one_sided(step if np.isfinite(high) else -step, high if np.isfinite(high) else low)
@@ -297,11 +299,11 @@ def check_gradient(fun: Callable[..., Any], jac: Any, x: Any, args: tuple[Any, .
         analytic = fun(x.copy(), *args)[1]
 
         def value(point: Array) -> float:
-            return float(np.asarray(fun(point.copy(), *args)[0]).reshape(()))
+            return float(np.asarray(users(fun, point.copy(), *args)[0]).reshape(()))
     else:
 
         def value(point: Array) -> float:
-            return float(np.asarray(fun(point.copy(), *args)).reshape(()))
+            return float(np.asarray(users(fun, point.copy(), *args)).reshape(()))
 
         if callable(jac):
             analytic = jac(x.copy(), *args)

@@ -17,11 +17,13 @@ this and cannot be cached.
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._errstate import users
 from twophase_min.jit.compilation import intrinsic
 from twophase_min.jit.dispatcher import is_compiled
 from twophase_min.objective.c_function import CObjective
@@ -140,6 +142,26 @@ def runs_compiled(fun: Any, jac: Any) -> bool:
     return isinstance(fun, CObjective) or (is_compiled(fun) and (jac is True or is_compiled(jac)))
 
 
+_met: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def is_worth_compiling(fun: Any, jac: Any) -> bool:
+    """Whether an objective may be put behind the engine's signature unasked.
+
+    That costs about as much as compiling the objective did (numba#1361: one closure a data set). It is
+    worth it for one that comes again, or is kept on disk with its wrapper; the first run of another one is
+    made in Python.
+    """
+    if isinstance(fun, CObjective):
+        return True
+    functions = [function for function in (fun, jac) if is_compiled(function)]
+    if all(type(function._cache).__name__ != "NullCache" for function in functions):
+        return True
+    known = all(function in _met for function in functions)
+    _met.update(functions)
+    return known
+
+
 def compile_objective(fun: Any, jac: Any, arguments: tuple[Argument, ...]) -> Compiled:
     """Put compiled functions behind the engine's C signature.
 
@@ -177,9 +199,9 @@ def _call_plainly(address: int, x: Any, f: Any, g: Any, table: Any, want: int) -
     from twophase_min.objective import wrapper
 
     if address == 0:
-        f[0], g[:] = wrapper.c_functions(table)(x)
+        f[0], g[:] = users(wrapper.c_functions(table), x)
         return DONE
-    return wrapper.plain[address](x, x.size, f, g, table, want)
+    return int(users(wrapper.plain[address], x, x.size, f, g, table, want))
 
 
 @intrinsic(_call_plainly)

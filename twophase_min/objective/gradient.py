@@ -7,28 +7,18 @@ one that copies and counts.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min.objective.tracing import make_vjp, scalar_valued
+
 Array = NDArray[np.floating]
 
 FINITE_DIFFERENCES = ("2-point", "3-point", "cs")
 """Finite-difference schemes, named as SciPy names them."""
-
-
-def scalar_valued(fun: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Return ``fun`` with arrays of size 1 made scalars, for autograd, which differentiates nothing else."""
-    from autograd import numpy as anp
-
-    def scalar(x: Any) -> Any:
-        value = fun(x)
-        return anp.reshape(value, ()) if getattr(value, "size", None) == 1 and np.ndim(value) else value
-
-    return scalar
 
 
 def autograd_value_and_gradient(fun: Callable[..., Any]) -> Callable[[Array], tuple[Any, Array]]:
@@ -44,18 +34,14 @@ def autograd_value_and_gradient(fun: Callable[..., Any]) -> Callable[[Array], tu
     callable
         ``x -> (value, gradient)``, x of shape (n,).
     """
-    from autograd import make_vjp
-
     scalar = scalar_valued(fun)
 
     def both(x: Array) -> tuple[Any, Array]:
-        with warnings.catch_warnings():
-            # a constant function is legitimate; one whose trace is lost is found by `agrees`
-            warnings.filterwarnings("ignore", message="Output seems independent of input")
-            pullback, value = make_vjp(scalar)(x)
-            if isinstance(value, np.ndarray) and value.size == 1:
-                value = value.reshape(())[()]
-            return value, np.asarray(pullback(np.ones_like(np.asarray(value, dtype=float))[()]))
+        # a constant function is legitimate; one whose trace is lost is found by `agrees`
+        pullback, value = make_vjp(scalar, x)
+        if isinstance(value, np.ndarray) and value.size == 1:
+            value = value.reshape(())[()]
+        return value, np.asarray(pullback(np.ones_like(np.asarray(value, dtype=float))[()]))
 
     return both
 

@@ -5,14 +5,14 @@ Nothing here keeps count: `calls.Objective` and `curvature.HessianOperator` coun
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min.objective.gradient import scalar_valued
+from twophase_min._errstate import our_arithmetic
+from twophase_min.objective.tracing import gradient_of, make_jvp, make_vjp
 
 Array = NDArray[np.floating]
 Product = Callable[[Array], Any]
@@ -34,16 +34,12 @@ def by_autograd(fun: Callable[..., Any], x: Array, forward: bool = False) -> Pro
         False: reverse over reverse, one trace now and a backward sweep a product. True: forward over
         reverse, less memory, a trace for every product.
     """
-    from autograd import grad, make_jvp, make_vjp
-
-    gradient = grad(scalar_valued(fun))
+    gradient = gradient_of(fun)
     if forward:
-        jvp = make_jvp(gradient)(x)
+        jvp = make_jvp(gradient, x)
         jvp(np.zeros_like(x))  # what cannot be traced is to fail here
-        return lambda v: jvp(v)[1]
-    with warnings.catch_warnings():  # a gradient that does not depend on x is a fine zero Hessian
-        warnings.filterwarnings("ignore", "Output seems independent of input")
-        pullback, _ = make_vjp(gradient)(x)
+        return jvp
+    pullback, _ = make_vjp(gradient, x)
     return pullback
 
 
@@ -72,20 +68,21 @@ def by_differences(
         size = float(np.linalg.norm(v))
         if size == 0:
             return np.zeros_like(v)
-        t = length / size
-        if at_x is not None:
-            behind, ahead = at_x(), gradient(x + t * v)
-            if np.isfinite(ahead).all():
-                return (ahead - behind) / t
-            return _one_sided(gradient, x, v, behind, (-t, *(s * t for s in SHORTER)))
-        ahead, behind = gradient(x + t * v), gradient(x - t * v)
-        if np.isfinite(ahead).all() and np.isfinite(behind).all():
-            return (ahead - behind) / (2.0 * t)
-        here = gradient(x)
-        for side, known in ((t, ahead), (-t, behind)):
-            if np.isfinite(known).all():
-                return (known - here) / side
-        return _one_sided(gradient, x, v, here, tuple(s * t for s in SHORTER))
+        with our_arithmetic():
+            t = length / size
+            if at_x is not None:
+                behind, ahead = at_x(), gradient(x + t * v)
+                if np.isfinite(ahead).all():
+                    return (ahead - behind) / t
+                return _one_sided(gradient, x, v, behind, (-t, *(s * t for s in SHORTER)))
+            ahead, behind = gradient(x + t * v), gradient(x - t * v)
+            if np.isfinite(ahead).all() and np.isfinite(behind).all():
+                return (ahead - behind) / (2.0 * t)
+            here = gradient(x)
+            for side, known in ((t, ahead), (-t, behind)):
+                if np.isfinite(known).all():
+                    return (known - here) / side
+            return _one_sided(gradient, x, v, here, tuple(s * t for s in SHORTER))
 
     return product
 

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._errstate import Here
+
 LARGEST = 256
 """Problems in one chunk at most."""
 ROUNDS = 16
@@ -133,7 +135,7 @@ def threads(
 ) -> Iterator[list[Row]]:
     """Run in threads of this process, in order of completion."""
     chunks = chunks_of(x0s, rows, _size(len(x0s), count))
-    yield from _until_broken(ThreadPoolExecutor(count), task, chunks, 2 * count, failed, [])
+    yield from _until_broken(ThreadPoolExecutor(count), Here(task), chunks, 2 * count, failed, [])
 
 
 def processes(
@@ -151,7 +153,7 @@ def processes(
     deaths = 0
 
     def run(chunks: Iterator[Chunk], count: int, window: int) -> Generator[list[Row], None, list[Chunk]]:
-        pool = ProcessPoolExecutor(count, initializer=_begin, initargs=(task,))
+        pool = ProcessPoolExecutor(count, initializer=_begin, initargs=(task, dict(np.geterr())))
         return _until_broken(pool, _serve, chunks, window, failed, answered)
 
     while lost := (yield from run(chunks, count, 2 * count)):
@@ -220,12 +222,16 @@ def _until_broken(
 _task: Task | None = None
 
 
-def _begin(task: Task) -> None:
-    """Prepare a process: the task comes once, Ctrl-C is the parent's to handle, kernels get one thread."""
+def _begin(task: Task, errors: dict[str, Any]) -> None:
+    """Prepare a process: the task comes once, Ctrl-C is the parent's to handle, kernels get one thread.
+
+    NumPy's floating-point errors are as the parent has set them.
+    """
     global _task
     from twophase_min.jit import threads as _threads
 
     _task = task
+    np.seterr(**errors)
     _threads._pool = _threads.Pool(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -7,14 +7,15 @@ Their own tolerances are switched off, since the driver decides when a run has c
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize as scipy_minimize
 
+from twophase_min._errstate import our_arithmetic, users
+from twophase_min._scipy_quiet import minimize as scipy_minimize
 from twophase_min.phases import PHASES
 
 if TYPE_CHECKING:
@@ -93,15 +94,16 @@ def run(
         if phase.hessian:
             keywords["hessp"] = lambda z, p: scaling.pull(hessp(scaling.to_x(z), scaling.apply(p)))
     chosen |= dict(options or {})
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        warnings.simplefilter("ignore")  # its line-search warnings; the driver reports how the phase ended
-        result = scipy_minimize(
-            value,
-            np.zeros(scaling.origin.shape, dtype=float),
-            method=method,
-            jac=gradient,
-            callback=callback,
-            options=chosen,
-            **keywords,
-        )
+    handed: tuple[Callable[..., Any], ...] = (value, gradient, callback)
+    if not isinstance(method, str):  # the caller's own arithmetic, which calls ours
+        handed = tuple(our_arithmetic()(function) for function in handed)
+    result = (scipy_minimize if isinstance(method, str) else partial(users, scipy_minimize))(
+        handed[0],
+        np.zeros(scaling.origin.shape, dtype=float),
+        method=method,
+        jac=handed[1],
+        callback=handed[2],
+        options=chosen,
+        **keywords,
+    )
     return str(result.message)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import Progress
+from twophase_min._errstate import our_arithmetic, users
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
 from twophase_min.jit.kernels import norm2, norm_inf
@@ -27,6 +28,7 @@ from twophase_min.phases import FAILED, ITERATION, NEED_F, is_ours
 from twophase_min.phases.metric import typical_sizes
 from twophase_min.run import external, machine, own, resume
 from twophase_min.run.build import fallbacks, run_detector
+from twophase_min.run.detecting import can_compile
 from twophase_min.run.diagnosis import diagnose, last_step
 from twophase_min.run.result import Report
 from twophase_min.run.state import (
@@ -103,7 +105,7 @@ class Driver(Report):
         loop.sampled = objective.finite_sum is not None
         self.event = EVENT.new()
         self.detector = run_detector(options, objective.finite_sum is not None)
-        self.decision: Any = None
+        self.users_rule = not can_compile(self.detector)
         assert self.start is not None
         self.point = self.start
         self.start = None  # given up as soon as it can be
@@ -133,6 +135,7 @@ class Driver(Report):
 
     # ---- the run and its ends -----------------------------------------------------------------------------
 
+    @our_arithmetic()
     def run(self) -> OptimizeResult:
         """Run to a stop and return the result."""
         detail = ""
@@ -208,7 +211,7 @@ class Driver(Report):
             self._move(objective.kept(x0, f, g))
             self._record("start", float(np.linalg.norm(g)), 0.0)
         self._stop_if_due()
-        self.detector.update(f, norm)
+        self._detect(f, norm)
         if options.precondition == "auto":
             self.sizes = typical_sizes(self.point.x, g)
         self.adam = self.new_adam(self.point)
@@ -415,6 +418,11 @@ class Driver(Report):
         which = "gradient, though the loss was finite" if math.isfinite(f) else "loss"
         return f"every epoch ended at a non-finite {which}, at ever smaller learning rates"
 
+    def _detect(self, f: float, norm: float, **extras: Any) -> Any:
+        """Show the detector an iterate."""
+        update = self.detector.update
+        return users(update, f, norm, **extras) if self.users_rule else update(f, norm, **extras)
+
     def _adam_run(self) -> None:
         """Adam until the detector sees the swap, the guard wants a trial, or Adam fails; hands over."""
         loop, adam, text = self.loop, self.adam, ""
@@ -427,7 +435,7 @@ class Driver(Report):
                     break
             curvature = adam.curvature
             norm = float(norm2(adam.iterate()[2]))
-            decision = self.detector.update(adam.f, norm, curvature=curvature)
+            decision = self._detect(adam.f, norm, curvature=curvature)
             cause = self.machine.after_adam(self.slot, adam.f, adam.t, curvature, bool(decision))
             if cause == Cause.DETECTED:
                 text = decision.reason
@@ -438,9 +446,7 @@ class Driver(Report):
         only_lower = objective.lowest is not best
         self.machine.handover(self.slot, cause, *self._counts(), best.f, adam.f, only_x0, only_lower)
         if loop.next == STOP:
-            self.machine.note_event(
-                self.slot, self.event, 0, 0.0, 0.0, 0, math.nan
-            )  # the numbers of the sentence
+            self.machine.note_event(self.slot, self.event, 0, 0.0, 0.0, 0, math.nan)
             raise self.stop(text, self.point)
         self.scales = own.diagonal(self)
         self._note(text)
@@ -483,7 +489,7 @@ class Driver(Report):
             self._move(best)
         else:
             self._move(Point(self.adam.x.copy(), self.adam.f, self.adam.g))
-        self.detector.rearm()
+        users(self.detector.rearm)
         self.epoch_start = None
 
     def _resume_convex(self) -> None:

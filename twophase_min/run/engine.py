@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from twophase_min._errstate import Here, our_arithmetic
 from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._status import ENDED_BY, Cause, Status, sentence
@@ -200,6 +201,7 @@ def _entry(method: str) -> Any:
     return prepare(solve, *_example(method=method))
 
 
+@our_arithmetic()
 def minimize(
     fun: Any, jac: Any, args: tuple[Any, ...], x0: Array, options: TwoPhaseOptions, compiled: Compiled
 ) -> OptimizeResult:
@@ -379,12 +381,16 @@ class _CompiledRun(Report):
         except Exception as raised:
             error = raised
         objective._f_samples, objective._g_samples, objective.best = f_samples, g_samples, best
+        objective.close()
         if self.options.on_error == "return":
             return f"{type(error).__name__}: {error}"
-        if best is not None:
-            result = self.result(Status.EXCEPTION, str(error), self._phase)
-            error.optimize_result = result  # type: ignore[attr-defined]
-        raise error
+        try:
+            if best is not None:
+                result = self.result(Status.EXCEPTION, str(error), self._phase)
+                error.optimize_result = result  # type: ignore[attr-defined]
+            raise error
+        finally:
+            del error  # whose frames include this one
 
     def _diagnosis(self) -> str:
         """Say what is known where neither phase finds a decrease."""
@@ -448,6 +454,7 @@ def solve_many(
     no_rows, no_events = np.empty((0, 0)), EVENT.new(0)
     loop = _entry(str(options.convex_method))
 
+    @our_arithmetic()
     def work(chunk: int) -> None:
         part = slice(chunk * size, (chunk + 1) * size)
         state = new_state(n, options, compiled.fused, stop)
@@ -457,8 +464,9 @@ def solve_many(
         )  # fmt: skip
         done[0] = int(numbers[:, 4].sum())
 
+    here = Here(work)
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        chunks = [pool.submit(work, chunk) for chunk in range(-(-m // size))]
+        chunks = [pool.submit(here, chunk) for chunk in range(-(-m // size))]
         try:
             wait(chunks)
         except KeyboardInterrupt:  # what is done is returned; the caller reads the flag

@@ -1,0 +1,118 @@
+"""SciPy's `minimize` without its line search's warnings, and without touching the filters of the process.
+
+When the line search of CG, BFGS and Newton-CG fails, SciPy tries a second one, and calls it, and with it the
+user's function, inside ``warnings.catch_warnings()``. Filters belong to all threads: side by side, two such
+blocks leave the filter of one behind for good, and each makes Python forget what it has shown once per place.
+
+SciPy's functions are therefore run from their own code, unchanged, with copies of their modules' names, two
+of them replaced: ``warnings`` and ``warn``. `LineSearchWarning` is not raised (how a search ended is in
+the result), ``catch_warnings`` does nothing, and every other warning passes. SciPy's modules are not touched.
+
+Before SciPy 1.15 a `ScalarFunction` refers to itself by its closures, and so keeps the user's function and
+all that an exception has passed through until garbage is collected: they are taken apart after the run.
+
+Should a future SciPy be built otherwise, then nothing is replaced, and the functions are SciPy's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import threading
+import warnings
+from types import FunctionType
+from typing import Any
+
+import scipy.optimize
+
+_NAMES = "minimize optimize linesearch lbfgsb_py slsqp_py tnc trustregion trustregion_ncg trustregion_krylov"
+HOMES = frozenset(f"scipy.optimize._{name}" for name in _NAMES.split())
+"""Modules whose functions are taken over."""
+
+
+class _Runs(threading.local):
+    made: list[Any] | None = None
+    """The `ScalarFunction` objects of the run of this thread."""
+
+
+_runs = _Runs()
+
+
+def _warn(
+    message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **keywords: Any
+) -> None:
+    """Do what `warnings.warn` does, except for the line search's own."""
+    if getattr(category, "__name__", "") != "LineSearchWarning":
+        warnings.warn(message, category, stacklevel + 1, source, **keywords)
+
+
+class _Warnings:
+    """Stands for the module ``warnings``, without its filters."""
+
+    warn = staticmethod(_warn)
+    catch_warnings = contextlib.nullcontext
+
+    @staticmethod
+    def simplefilter(*arguments: Any, **keywords: Any) -> None:
+        """Leave the filters as they are."""
+
+    filterwarnings = simplefilter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(warnings, name)
+
+
+def _taken_over(function: Any, scopes: dict[str, dict[str, Any]]) -> Any:
+    """Return a function of SciPy's with the replaced names, and so all that it calls by name."""
+    home = function.__module__
+    if home not in scopes:
+        scope = scopes[home] = dict(vars(sys.modules[home]))
+        for name, value in list(scope.items()):
+            if value is warnings:
+                scope[name] = _Warnings()
+            elif value is warnings.warn:
+                scope[name] = _warn
+            elif isinstance(value, FunctionType) and value.__module__ in HOMES:
+                scope[name] = None  # its turn comes when all names are known
+                scope[name] = _taken_over(value, scopes)
+                if name == "_prepare_scalar_function":
+                    scope[name] = _noted(scope[name])
+    copy = FunctionType(
+        function.__code__, scopes[home], function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__, copy.__doc__, copy.__module__ = function.__kwdefaults__, function.__doc__, home
+    return copy
+
+
+def _noted(prepare: Any) -> Any:
+    def noted(*arguments: Any, **keywords: Any) -> Any:
+        made = prepare(*arguments, **keywords)
+        if _runs.made is not None and "_update_fun_impl" in vars(made):
+            _runs.made.append(made)
+        return made
+
+    return noted
+
+
+def _quiet_minimize() -> Any:
+    function = inspect.unwrap(scipy.optimize.minimize)
+    if not (isinstance(function, FunctionType) and function.__module__ in HOMES):
+        return scipy.optimize.minimize
+    return _taken_over(function, {})
+
+
+_minimize = _quiet_minimize()
+
+
+def minimize(*arguments: Any, **keywords: Any) -> scipy.optimize.OptimizeResult:
+    """Do what `scipy.optimize.minimize` does."""
+    outer = _runs.made
+    made: list[Any] = []
+    _runs.made = made
+    try:
+        return _minimize(*arguments, **keywords)
+    finally:
+        _runs.made = outer
+        for function in made:
+            vars(function).clear()
