@@ -264,3 +264,13 @@ def lead_inwards(state, edge):
         if edge.variable[k] < 0:
             for i in range(p.size):
                 p[i] -= share * step * state.edges[k, i]
+
+
+@jit(no_cpython_wrapper=True)
+def along_the_edges(state, cg):
+    """Whether the gradient has a part along the edges that are held."""
+    let_go(state, cg.edge)
+    trial, g = state.vectors[XT], state.vectors[G]
+    copy(g, trial)
+    project(state, cg.edge, trial)
+    return norm2(trial) > STATIONARY * norm2(g)

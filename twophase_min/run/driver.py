@@ -328,19 +328,8 @@ class Driver(Report):
 
     def _record(self, phase: str, norm: float, step: float) -> None:
         point, objective = self.point, self.objective
-        self.history.append(
-            phase,
-            (
-                self.loop.nit,
-                objective.nfev,
-                objective.njev,
-                objective.cost,
-                objective.elapsed,
-                point.f,
-                norm,
-                step,
-            ),
-        )
+        counts = (objective.nfev, objective.njev, objective.cost, objective.elapsed)
+        self.history.append(phase, (self.loop.nit, *counts, point.f, norm, step))
         if self.options.return_all:
             self.allvecs.append(np.array(point.x))
 
