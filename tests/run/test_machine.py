@@ -161,18 +161,23 @@ def test_converge(form):
 
 def test_the_noise_is_measured_ever_less_often(form):
     slot, loop = a_loop(rounding=2e-9)
-    assert form.noise_is_due(slot, 0.0)
+    assert form.noise_is_due(slot, 0.0, -3.0)
     assert form.noise(slot) == 0.0
     assert form.exactness(slot, -3.0) == 2e-9 * 3.0
-    form.note_noise(slot, 0.25, 40.0)
-    assert_members(loop, {"measured": 0.25, "measured_at": 40.0})
-    assert not form.noise_is_due(slot, 59.0)
-    assert form.noise_is_due(slot, 60.0)
+    form.note_noise(slot, 0.25, 40.0, -3.0)
+    assert_members(loop, {"measured": 0.25, "measured_at": 40.0, "measured_f": -3.0})
+    assert not form.noise_is_due(slot, 59.0, -3.0)
+    assert form.noise_is_due(slot, 60.0, -3.0)
+    assert not form.noise_is_due(slot, 40.0, -1.5)
+    assert form.noise_is_due(slot, 40.0, -1.4)  # f is much smaller than where it was measured
     assert form.noise(slot) == 1.0
     assert form.exactness(slot, -3.0) == 1.0  # the larger one
     assert form.exactness(slot, -1e9) == 2.0
-    form.note_noise(slot, 0.0, 60.0)  # the last measurement counts
+    form.note_noise(slot, 0.0, 60.0, -3.0)  # the last measurement counts
     assert form.noise(slot) == 0.0
+    form.note_noise(slot, 1e-9, 60.0, -3.0)  # no more than rounding explains
+    assert form.noise(slot) == 0.0
+    assert not form.noise_is_due(slot, 60.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -410,10 +415,11 @@ def test_stands_still(form, f, cost, still):
         (1.0, True, 2e-7, INF, None),  # the gradient is not flat
         (1.0, True, NAN, INF, None),
         (1.0, False, 1e-7, INF, None),  # more than rounding was asked for
-        # no more than rounding was promised by the last direction, whatever the gradient
+        # no more than rounding was promised by the last direction
         (1.0, True, 2e-7, 2e-9, Cause.NOISE),
-        (1.0, False, 1.0, 2e-9, Cause.NOISE),
-        (1.0 + 3e-9, False, 1.0, 2e-9, None),
+        (1.0, False, 1e-5, 2e-9, Cause.NOISE),
+        (1.0, False, 1.1e-5, 2e-9, None),  # the gradient is steep for a noise that was not measured
+        (1.0 + 3e-9, False, 1e-5, 2e-9, None),
         (1.0, False, 1.0, 3e-9, None),
         (1.0, True, 1e-7, 3e-9, Cause.FLAT),
         (1.0, False, 1.0, NAN, None),
@@ -673,14 +679,14 @@ class Play:
         elif not adam and form.stands_still(slot, f, counts[1]):
             cause = Cause.TO_AND_FRO
         if cause != Cause.NONE and not adam:
-            if form.noise_is_due(slot, counts[1]):
-                form.note_noise(slot, sigma, counts[1])
+            if form.noise_is_due(slot, counts[1], f):
+                form.note_noise(slot, sigma, counts[1], f)
             form.search_failed(slot, f, least, decided, norm, promise)
         if cause == Cause.NONE:
             before = loop.f
             form.accept(slot, *counts, least, f, norm, loop.norm, size, abs(curvature))
-            if loop.doubted and form.noise_is_due(slot, counts[1]):
-                form.note_noise(slot, sigma, counts[1])
+            if loop.doubted and form.noise_is_due(slot, counts[1], f):
+                form.note_noise(slot, sigma, counts[1], f)
                 if form.passes(slot, least, f, size, abs(curvature)):
                     form.converge(slot)
             if loop.next != STOP and not adam:
