@@ -82,6 +82,8 @@ class Driver(Report):
         What a suspended convex phase goes on from.
     found_lower, looks : bool, int
         Whether the diagnosis has found a lower point, and how often the run has gone on after one.
+    measured : list of float
+        Values of the measurement of the noise under way.
     epoch, batch : int
         Epochs made, and batches of the present one, of a finite sum.
     epoch_start : dict or None
@@ -124,6 +126,7 @@ class Driver(Report):
         self.suspended_scales: Array | None = None
         self.size = math.nan
         self.found_lower, self.looks = False, 0
+        self.measured: list[float] = []
         self.epoch = self.batch = 0
         self.epoch_start: dict[str, Any] | None = None
         self.inexact = ""

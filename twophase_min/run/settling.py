@@ -21,10 +21,23 @@ LOOKS = 3
 
 
 def noise_at(driver: Driver, x: Array, f: float, u: Array) -> float:
-    """Difference below which values near x count as equal, measured along u if that is due."""
+    """Difference below which values near x count as equal, measured along u if that is due.
+
+    ``driver.measured`` keeps the values of a measurement in case the run is stopped within it and resumed.
+    """
     machine, slot, objective = driver.machine, driver.slot, driver.objective
     if machine.noise_is_due(slot, objective.cost, f):
-        machine.note_noise(slot, noise.measure(objective.value, x, f, u), objective.cost, f)
+        known = iter(tuple(driver.measured))
+
+        def value(trial: Array) -> float:
+            answer = next(known, None)
+            if answer is None:
+                answer = objective.value(trial)
+                driver.measured.append(float(answer))
+            return answer
+
+        machine.note_noise(slot, noise.measure(value, x, f, u), objective.cost, f)
+        driver.measured.clear()
     return float(machine.noise(slot))
 
 
