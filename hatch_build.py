@@ -32,7 +32,9 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
             return
         # kept: pip builds a wheel twice, first to read its metadata
         place = Path(self.root, "build", "ahead")
-        environment = {**os.environ, "PYTHONPATH": self.root, "PYTHONDONTWRITEBYTECODE": "1"}
+        # what this process imports: the build environment of pip is on the path, and may be nowhere else
+        path = os.pathsep.join([self.root, *filter(None, sys.path)])
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "twophase_min.build", "--keep", "--into", str(place)]
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         files = [Path(line.partition(" (")[0]) for line in done.stdout.splitlines() if "MiB)" in line]
