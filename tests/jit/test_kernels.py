@@ -153,7 +153,7 @@ def test_adam_can_be_called_from_compiled_code():
     m, v = np.zeros(50), np.zeros(50)
     for t in range(1, 4):
         K.adam_step(outside, m, v, g, t, *DEFAULTS)
-    np.testing.assert_array_equal(inside, outside)
+    np.testing.assert_allclose(inside, outside, rtol=1e-14)  # the compiler may contract within the loop
 
 
 def every_kernel():

@@ -61,8 +61,8 @@ NEAR_QUADRATIC, NEAR_ELSE = 1e-3, 0.1
 """A first trial is moved to the minimum of its parabola if that is further away than this share of the step:
 where the last search saw a parabola, and where it did not."""
 SEEN = 0.25
-"""A trial below one whose slope is not known must promise this share of the noise by its slope: values alone
-would have to show it."""
+"""Share of the noise that a trial whose value failed must have promised by its slope: else the search ends,
+as values would not show what is below it."""
 DEEPEST = 0.1
 """Interpolation stays this fraction of the bracket away from either end."""
 REACH = 0.5
@@ -173,7 +173,7 @@ def _next_trial(line):
     if not math.isfinite(new):
         new = lo + 0.5 * width
     line.a = min(max(new, lo + DEEPEST * width), hi - DEEPEST * width)
-    if math.isnan(line.hi_d) and -line.d0 * line.a < SEEN * line.noise:  # no value can show such a decrease
+    if math.isnan(line.hi_d) and -line.d0 * hi < SEEN * line.noise:  # no value can show such a decrease
         return FAILED
     if line.a <= lo or line.a >= hi:
         return FAILED
