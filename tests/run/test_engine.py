@@ -462,8 +462,10 @@ def slow_grad(x):
 
 
 def test_a_time_limit_ends_the_run():
+    options = {"engine": "numba", "gtol": 0.0, "swap": "never", "maxiter": 1}
+    minimize(slow, np.zeros(3), jac=slow_grad, options=options)  # what is to be compiled is compiled here
     began = time.perf_counter()
-    options = {"engine": "numba", "maxtime": 0.3, "gtol": 0.0, "swap": "never", "maxiter": 10**9}
+    options = {**options, "maxtime": 1.0, "maxiter": 10**9}
     result = minimize(slow, np.zeros(3), jac=slow_grad, options=options)
     assert result.status == Status.MAXTIME
     assert result.nit >= 1
