@@ -409,6 +409,7 @@ LONG_RUNS = (
     "units/CG-plain/",
     "rosenbrock-10/CG-plain/",
     "raised/CG-plain/",
+    "raised/memory-3/",
     "rosenbrock/memory-cg/jac=3-point",
 )
 """Cases, by how their names begin, that another machine ends elsewhere."""
