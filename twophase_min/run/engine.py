@@ -44,7 +44,7 @@ from twophase_min.run.build import fallbacks, own_solver, run_detector
 from twophase_min.run.compiled import AUTOMATIC, FROM_ADAM, PAUSED, UNSCALED, solve
 from twophase_min.run.detecting import COMPILED_RULES, DetectorState, can_compile, pack
 from twophase_min.run.diagnosis import diagnose, last_step
-from twophase_min.run.exactness import DEVIATIONS
+from twophase_min.run.exactness import measured_noise, noise_of
 from twophase_min.run.noise import POINTS
 from twophase_min.run.result import Report, relative_gradient
 from twophase_min.run.state import (
@@ -352,7 +352,7 @@ class _CompiledRun(Report):
         if status == Status.EXCEPTION:
             detail = self._again()
         elif status == Status.WORKING_PRECISION:
-            text = f"{max(loop.rounding * abs(loop.f), DEVIATIONS * loop.measured):.1g}"
+            text = f"{noise_of.py_func(loop, loop.f):.1g}"
             if loop.cause == Cause.FLAT:
                 assert self.final is not None
                 text = f"{relative_gradient(self.final):.1e}"
@@ -409,7 +409,7 @@ class _CompiledRun(Report):
             pairs = [(newest[0], newest[1])]
         curvature = float(ADAM_RECORD.view(self.state.adam.slot).curvature)
         step, curvature = last_step(self.history, pairs, curvature)
-        noise = DEVIATIONS * self.loop.measured
+        noise = measured_noise.py_func(self.loop)
         return diagnose(self.objective, best, step, curvature, float(self.loop.gtol), noise)
 
 

@@ -16,6 +16,12 @@ _inner = jit(no_cpython_wrapper=True)
 
 
 @_inner
+def measured_noise(loop):
+    """Difference below which values count as equal by measurement; 0 while none was made."""
+    return DEVIATIONS * loop.measured
+
+
+@_inner
 def noise_of(loop, f):
     """Difference below which values about f count as equal: measured, or the rounding taken for granted."""
     return max(loop.rounding * abs(f), DEVIATIONS * loop.measured)
@@ -47,11 +53,11 @@ def note_noise(slot, sigma, cost, f):
 
 @jit
 def noise(slot):
-    """Difference below which values count as equal by measurement; 0 while none was made."""
-    return DEVIATIONS * slot[0].measured
+    """Return `measured_noise`, for calls from Python."""
+    return measured_noise(slot[0])
 
 
 @jit
 def exactness(slot, f):
-    """Difference below which values about f count as equal."""
+    """Return `noise_of`, for calls from Python."""
     return noise_of(slot[0], f)

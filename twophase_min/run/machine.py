@@ -27,7 +27,7 @@ from typing import Any
 from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit, prepare, register
 from twophase_min.run import guard as _guard
-from twophase_min.run.exactness import DEVIATIONS, exactness, noise, noise_is_due, noise_of, note_noise
+from twophase_min.run.exactness import exactness, measured_noise, noise, noise_is_due, noise_of, note_noise
 from twophase_min.run.guard import ADAM_RATE, PHASE_RATE, RECENT_RATE
 from twophase_min.run.state import (
     ADAM,
@@ -330,7 +330,7 @@ def search_failed(slot, f, best_f, precise, relative, promise):
     loop.next = GO_ON
     if f > best_f + noise_of(loop, best_f):  # on Adam's path, away from the best point
         return
-    if promise <= DEVIATIONS * loop.measured or (promise <= noise_of(loop, f) and relative <= NEARLY_FLAT):
+    if promise <= measured_noise(loop) or (promise <= noise_of(loop, f) and relative <= NEARLY_FLAT):
         stop(loop, Status.WORKING_PRECISION, Cause.NOISE, ITERATE)
     elif precise and relative <= FLAT:
         stop(loop, Status.WORKING_PRECISION, Cause.FLAT, ITERATE)
@@ -347,7 +347,7 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
     if _failed(cause) and loop.fallback + 1 < loop.fallbacks:
-        if DEVIATIONS * loop.measured > loop.rounding * abs(best_f):
+        if measured_noise(loop) > loop.rounding * abs(best_f):
             # to the last one, ours: it alone searches by slopes within noise
             loop.fallback = loop.fallbacks - 2
         loop.cause = cause
