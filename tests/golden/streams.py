@@ -522,7 +522,7 @@ def _own_sources() -> Iterator[Case]:
                 ) -> list[Any]:
                     problem = make()
                     fun = recorder.wrap("value", problem.traceable())
-                    options = {"convex_method": convex_method, "maxfun": 900}
+                    options = {"convex_method": convex_method, "maxfun": 1500}
                     return [minimize(fun, problem.x0, jac=source, options=options)]
 
                 case = f"{problem}/{convex_method}/jac={source}"
