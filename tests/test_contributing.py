@@ -1,13 +1,11 @@
 """What CONTRIBUTING.md promises: its diffs apply, touch as many files as it says, and their code runs."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scripts import output_of
 
 from twophase_min.jit.compilation import DISABLED
 
@@ -79,16 +77,7 @@ def test_the_entry_of_a_phase_is_one_line():
 @pytest.mark.slow
 @pytest.mark.skipif(DISABLED, reason="the page compares the compiled loop with the other")
 def test_the_code_of_the_page_runs(patched, tmp_path):
-    environment = dict(os.environ, PYTHONPATH=str(patched[0]))
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks("python"))],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    output_of("-c", "\n".join(blocks("python")), cwd=tmp_path, path=patched[0])
 
 
 def test_files_that_the_page_names_exist():

@@ -5,12 +5,11 @@ import importlib.util
 import inspect
 import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from scripts import output_of
 
 import twophase_min
 from twophase_min import TwoPhaseOptions
@@ -33,16 +32,8 @@ def blocks(page: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_code_blocks_run(page, tmp_path):
-    env = dict(os.environ, PYTHONPATH=str(ROOT), MPLBACKEND="Agg")
-    done = subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning:twophase_min", "-c", blocks(page)],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    warned = "error::DeprecationWarning:twophase_min"
+    output_of("-W", warned, "-c", blocks(page), cwd=tmp_path, path=ROOT, MPLBACKEND="Agg")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

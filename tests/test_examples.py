@@ -1,11 +1,9 @@
 """Every example runs as it is and prints what it promises."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scripts import output_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,15 +25,6 @@ def test_no_example_is_forgotten():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PRINTED))
 def test_example(name, tmp_path):
-    env = dict(os.environ, PYTHONPATH=str(EXAMPLES.parent), MPLBACKEND="Agg")
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / f"{name}.py")],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    printed = output_of(EXAMPLES / f"{name}.py", cwd=tmp_path, path=EXAMPLES.parent, MPLBACKEND="Agg")
     for text in PRINTED[name]:
-        assert text in done.stdout, done.stdout
+        assert text in printed, printed

@@ -3,6 +3,7 @@
 import collection as problems
 import numpy as np
 import pytest
+from counted import Counted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -149,15 +150,6 @@ def test_the_convex_phases_are_translation_equivariant(seed, n, moved, convex_me
 
 
 # ---- counters --------------------------------------------------------------------------------------------
-
-
-class Counted:
-    def __init__(self, function):
-        self.function, self.calls = function, 0
-
-    def __call__(self, *args):
-        self.calls += 1
-        return self.function(*args)
 
 
 @pytest.mark.parametrize("convex_method", CONVEX)

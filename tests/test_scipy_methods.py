@@ -4,6 +4,7 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 import scipy.optimize
+from counted import Counted
 from scipy.optimize import OptimizeResult, rosen, rosen_der, rosen_hess, rosen_hess_prod
 
 from twophase_min import FiniteSum, minimize, twophase
@@ -15,15 +16,6 @@ BY_HESSIAN = ["dogleg", "trust-ncg", "trust-exact", "trust-krylov"]
 BY_VALUE = ["Nelder-Mead", "Powell", "COBYLA"]
 if scipy.__version__ >= "1.14":
     BY_VALUE.append("COBYQA")
-
-
-class Counted:
-    def __init__(self, function):
-        self.function, self.calls = function, 0
-
-    def __call__(self, *args):
-        self.calls += 1
-        return self.function(*args)
 
 
 def convex(x):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from counted import Counted
 
 from twophase_min._status import Status, Stop
 from twophase_min.objective import clock as _clock
@@ -15,19 +16,6 @@ def quadratic(x):
 
 def slope(x):
     return 2.0 * (x - 1.0)
-
-
-class Counted:
-    """A function that counts its calls and can raise at one of them."""
-
-    def __init__(self, function, raise_at=None, error=None):
-        self.function, self.calls, self.raise_at, self.error = function, 0, raise_at, error
-
-    def __call__(self, *args):
-        self.calls += 1
-        if self.calls == self.raise_at:
-            raise self.error
-        return self.function(*args)
 
 
 def objective(fun=quadratic, jac=slope, n=3, dtype=float, args=(), **keywords):
