@@ -53,7 +53,6 @@ ADAM = Record(
     real("epsilon", "guard against division by zero, unit f/x; NaN until the start gives it", math.nan),
     real("curvature", "curvature s'y / s's of the last step, unit f/x^2; NaN before the first", math.nan),
     real("slope", "slope along the direction of the probe, per unit of the learning rate", math.nan),
-    real("trial_f", "value at the last trial of the probe, unit f", math.nan),
     real("beta1", "decay rate of the first moment", math.nan),
     real("beta2", "decay rate of the second moment", math.nan),
     count("t", "updates made"),
@@ -196,7 +195,6 @@ def adam_tell(state, f, g):
     """Take what was asked for (g is ignored after NEED_F); answers NEED_*, ITERATION or FAILED."""
     vectors, adam = state.vectors, state.slot[0]
     if adam.probing and adam.code == NEED_F:
-        adam.trial_f = f
         if not math.isfinite(f) or f > adam.f + ARMIJO * adam.rate * adam.slope:
             return _shorten(state, adam, f)
         adam.code = NEED_G

@@ -25,7 +25,6 @@ LINE = Record(
     real("d0", "slope there, unit f per unit of the step length"),
     real("a", "trial: step length, as a multiple of the direction"),
     real("fa", "value at the trial whose gradient is requested, NaN before"),
-    real("da", "slope there, NaN before"),
     real("lo_a", "lower end of the bracket: step length"),
     real("lo_f", "value there"),
     real("lo_d", "slope there"),
@@ -103,7 +102,6 @@ def line_start(line, f0, d0, step, noise, c1):
     line.d0 = d0
     line.a = step
     line.fa = math.nan
-    line.da = math.nan
     line.lo_a = 0.0
     line.lo_f = f0
     line.lo_d = d0
@@ -138,6 +136,14 @@ def quadratic_minimum(a, fa, da, b, fb):
     """Minimiser of the parabola with value and slope at a and value at b (N&W equation 3.57)."""
     w = b - a
     return a - 0.5 * da * w * w / (fb - fa - da * w)
+
+
+@jit(no_cpython_wrapper=True)
+def _upper_end(line, a, f, slope):
+    """Put the upper end of the bracket at step length a; the slope is NaN where it is not known."""
+    line.hi_a = a
+    line.hi_f = f if math.isfinite(f) else math.inf
+    line.hi_d = slope
 
 
 @jit(no_cpython_wrapper=True)
@@ -205,19 +211,13 @@ def line_tell_f(line, f):
         line.refining = 0
         if not f < line.guess_f:  # the parabola misled; the first trial's value is known to who remembers it
             if line.a > line.guess_a:
-                line.hi_a = line.a
-                line.hi_f = f if math.isfinite(f) else math.inf
-                line.hi_d = math.nan
+                _upper_end(line, line.a, f, math.nan)
             line.a = line.guess_a
             return NEED_F
         if line.a < line.guess_a:
-            line.hi_a = line.guess_a
-            line.hi_f = line.guess_f
-            line.hi_d = math.nan
+            _upper_end(line, line.guess_a, line.guess_f, math.nan)
     if not math.isfinite(f):
-        line.hi_a = line.a
-        line.hi_f = math.inf
-        line.hi_d = math.nan
+        _upper_end(line, line.a, f, math.nan)
         return _next_trial(line)
     if f < line.best_f:
         line.best_f = f
@@ -229,9 +229,7 @@ def line_tell_f(line, f):
     if passes or (abs(f - line.f0) <= line.noise and f <= line.lo_f + line.noise):
         line.fa = f
         return NEED_G
-    line.hi_a = line.a
-    line.hi_f = f
-    line.hi_d = math.nan
+    _upper_end(line, line.a, f, math.nan)
     return _next_trial(line)
 
 
@@ -239,11 +237,8 @@ def line_tell_f(line, f):
 def line_tell_g(line, slope):
     """Take the slope at the trial whose value passed: ITERATION (accepted), NEED_F elsewhere, or FAILED."""
     if not math.isfinite(slope):
-        line.hi_a = line.a
-        line.hi_f = math.inf
-        line.hi_d = math.nan
+        _upper_end(line, line.a, math.inf, math.nan)
         return _next_trial(line)
-    line.da = slope
     upper = line.upper
     if line.fa > line.f0 + line.c1 * line.a * line.d0:
         # the value passed only within rounding: the approximate Wolfe test bounds the slope from above
@@ -259,9 +254,7 @@ def line_tell_g(line, slope):
         line.lo_d = slope
         return _next_trial(line)
     if slope > -upper * line.d0:
-        line.hi_a = line.a
-        line.hi_f = line.fa
-        line.hi_d = slope
+        _upper_end(line, line.a, line.fa, slope)
         return _next_trial(line)
     away = slope - (2.0 * (line.fa - line.f0) / line.a - line.d0)
     line.parabola = 1 if abs(away) <= -QUADRATIC * line.d0 else 0
