@@ -78,6 +78,8 @@ def build(levels: Iterable[str] = (), directory: Path | None = None, keep: bool 
 
     Raises
     ------
+    ValueError
+        For an unknown processor.
     RuntimeError
         Where compilation is disabled, or the version of Numba is not one that this was tested with.
     Exception
@@ -85,6 +87,10 @@ def build(levels: Iterable[str] = (), directory: Path | None = None, keep: bool 
     """
     if compilation.DISABLED:
         raise RuntimeError("compilation is disabled by TWOPHASE_DISABLE_JIT")
+    levels = tuple(levels) or (default_level(),)
+    for level in levels:
+        if level not in ahead.FEATURES:
+            raise ValueError(f"unknown processor {level!r}: one of {', '.join(ahead.FEATURES)}")
     import numba
 
     from twophase_min.jit import linking
@@ -96,9 +102,7 @@ def build(levels: Iterable[str] = (), directory: Path | None = None, keep: bool 
     directory = ahead.PLACE if directory is None else directory
     directory.mkdir(parents=True, exist_ok=True)
     made = []
-    for level in levels or (default_level(),):
-        if level not in pycc.FEATURES:
-            raise ValueError(f"unknown processor {level!r}: one of {', '.join(pycc.FEATURES)}")
+    for level in levels:
         name = ahead.stem(level)
         there = directory / (name + importlib.machinery.EXTENSION_SUFFIXES[0])
         if keep and there.exists():

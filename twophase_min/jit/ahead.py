@@ -32,6 +32,9 @@ _AVX2 = ("AVX2", "FMA3", "F16C", "POPCNT")
 X86 = ("x86_64", "AMD64", "x86-64")
 """Names of the x86-64 family."""
 
+FEATURES = {"generic": "", "avx2": "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c", "native": None}
+"""What LLVM may use of a processor beyond the family's common ground, by `cpu_levels`; None for all it has."""
+
 C_ORDER = 0x501
 """NumPy's flags of an array that is contiguous, aligned and writeable."""
 

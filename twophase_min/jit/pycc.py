@@ -18,15 +18,13 @@ from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
+from twophase_min.jit import ahead
 from twophase_min.jit.linking import Gathering
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from numba.pycc.cc import CC
     from numba.pycc.compiler import ModuleCompiler
-
-FEATURES = {"generic": "", "avx2": "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c", "native": None}
-"""What LLVM may use of a processor beyond the family's common ground; see `ahead.cpu_levels`."""
 
 
 class Export(NamedTuple):
@@ -45,7 +43,7 @@ class _Codegen(AOTCPUCodegen):
         super().__init__(name, "host" if level == "native" else "")
 
     def _customize_tm_features(self) -> str:
-        features = FEATURES[self._level]
+        features = ahead.FEATURES[self._level]
         return self._get_host_cpu_features() if features is None else features
 
 
@@ -135,7 +133,7 @@ def compile_extension(name: str, exports: list[Export], level: str, directory: P
     exports : list of Export
         Its functions.
     level : str
-        The processor: a key of `FEATURES`.
+        The processor: a key of `ahead.FEATURES`.
     directory : Path
         Where to write it.
 
