@@ -216,8 +216,8 @@ def test_our_arithmetic_is_not_the_users_to_see(fun, own, method, jac):
         warnings.simplefilter("error")
         strict = minimize(fun, x0, jac=own if jac == "own" else jac, options=options)
     if method == "trust-krylov" and fun in (wall, tiny):
-        # On a NaN it reads memory that nobody has written; where squares vanish 11 of 60 equal runs parted from
-        # the others (SciPy 1.18), with nothing of ours switched.
+        # On a NaN it reads memory that nobody has written; where squares vanish, 11 of 60 equal runs parted
+        # from the others (SciPy 1.18), with nothing of ours switched.
         return
     assert strict.nfev == quiet_run.nfev
     np.testing.assert_array_equal(strict.x, quiet_run.x)

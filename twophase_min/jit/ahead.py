@@ -33,7 +33,7 @@ X86 = ("x86_64", "AMD64", "x86-64")
 """Names of the x86-64 family."""
 
 FEATURES = {"generic": "", "avx2": "+sse4.2,+popcnt,+avx,+avx2,+fma,+f16c", "native": None}
-"""What LLVM may use of a processor beyond the family's common ground, by `cpu_levels`; None for all it has."""
+"""What LLVM may use of a processor beyond the common ground, by name of `cpu_levels`; None: what it has."""
 
 C_ORDER = 0x501
 """NumPy's flags of an array that is contiguous, aligned and writeable."""
