@@ -19,7 +19,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import cutest  # the neighbour: limits the threads, and finds the package in a checkout
+import contenders  # the neighbour: limits the threads, and finds the package in a checkout
+import cutest
 import numpy as np
 
 PUBLISHED: dict[str, tuple[tuple[int, ...], int, int, int, int]] = {
@@ -67,11 +68,11 @@ def count(name: str, solver: str) -> dict[str, Any]:
         raise ValueError(f"{name} has {problem.x0.size} variables, not {n}")
     g0 = float(np.max(np.abs(problem.grad(problem.x0))))
     gtol = 1e-6 if name in ABSOLUTE else max(1e-6, 1e-12 * g0)
-    objective = cutest.Counted(problem, BUDGET)
+    objective = contenders.Counted(problem, BUDGET)
     try:
-        x, success, _ = cutest.SOLVERS[solver](objective, problem.x0.copy(), gtol)
+        x, success, _ = contenders.SOLVERS[solver](objective, problem.x0.copy(), gtol)
         success = bool(np.max(np.abs(problem.grad(x))) <= gtol)
-    except cutest.BudgetExhausted:
+    except contenders.BudgetExhausted:
         success = False
     return {"nfev": objective.nfev, "njev": objective.njev, "converged": success, "f": objective.best}
 
@@ -79,10 +80,10 @@ def count(name: str, solver: str) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--solvers", default="memory-cg-0,scipy-cg", help="comma-separated, of cutest.py")
+    parser.add_argument("--solvers", default="memory-cg-0,scipy-cg", help="comma-separated, of contenders.py")
     parser.add_argument("--only", help="comma-separated problem names")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--out", type=Path, default=cutest.HERE / "results" / "cg_descent.json")
+    parser.add_argument("--out", type=Path, default=contenders.HERE / "results" / "cg_descent.json")
     args = parser.parse_args(argv)
     solvers = args.solvers.split(",")
     names = args.only.split(",") if args.only else list(PUBLISHED)

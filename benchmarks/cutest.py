@@ -19,197 +19,23 @@ import importlib
 import io
 import json
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")  # vectors are short: threads only get in each other's way
-
-import numpy as np  # noqa: E402
-
-HERE = Path(__file__).resolve().parent
-if str(HERE.parent) not in sys.path:
-    sys.path.insert(0, str(HERE.parent))  # run from a checkout without installing
+import contenders  # the neighbour: limits the threads, and finds the package in a checkout
+import numpy as np
+from contenders import HERE, SOLVERS
 
 TAUS = (1e-3, 1e-6)
 LOG2_RATIO_MAX = 5.0
+REFERENCE = "scipy-lbfgsb"
+"""The solver whose calls at its stop are the unit of the others'."""
 
-
-class BudgetExhausted(Exception):
-    """Raised inside a solver when it asks for one evaluation too many."""
-
-
-class TimeExhausted(Exception):
-    """Raised inside a solver when its seconds are over."""
-
-
-class Counted:
-    """An objective that charges, limits and records evaluations.
-
-    Parameters
-    ----------
-    problem : object
-        A loaded problem: ``fun(x)``, ``grad(x)``, ``x0``.
-    budget : int
-        Evaluations allowed; a value and a gradient count one each.
-    """
-
-    def __init__(self, problem: Any, budget: int):
-        self._raw = problem
-        self.budget = budget
-        self.nfev = 0
-        self.njev = 0
-        self.trace: list[tuple[int, float]] = []
-        self.best = np.inf
-        self._xf: np.ndarray | None = None
-        self._xg: np.ndarray | None = None
-        self._f = np.nan
-        self._g = np.empty(0)
-
-    def _charge(self) -> None:
-        if self.nfev + self.njev >= self.budget:
-            raise BudgetExhausted
-
-    def fun(self, x: Any) -> float:
-        """Value at ``x``; one evaluation unless the last value was taken at the same point."""
-        x = np.array(x, dtype=float)
-        if self._xf is not None and np.array_equal(x, self._xf):
-            return self._f
-        self._charge()
-        self.nfev += 1
-        with np.errstate(all="ignore"):
-            f = float(self._raw.fun(x.copy()))
-        self._xf, self._f = x, f
-        if np.isfinite(f) and f < self.best:
-            self.best = f
-            self.trace.append((self.nfev + self.njev, f))
-        return f
-
-    def grad(self, x: Any) -> np.ndarray:
-        """Gradient at ``x``; one evaluation unless the last gradient was taken at the same point."""
-        x = np.array(x, dtype=float)
-        if self._xg is not None and np.array_equal(x, self._xg):
-            return self._g.copy()
-        self._charge()
-        self.njev += 1
-        with np.errstate(all="ignore"):
-            g = np.asarray(self._raw.grad(x.copy()), dtype=float).ravel()
-        self._xg, self._g = x, g
-        return g.copy()
-
-
-# ---------------------------------------------------------------------------------------------------- solvers
-
-Outcome = tuple[np.ndarray, bool, str]
-Solver = Callable[[Counted, np.ndarray, float], Outcome]
-
-
-def _scipy(method: str, **options: Any) -> Solver:
-    def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
-        from scipy.optimize import minimize
-
-        given = {k: (gtol if v == "gtol" else v) for k, v in options.items()}
-        r = minimize(objective.fun, x0, jac=objective.grad, method=method, options=given)
-        return r.x, bool(r.success), str(r.message)
-
-    return solve
-
-
-def _nlopt(storage: int) -> Solver:
-    def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
-        import nlopt
-
-        last = [x0.copy()]
-
-        def fun(x: np.ndarray, grad: np.ndarray) -> float:
-            last[0] = x.copy()
-            f = objective.fun(x)
-            if grad.size:
-                grad[:] = objective.grad(x)
-            return f
-
-        opt = nlopt.opt(nlopt.LD_LBFGS, x0.size)
-        opt.set_min_objective(fun)
-        opt.set_maxeval(1_000_000)
-        if storage:
-            opt.set_vector_storage(storage)
-        try:
-            x = opt.optimize(x0)
-            # nlopt knows no gradient test, so a normal return claims nothing.
-            return np.asarray(x), False, f"nlopt code {opt.last_optimize_result()}"
-        except (nlopt.runtime_error, nlopt.RoundoffLimited) as error:
-            return last[0], False, f"nlopt gave up: {type(error).__name__}"  # its line search found nothing
-
-    return solve
-
-
-def _adam(learning_rate: float) -> Solver:
-    def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
-        x, m, v = x0.copy(), np.zeros_like(x0), np.zeros_like(x0)
-        b1, b2, k = 0.9, 0.999, 0
-        while True:
-            objective.fun(x)
-            g = objective.grad(x)
-            if not np.all(np.isfinite(g)):
-                return x, False, "gradient is not finite"
-            if np.max(np.abs(g)) <= gtol:
-                return x, True, "gradient test"
-            k += 1
-            m = b1 * m + (1 - b1) * g
-            v = b2 * v + (1 - b2) * g * g
-            x = x - learning_rate * (m / (1 - b1**k)) / (np.sqrt(v / (1 - b2**k)) + 1e-8)
-
-    return solve
-
-
-def _memory_cg(**options: Any) -> Solver:
-    def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
-        from phase_alone import minimize_memory_cg
-
-        from twophase_min.phases.memory_cg import MemoryCG
-
-        return minimize_memory_cg(objective.fun, objective.grad, x0, gtol=gtol, solver=MemoryCG(**options))
-
-    return solve
-
-
-def _twophase(**options: Any) -> Solver:
-    def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
-        from twophase_min import minimize
-
-        given = {"gtol": gtol, "maxiter": 1_000_000, **options}
-        r = minimize(objective.fun, x0, jac=objective.grad, method="twophase", options=given)
-        return r.x, bool(r.success), str(r.message)
-
-    return solve
-
-
-SOLVERS: dict[str, Solver] = {
-    "scipy-cg": _scipy("CG", gtol="gtol", maxiter=100_000),
-    "scipy-bfgs": _scipy("BFGS", gtol="gtol", maxiter=100_000),
-    "scipy-lbfgsb": _scipy("L-BFGS-B", ftol=1e-15, gtol="gtol", maxiter=100_000, maxfun=1_000_000, maxls=40),
-    "scipy-lbfgsb-50": _scipy(
-        "L-BFGS-B", ftol=1e-15, gtol="gtol", maxiter=100_000, maxfun=1_000_000, maxls=40, maxcor=50
-    ),
-    "newton-cg": _scipy("Newton-CG", xtol=1e-14, maxiter=100_000),
-    "nlopt-lbfgs": _nlopt(0),
-    "nlopt-lbfgs-50": _nlopt(50),
-    "adam": _adam(1e-2),
-    "memory-cg": _memory_cg(),
-    "memory-cg-0": _memory_cg(memory=0),
-    "memory-cg-5": _memory_cg(memory=5),
-    "twophase": _twophase(),
-    "twophase+memory-cg": _twophase(convex_method="memory-cg"),
-}
-"""Every solver by name: ``solve(objective, x0, gtol) -> (x, success, message)``."""
-
-PEERS = ("scipy-cg", "scipy-bfgs", "scipy-lbfgsb", "nlopt-lbfgs", "newton-cg")
+PEERS = ("scipy-cg", "scipy-bfgs", "scipy-lbfgsb", "nlopt-lbfgs", "cg-descent", "cg-descent-0", "newton-cg")
 DEFAULT = (*PEERS, "adam", "memory-cg", "memory-cg-0", "twophase", "twophase+memory-cg")
 
 
@@ -260,55 +86,9 @@ class Problem:
         return self._both(x)[1]
 
 
-def _on_alarm(signum: int, frame: Any) -> None:
-    raise TimeExhausted
-
-
 def run_one(solver: str, problem: str, budget: int, seconds: float, gtol: float) -> dict[str, Any]:
-    """Run one solver on one problem and report what it saw, claimed and cost.
-
-    Returns
-    -------
-    dict
-        ``evals``/``f`` (evaluations at each new best value), ``nfev``, ``njev``, ``stop``, ``success``
-        (claimed), ``gmax`` (largest absolute gradient entry at the returned x, uncharged; None without one).
-    """
-    p = Problem(problem)
-    x0 = np.array(p.x0, dtype=float)
-    objective = Counted(p, budget)
-    stop, success, message, x = "returned", False, "", None
-    began = time.perf_counter()
-    signal.signal(signal.SIGALRM, _on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds)  # also ends a solver that loops without evaluating
-    try:
-        with np.errstate(all="ignore"):
-            x, success, message = SOLVERS[solver](objective, x0.copy(), gtol)
-    except BudgetExhausted:
-        stop = "budget"
-    except TimeExhausted:
-        stop = "time"
-    except Exception as error:  # a crash of one solver is a result, not the end of the benchmark
-        stop, message = "error", f"{type(error).__name__}: {error}"
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-    taken = time.perf_counter() - began
-    gmax, fx = None, None
-    if x is not None:
-        with np.errstate(all="ignore"):
-            gmax = float(np.max(np.abs(p.grad(np.array(x)))))
-            fx = float(p.fun(np.array(x)))
-    return {
-        "evals": [k for k, _ in objective.trace],
-        "f": [f for _, f in objective.trace],
-        "nfev": objective.nfev,
-        "njev": objective.njev,
-        "stop": stop,
-        "success": success,
-        "message": message[:200],
-        "gmax": gmax,
-        "fx": fx,
-        "seconds": round(taken, 3),
-    }
+    """Load a problem and run a solver on it, see `contenders.run_one`."""
+    return contenders.run_one(solver, Problem(problem), budget, seconds, gtol)
 
 
 def describe(problem: str) -> dict[str, Any]:
@@ -413,6 +193,20 @@ def summarise(
     return out
 
 
+def calls_at_stop(runs: dict[str, Any], solver: str, reference: str = REFERENCE) -> float:
+    """Compare what was spent when the run ended, by its own test or by the budget, with the reference.
+
+    Geometric mean of the ratios over the problems that both ran; NaN without any.
+    """
+    ours, theirs = runs[solver], runs.get(reference, {})
+    logs = [
+        np.log((ours[p]["nfev"] + ours[p]["njev"]) / (theirs[p]["nfev"] + theirs[p]["njev"]))
+        for p in ours
+        if p in theirs
+    ]
+    return float(np.exp(np.mean(logs))) if logs else float("nan")
+
+
 def false_claims(runs: dict[str, Any], solver: str, gtol: float) -> list[tuple[str, float, str]]:
     """Problems where success was claimed and the gradient test fails at the returned x."""
     return [
@@ -429,7 +223,7 @@ def print_summary(
     summary = summarise(facts, runs, solvers)
     print(f"\n{len(facts)} problems, pool: {', '.join(solvers)}")
     head = "".join(f" | tau={t}: solved  wins  area" for t in summary)
-    print(f"{'solver':20s}{head} | claims false errors")
+    print(f"{'solver':28s}{head} | calls at stop | claims false errors")
     for s in solvers:
         row = "".join(
             f" |      {v[s]['solved']:7.1%} {v[s]['wins']:5d}  {v[s]['area']:.3f}" for v in summary.values()
@@ -437,7 +231,8 @@ def print_summary(
         claims = sum(r["success"] for r in runs[s].values())
         wrong = len(false_claims(runs, s, gtol))
         errors = sum(r["stop"] in ("error", "time") for r in runs[s].values())
-        print(f"{s:20s}{row} | {claims:6d} {wrong:5d} {errors:6d}")
+        calls = calls_at_stop(runs, s)
+        print(f"{s:28s}{row} | {calls:13.2f} | {claims:6d} {wrong:5d} {errors:6d}")
     for s in solvers:
         for p, r in sorted(runs[s].items()):
             if r["stop"] in ("error", "time"):
