@@ -1,20 +1,21 @@
 """Everyday minimisations: evaluations until a run stops by itself, successes and right answers.
 
-The problems are named in ``everyday_problems.py``: seeded instances of ten families in two halves, A for tuning
-and B for judging. Every solver gets the same gradient tolerance (largest absolute entry, SciPy's default 1e-5)
-and at most 20,000 evaluations; a value and a gradient cost one each, see ``contenders.py``. One command runs
-everything::
+The problems are those of ``everyday_problems.py``: seeded instances of ten families in two halves, A for
+tuning and B for judging. Every solver gets the same gradient tolerance (on the largest absolute entry, 1e-5
+as SciPy's default) and at most 20,000 evaluations; a value and a gradient cost one each, and a second request
+at the same point is free. One command runs everything::
 
     python benchmarks/everyday.py --half A
 
-A run is a *success* when the gradient test holds at the point that it returned by itself. Its *answer is right*
-when the value there is at most ``f_best + 1e-6 (f0 - f_best)``, f_best being the lowest value that any solver of
-the pool returned. In families with many minima (clusters, networks, equations) an answer is right when the
-gradient test holds and at least half of that decrease was made; for clusters the energy must be negative, too.
+A run is a *success* when it returned by itself and the gradient test holds at the point that it returned. Its
+answer is *right* when the value there is at most ``f_best + 1e-6 (f0 - f_best)``, f_best being the lowest
+value that any solver of the pool returned. In the families with many minima (clusters, networks, equations)
+an answer is right when the gradient test holds and at least half of that decrease was made; for clusters the
+energy must be negative, too. A problem is *solved* by a success with the right answer.
 
-Calls at stop are compared by geometric means of ratios to the best single peer, the one whose own mean is the
-lowest with what did not succeed charged at the budget: *both* over the problems on which both succeeded,
-*charged* over all, what did not succeed charged at the budget.
+Calls at stop are compared by geometric means of ratios to the best single peer. *both* is over the problems
+that both solve, *charged* over all, a problem that was not solved charged at the budget. The best peer is the
+one with the fewest charged calls in the geometric mean.
 """
 
 from __future__ import annotations
@@ -110,13 +111,8 @@ def right(name: str, record: dict[str, Any], best: float, gtol: float) -> bool:
 
 
 def calls(record: dict[str, Any]) -> int:
-    """Evaluations until the run stopped."""
+    """Count the evaluations until the run stopped."""
     return record["nfev"] + record["njev"]
-
-
-def charged(record: dict[str, Any], settings: dict[str, Any]) -> int:
-    """Evaluations until the run stopped, or the budget where it did not succeed."""
-    return calls(record) if success(record, settings["gtol"]) else settings["budget"]
 
 
 def mean_ratio(ratios: list[float]) -> float:
@@ -124,125 +120,134 @@ def mean_ratio(ratios: list[float]) -> float:
     return float(np.exp(np.mean(np.log(ratios)))) if ratios else float("nan")
 
 
-def best_peer(runs: Runs, problems: list[str], settings: dict[str, Any]) -> str:
-    """Choose the peer with the lowest geometric mean of charged evaluations; any solver without peers."""
-    pool = [s for s in PEERS if s in runs] or list(runs)
-    return min(pool, key=lambda s: mean_ratio([charged(runs[s][p], settings) for p in problems]))
+class Judged:
+    """Runs of one set of problems with their verdicts.
 
+    Parameters
+    ----------
+    runs : dict
+        Solver -> problem -> record; every solver has run every problem.
+    problems : list of str
+        Names.
+    settings : dict
+        ``gtol`` and ``budget`` of the runs.
 
-def ratios_where_both(
-    runs: Runs, problems: list[str], over: str, under: str, gtol: float
-) -> dict[str, float]:
-    """Calls of one solver over those of another on the problems on which both succeeded."""
-    return {
-        p: calls(runs[over][p]) / calls(runs[under][p])
-        for p in problems
-        if success(runs[over][p], gtol) and success(runs[under][p], gtol)
-    }
+    Attributes
+    ----------
+    success, right, solved : dict
+        (solver, problem) -> bool.
+    charged : dict
+        (solver, problem) -> evaluations until the stop, or the budget where the problem was not solved.
+    peer : str
+        The best peer; the best solver where there is no peer.
+    """
+
+    def __init__(self, runs: Runs, problems: list[str], settings: dict[str, Any]):
+        self.runs, self.problems, self.settings = runs, problems, settings
+        best, gtol = best_values(runs, problems), settings["gtol"]
+        pairs = [(s, p) for s in runs for p in problems]
+        self.success = {(s, p): success(runs[s][p], gtol) for s, p in pairs}
+        self.right = {(s, p): right(p, runs[s][p], best[p], gtol) for s, p in pairs}
+        self.solved = {pair: self.success[pair] and self.right[pair] for pair in pairs}
+        self.charged = {
+            (s, p): calls(runs[s][p]) if self.solved[s, p] else settings["budget"] for s, p in pairs
+        }
+        pool = [s for s in PEERS if s in runs] or list(runs)
+        self.peer = min(pool, key=lambda s: mean_ratio([self.charged[s, p] for p in problems]))
+
+    def both(self, over: str, under: str, problems: list[str]) -> dict[str, float]:
+        """Divide the calls of one solver by those of another, on the problems that both solved."""
+        return {
+            p: self.charged[over, p] / self.charged[under, p]
+            for p in problems
+            if self.solved[over, p] and self.solved[under, p]
+        }
+
+    def summary(self, problems: list[str]) -> dict[str, dict[str, float]]:
+        """Sum up every solver over some of the problems.
+
+        Returns
+        -------
+        dict
+            Solver -> ``success``, ``right``, ``solved`` (numbers of problems), ``both`` and ``charged``
+            (ratios to the best peer), ``calls`` (geometric mean of the charged evaluations).
+        """
+        out = {}
+        for s in self.runs:
+            spent = [float(self.charged[s, p]) for p in problems]
+            theirs = [self.charged[self.peer, p] for p in problems]
+            out[s] = {
+                "success": sum(self.success[s, p] for p in problems),
+                "right": sum(self.right[s, p] for p in problems),
+                "solved": sum(self.solved[s, p] for p in problems),
+                "both": mean_ratio(list(self.both(s, self.peer, problems).values())),
+                "charged": mean_ratio([a / b for a, b in zip(spent, theirs, strict=True)]),
+                "calls": mean_ratio(spent),
+            }
+        return out
 
 
 # ---- reporting
 
 
-def solver_rows(runs: Runs, problems: list[str], peer: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Sum up every solver over some problems.
-
-    Returns
-    -------
-    dict
-        Solver -> ``problems``, ``success``, ``right`` (numbers), ``both`` and ``charged`` (ratios to the
-        peer), ``calls`` (geometric mean of the charged evaluations).
-    """
-    gtol, best = settings["gtol"], best_values(runs, problems)
-    rows = {}
-    for s, run in runs.items():
-        both = ratios_where_both(runs, problems, s, peer, gtol)
-        spent = [charged(run[p], settings) for p in problems]
-        theirs = [charged(runs[peer][p], settings) for p in problems]
-        rows[s] = {
-            "problems": len(problems),
-            "success": sum(success(run[p], gtol) for p in problems),
-            "right": sum(right(p, run[p], best[p], gtol) for p in problems),
-            "both": mean_ratio(list(both.values())),
-            "charged": mean_ratio([a / b for a, b in zip(spent, theirs, strict=True)]),
-            "calls": mean_ratio([float(c) for c in spent]),
-        }
-    return rows
-
-
-def price_rows(runs: Runs, groups: dict[str, list[str]], gtol: float) -> list[list[str]]:
-    """Rows of the table of prices: mean and worst ratio by family, and who alone succeeded."""
+def price_rows(judged: Judged, groups: dict[str, list[str]]) -> list[list[str]]:
+    """Rows of the table of prices: mean and worst ratio by family, and who alone solved a problem."""
     rows = []
     for title, over, under in PRICES:
-        if over not in runs or under not in runs:
+        if over not in judged.runs or under not in judged.runs:
             continue
         for group, problems in groups.items():
-            ratios = ratios_where_both(runs, problems, over, under, gtol)
+            ratios = judged.both(over, under, problems)
             if not ratios:
                 continue
             worst = max(ratios, key=lambda p: ratios[p])
-            alone = [sum(success(runs[s][p], gtol) for p in problems) - len(ratios) for s in (over, under)]
-            above = sum(r > 1.5 for r in ratios.values())
-            row = [f"{mean_ratio(list(ratios.values())):.2f}", f"{ratios[worst]:.2f} ({worst.split('/')[1]})"]
-            rows.append([title, group, *row, f"{above} of {len(ratios)}", f"{alone[0]} : {alone[1]}"])
+            alone = [sum(judged.solved[s, p] for p in problems) - len(ratios) for s in (over, under)]
+            mean = f"{mean_ratio(list(ratios.values())):.2f}"
+            above = f"{sum(r > 1.5 for r in ratios.values())} of {len(ratios)}"
+            extreme = f"{ratios[worst]:.2f} ({worst.split('/')[1]})"
+            rows.append([title, group, mean, extreme, above, f"{alone[0]} : {alone[1]}"])
     return rows
 
 
-def report(runs: Runs, problems: list[str], settings: dict[str, Any], verbose: bool = False) -> None:
+def problem_rows(judged: Judged) -> list[list[str]]:
+    """Rows of the table by problem."""
+    marks = {(True, True): "", (True, False): "!", (False, True): "~", (False, False): "*"}
+    rows = []
+    for p in judged.problems:
+        spent = [
+            f"{calls(run[p])}{marks[judged.success[s, p], judged.right[s, p]]}"
+            for s, run in judged.runs.items()
+        ]
+        rows.append([p, str(next(iter(judged.runs.values()))[p]["n"]), *spent])
+    return rows
+
+
+def report(judged: Judged, verbose: bool = False) -> None:
     """Print the tables."""
-    gtol = settings["gtol"]
+    problems, peer, settings = judged.problems, judged.peer, judged.settings
     groups = {f: [p for p in problems if p.startswith(f"{f}/")] for f in FAMILIES}
     groups = {f: members for f, members in groups.items() if members} | {"all": problems}
-    peer = best_peer(runs, problems, settings)
-    rows = {f: solver_rows(runs, members, peer, settings) for f, members in groups.items()}
-    print(f"\n{len(problems)} problems, gtol {gtol:g}, budget {settings['budget']}; best peer: {peer}\n")
-    print(
-        table(
-            ["solver", "success", "right", "calls / peer, both", "charged", "mean calls, charged"],
-            [
-                [s, f"{r['success']}", f"{r['right']}", *(f"{r[k]:.2f}" for k in ("both", "charged"))]
-                + [f"{r['calls']:.0f}"]
-                for s, r in rows["all"].items()
-            ],
-        )
-    )
-    print(f"\nBy family: charged calls / {peer}'s (successes, right answers)\n")
-    print(
-        table(
-            ["solver", *(f"{f} {len(groups[f])}" for f in groups)],
-            [
-                [
-                    s,
-                    *(
-                        f"{rows[f][s]['charged']:.2f} ({rows[f][s]['success']}, {rows[f][s]['right']})"
-                        for f in groups
-                    ),
-                ]
-                for s in runs
-            ],
-        )
-    )
-    print("\nPrices: calls at stop over calls at stop where both succeeded\n")
-    head = ["ratio", "family", "mean", "worst", "above 1.5", "succeeded alone"]
-    print(table(head, price_rows(runs, groups, gtol)))
+    rows = {f: judged.summary(members) for f, members in groups.items()}
+    print(f"\n{len(problems)} problems, gtol {settings['gtol']:g}, budget {settings['budget']}")
+    print(f"\nAll families: calls at stop over those of the best peer, {peer}\n")
+    head = ["solver", "success", "right", "solved", "calls, both", "calls, charged", "mean calls, charged"]
+    lines = []
+    for s, r in rows["all"].items():
+        counted = [f"{r[k]:.0f}" for k in ("success", "right", "solved")]
+        lines.append([s, *counted, f"{r['both']:.2f}", f"{r['charged']:.2f}", f"{r['calls']:.0f}"])
+    print(table(head, lines))
+    print(f"\nBy family: charged calls at stop over those of {peer} (successes, right answers)\n")
+    lines = []
+    for s in judged.runs:
+        parts = [rows[f][s] for f in groups]
+        lines.append([s, *(f"{r['charged']:.2f} ({r['success']:.0f}, {r['right']:.0f})" for r in parts)])
+    print(table(["solver", *(f"{f} {len(members)}" for f, members in groups.items())], lines))
+    print("\nPrices: calls at stop over calls at stop, on the problems that both solve\n")
+    head = ["ratio", "family", "mean", "worst", "above 1.5", "solved alone"]
+    print(table(head, price_rows(judged, groups)))
     if verbose:
-        print(
-            "\nCalls at stop; * no success, ! success and a wrong answer, ~ no success and the right answer\n"
-        )
-        print(table(["problem", "n", *runs], problem_rows(runs, problems, gtol)))
-
-
-def problem_rows(runs: Runs, problems: list[str], gtol: float) -> list[list[str]]:
-    """Rows of the table by problem."""
-    best = best_values(runs, problems)
-    rows = []
-    for p in problems:
-        row = [p, str(next(iter(runs.values()))[p]["n"])]
-        for run in runs.values():
-            done, good = success(run[p], gtol), right(p, run[p], best[p], gtol)
-            row.append(f"{calls(run[p])}{'' if done and good else '!' if done else '~' if good else '*'}")
-        rows.append(row)
-    return rows
+        print("\nCalls at stop; ! success, wrong answer; ~ no success, right answer; * neither\n")
+        print(table(["problem", "n", *judged.runs], problem_rows(judged)))
 
 
 def chosen(text: str | None, known: Any, default: list[str], parser: argparse.ArgumentParser) -> list[str]:
@@ -287,7 +292,10 @@ def main(argv: list[str] | None = None) -> int:
         args.out.write_text(json.dumps({"settings": settings, "runs": runs}))
         print(f"written: {args.out}", file=sys.stderr)
     shown = {s: runs[s] for s in SOLVERS if s in runs and all(p in runs[s] for p in problems)}
-    report(shown, problems, settings, args.verbose)
+    for p in problems:
+        if len({run[p]["f0"] for run in shown.values()}) > 1:
+            parser.error(f"the pool was run on another {p}; run its solvers again")
+    report(Judged(shown, problems, settings), args.verbose)
     for s, run in shown.items():
         for p in problems:
             if run[p]["stop"] in ("error", "time"):

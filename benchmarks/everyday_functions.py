@@ -71,9 +71,9 @@ def log_sum_exp(n: int, terms: int, sharpness: float) -> Built:
 
 
 def quadratic(n: int, condition: float, rotated: bool) -> Built:
-    """``x'Hx / 2 - b'x`` with eigenvalues spread evenly in the logarithm, from zero."""
+    """``x'Hx / 2 - b'x`` from zero; eigenvalues around 1, spread evenly in the logarithm."""
     rng = np.random.default_rng([3, n])
-    spectrum = np.geomspace(1.0, condition, n)
+    spectrum = np.geomspace(condition**-0.5, condition**0.5, n)
     basis = np.linalg.qr(rng.normal(size=(n, n)))[0] if rotated else np.eye(n)
     h, b = (basis * spectrum) @ basis.T, basis @ (spectrum * rng.normal(size=n))
 
@@ -148,7 +148,11 @@ def sum_of_squares(residuals: Residuals) -> Pair:
 
 
 def rosenbrock(n: int, power: int = 2) -> Built:
-    """Chained Rosenbrock valley, n = 2 the famous one; power 3 is White and Holst's."""
+    """Chained Rosenbrock valley, n = 2 the famous one; power 3 is White and Holst's.
+
+    Beyond two variables from the start of SciPy's documentation: the famous one leads some to a minimum that
+    is not the lowest.
+    """
 
     def residuals(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         k = np.arange(n - 1)
@@ -157,7 +161,8 @@ def rosenbrock(n: int, power: int = 2) -> Built:
         jacobian[n - 1 + k, k] = -1.0
         return np.concatenate([10.0 * (x[1:] - x[:-1] ** power), 1.0 - x[:-1]]), jacobian
 
-    return sum_of_squares(residuals), np.resize([-1.2, 1.0], n)
+    start = [-1.2, 1.0] if n == 2 else [1.3, 0.7, 0.8, 1.9, 1.2]
+    return sum_of_squares(residuals), np.resize(start, n)
 
 
 def wood() -> Built:

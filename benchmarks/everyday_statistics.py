@@ -152,7 +152,7 @@ def student(n: int, size: int, mean: bool, seed: int) -> Built:
     return pair, np.zeros(n + 2)
 
 
-PRIOR = 0.05
+PRIOR = 1.0
 """Weight of the squared log deviations in `mixture`: without it the likelihood has no bound."""
 
 
@@ -284,5 +284,5 @@ PROCESSES = {
     "lengths3": partial(process, squared_exponential, 70, 3, [0.0, 0.0, 0.0, 0.0, 0.0], 4),
     "lengths5": partial(process, squared_exponential, 90, 5, [1.0] * 5 + [0.0, 0.0], 5),
     "periodic60": partial(process, periodic, 60, 1, [0.0, 1.0, 0.0, -0.5], 6),
-    "periodic80": partial(process, periodic, 80, 1, [0.5, 0.8, 0.5, 0.0], 7),
+    "periodic80": partial(process, periodic, 80, 1, [0.5, 0.9, 0.5, 0.0], 7),
 }
