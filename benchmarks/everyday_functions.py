@@ -250,7 +250,7 @@ def box() -> Built:
     return sum_of_squares(residuals), np.array([0.0, 10.0, 20.0])
 
 
-CLASSICS = {
+CLASSICS: dict[str, Callable[[], Built]] = {
     "rosenbrock2": partial(rosenbrock, 2),
     "rosenbrock10": partial(rosenbrock, 10),
     "powell-singular4": partial(powell_singular, 4),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import everyday_functions as functions
@@ -17,7 +17,7 @@ class Family:
 
     Parameters
     ----------
-    builders : dict
+    builders : mapping
         Instance -> function that builds ``(pair, x0)``.
     many : bool
         Whether solvers may end in different minima: then every stationary point that is low enough is a
@@ -26,7 +26,7 @@ class Family:
         Where there are many minima, what a right answer's value must be below.
     """
 
-    builders: dict[str, Callable[[], functions.Built]]
+    builders: Mapping[str, Callable[[], functions.Built]]
     many: bool = False
     below: float = np.inf
 
