@@ -61,7 +61,7 @@ class Cause(IntEnum):
     ONLY_X0 = 4
     DETECTED = 5
     ADAM_FAILED = 6
-    CURVED = 7
+    FIRST = 7
     PATIENCE = 8
     NO_HANDOVER = 9
     SEARCH_FAILED = 10
@@ -76,6 +76,7 @@ class Cause(IntEnum):
     LOWER = 19
     SHARPER = 20
     HOLLOW = 21
+    SLOW = 22
 
 
 CAUSES = {
@@ -89,7 +90,7 @@ CAUSES = {
     Cause.ONLY_X0: "The objective is finite at x0 only; every other point tried is not.",
     Cause.DETECTED: "{text}",
     Cause.ADAM_FAILED: "Adam found no step: {text}.",
-    Cause.CURVED: "the curvature along the first step is positive and the gradient norm falls",
+    Cause.FIRST: "the convex phase makes the first step; what it brings tells whether Adam is needed",
     Cause.PATIENCE: "no swap seen in {e.adam_spent:.0f} evaluations: the guard tries the convex phase",
     Cause.NO_HANDOVER: "{text} No handover is left (max_swaps).",
     Cause.SEARCH_FAILED: "{text}",
@@ -97,16 +98,20 @@ CAUSES = {
     Cause.FLAT: "The relative gradient is {text}.",
     Cause.NOISE: "Values of the objective are exact to about {text} here, and no direction promises more.",
     Cause.LOST_TRIAL: (
-        "the convex phase gained {e.rate:.3g} of f an evaluation in its trial of {e.spent:.0f}, Adam "
-        "{e.reference:.3g} before it"
+        "the convex phase reached {e.phase_f:.6g} in its trial of {e.spent:.0f} evaluations, Adam was heading "
+        "for {e.reference:.6g}"
     ),
     Cause.FELL_SHORT: (
         "the convex phase reached {e.phase_f:.6g} in its trial of {e.spent:.0f} evaluations, too far above "
         "the {e.target:.6g} of the one before"
     ),
     Cause.STALLED: (
-        "the convex phase has stalled: {e.recent:.3g} of f an evaluation, {e.spent:.0f} evaluations after "
-        "the handover"
+        "{e.spent:.0f} evaluations after the handover the convex phase is not on course to converge: at its "
+        "recent pace it needs {e.ahead:.3g} more; Adam is tried"
+    ),
+    Cause.SLOW: (
+        "{e.spent:.0f} evaluations after the handover the convex phase is slow: at its recent pace it needs "
+        "{e.ahead:.3g} more"
     ),
     Cause.ONLY_LOWER: "The lowest points found have a finite objective, but no finite gradient to go on by.",
     Cause.HOLLOW: (

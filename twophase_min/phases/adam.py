@@ -26,6 +26,8 @@ Array = NDArray[np.floating]
 
 ARMIJO = 0.4
 """Fraction of the decrease that the slope promises which the probe demands; an over-long step misses it."""
+GUESS = 0.01
+"""Learning rate that the probe begins with, in sizes of x (of 1, where x is zero)."""
 GROWTH = 10.0
 """Factor by which the secant step of the probe may change the learning rate at most."""
 SHARE = 0.3
@@ -147,12 +149,8 @@ def adam_start(state, x, f, g):
         adam.epsilon = 1e-8 * largest if largest > 0.0 else 1e-8
     if adam.probing:
         adam.slope = slope
-        guess = 0.01 * _scale_of_x(vectors)
-        if f != 0.0 and slope < 0.0:
-            reach = abs(f) / -slope  # where the linear model has removed all of f
-            guess = min(guess, reach) if guess > 0.0 else 0.01 * reach
-            guess = max(guess, 1e-8 * reach)  # or rounding hides the decrease
-        adam.rate = guess if 0.0 < guess < math.inf else 1.0
+        guess = GUESS * _scale_of_x(vectors)
+        adam.rate = guess if 0.0 < guess < math.inf else GUESS
         adam.code = NEED_F
         _probe(state, adam)
     else:  # no step yet: an epoch begins with its own gradients, this one must not enter the moments

@@ -13,13 +13,13 @@ REACH = 2.0
 """A first trial goes at most this many times further than any step before."""
 SIZE = 0.3
 """Or as far as this share of x."""
-GUESS_X, GUESS_F = 1.0, 2.0
-"""First step: at most this many times max|x|, and this many times |f| / |slope| (2: a parabola down to 0)."""
+GUESS = 1.0
+"""First trial where nothing is known: its largest entry, in sizes of x."""
 
 
 @jit(no_cpython_wrapper=True)
 def first_guess(state, cg, slope):
-    """Guess a step along ``-D g`` without units; see `MemoryCG`."""
+    """Guess a step along ``-D g``: from the last step, or as long as x is, whatever the unit of f."""
     p, x = state.vectors[P], state.vectors[X]
     scaled, metric = metric_of(state.vectors)
     if cg.step_norm > 0.0:
@@ -32,14 +32,8 @@ def first_guess(state, cg, slope):
         d = math.sqrt(metric[i]) if scaled else 1.0
         size = max(size, abs(x[i]) / d)
         reach = max(reach, abs(p[i]) / d)
-    guess = math.inf
-    if size > 0.0:
-        guess = GUESS_X * size / reach
-    if cg.f != 0.0:
-        guess = min(guess, GUESS_F * abs(cg.f) / -slope)
-    if not 0.0 < guess < math.inf:
-        guess = 1.0 / reach
-    return guess
+    guess = GUESS * size / reach
+    return guess if 0.0 < guess < math.inf else GUESS / reach
 
 
 @jit(no_cpython_wrapper=True)

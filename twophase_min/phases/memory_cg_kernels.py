@@ -245,6 +245,8 @@ def _restart(state, cg):
     cg.mode = SEARCHING
     if slope < 0.0 and math.isfinite(slope):
         c1 = max(cg.c1, min(STEEP_C1, 0.5 * cg.line.c2))
+        # a first trial that only guesses learns its length from its value
+        cg.line.refine = 1 if cg.step_norm == 0.0 or state.ring.shape[1] == 0 else 0
         return _begin_search(state, cg, slope, first_guess(state, cg, slope), c1)
     cg.reason = ZERO_GRADIENT if slope == 0.0 else NOT_FINITE
     cg.code = FAILED
@@ -279,6 +281,7 @@ def _choose(state, cg):
     p, g = state.vectors[P], state.vectors[G]
     scaled, metric = metric_of(state.vectors)
     cg.mode = SEARCHING
+    cg.line.refine = 1 if state.ring.shape[1] == 0 else 0
     step = 1.0
     if cg.edge.held > 0 and not along_the_edges(state, cg):
         cg.edge.held = 0

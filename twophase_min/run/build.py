@@ -35,7 +35,13 @@ def fallbacks(options: TwoPhaseOptions) -> list[tuple[str, bool]]:
     methods = [(phase.name, scaled)]
     if phase.external and scaled:  # ours restart along the steepest descent by themselves
         methods.append((phase.name, False))
-    return methods + [(name, False) for name in phase.fallbacks]
+    return methods + [(name, scaled) for name in phase.fallbacks]
+
+
+def quick(methods: list[tuple[str, bool]]) -> int:
+    """Place in `fallbacks` of the method that takes over from a slow phase; 0 where none does."""
+    name, scaled = methods[0]
+    return len(methods) - 1 if scaled and name in PHASES and PHASES[name].cycle else 0
 
 
 def own_solver(options: TwoPhaseOptions, name: str | None = None) -> Any:

@@ -176,7 +176,7 @@ def _adam_run(state, address, table, rows, events, pause):
             break
         norm = norm2(state.adam.vectors[G])
         decided = detecting.update(state.detector, adam.f, norm)
-        cause = machine.after_adam(state.loop, adam.f, adam.t, adam.curvature, decided)
+        cause = machine.after_adam(state.loop, adam.f, decided)
     only_x0 = memo.bad_known != 0 and memo.elsewhere == 0
     only_lower = memo.unsound != 0 and memo.unsound_f < loop.best_f
     cost, nfev = cost_of(memo), float(memo.nfev)
@@ -296,15 +296,15 @@ def _convex_run(state, address, table, rows, events, pause):
         else:
             before = loop.f
             _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
+            size = loop.norm if memo.two_norm else norm_inf(vectors[G])
             if loop.next != STOP:
-                size = loop.norm if memo.two_norm else norm_inf(vectors[G])
                 machine.within_noise(state.loop, convex.promise, size)
             if loop.next == STOP:
                 return True
             if machine.is_hollow(state.loop, before, convex.f, convex.predicted):
                 cause = _HOLLOW
             else:
-                cause = machine.after_convex(state.loop, convex.f)
+                cause = machine.after_convex(state.loop, convex.f, size)
     if evaluate(state, address, table, v[memo.best], True):
         _leave_convex(state, events, cause)
     return True
@@ -350,8 +350,8 @@ def _leave_convex(state, events, cause):
 
 
 @_inner
-def _begin(state, address, table, rows):
-    """Evaluate the start, and set up Adam."""
+def _begin(state, address, table, rows, events):
+    """Evaluate the start, and set up the phases."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
     if not evaluate(state, address, table, v[memo.point], True):
         return
@@ -370,6 +370,10 @@ def _begin(state, address, table, rows):
     if memo.precondition == AUTOMATIC:
         _typical_sizes(state, x, g)
     _new_adam(state, x, f, g)
+    if loop.next == BEGIN_CONVEX:
+        _note(state, events, 0, math.nan)
+        memo.convex_begun = 0
+        machine.enter(state.loop, f)
 
 
 @_inner
@@ -455,7 +459,7 @@ def solve(state, address, table, x0s, x, jac, fun, numbers, rows, events, pause)
             return
         if loop.begun == 0 or memo.recorded == 0:
             _reset(state, x0s[i])
-            _begin(state, address, table[i], rows)
+            _begin(state, address, table[i], rows, events)
         going = True
         while going and loop.next != STOP:
             if loop.phase == ADAM:

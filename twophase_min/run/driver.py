@@ -27,7 +27,7 @@ from twophase_min.objective.calls import Objective, Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
 from twophase_min.run import epochs, external, machine, own, resume, settling
-from twophase_min.run.build import fallbacks, run_detector
+from twophase_min.run.build import fallbacks, quick, run_detector
 from twophase_min.run.detecting import can_compile
 from twophase_min.run.diagnosis import WRONG, diagnose, last_step
 from twophase_min.run.result import Report
@@ -35,6 +35,7 @@ from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
     BAD_POINT,
+    BEGIN_CONVEX,
     EVENT,
     ITERATE,
     LOOP,
@@ -107,7 +108,7 @@ class Driver(Report):
         self.slot = LOOP.new()
         loop = self.loop = LOOP.view(self.slot)
         set_limits(loop, x0.size, options, float(np.finfo(objective.dtype).eps))
-        loop.fallbacks = len(self.fallbacks)
+        loop.fallbacks, loop.quick = len(self.fallbacks), quick(self.fallbacks)
         loop.sampled = objective.finite_sum is not None
         self.event = EVENT.new()
         self.detector = run_detector(options, objective.finite_sum is not None)
@@ -227,6 +228,10 @@ class Driver(Report):
         if options.precondition == "auto":
             self.sizes = typical_sizes(self.point.x, g)
         self.adam = self.new_adam(self.point)
+        if loop.next == BEGIN_CONVEX:
+            self.scales = own.diagonal(self)
+            self.note("")
+            self.machine.enter(self.slot, f)
 
     def _stop_if_due(self) -> None:
         """Raise what the machine has set."""
@@ -364,7 +369,8 @@ class Driver(Report):
         assert g is not None
         peak, norm = float(self.detector.peak), float(np.linalg.norm(g))
         self.machine.note_event(self.slot, self.event, 0, peak, norm, reason, phase_f)
-        swap = self.handover(self._event_view, self.phase, text)
+        event = self._event_view
+        swap = self.handover(event, self.phase if event.origin >= 0 else "start", text)
         if self.bar is not None:
             self.bar.announce(
                 f"iteration {swap['iteration']}, f = {swap['loss']:.6g}: {swap['from']} hands over to "
@@ -413,10 +419,9 @@ class Driver(Report):
                 if text:
                     cause = Cause.ADAM_FAILED
                     break
-            curvature = adam.curvature
             norm = float(norm2(adam.iterate()[2]))
-            decision = self._detect(adam.f, norm, curvature=curvature)
-            cause = self.machine.after_adam(self.slot, adam.f, adam.t, curvature, bool(decision))
+            decision = self._detect(adam.f, norm, curvature=adam.curvature)
+            cause = self.machine.after_adam(self.slot, adam.f, bool(decision))
             if cause == Cause.DETECTED:
                 text = decision.reason
         objective = self.objective
@@ -453,6 +458,9 @@ class Driver(Report):
         phase, self.own = self.own, None
         assert self.objective.best is not None
         if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
+            if cause != Cause.SLOW:  # what has led to a failure is not handed on
+                self.pairs.clear()
+                self.scales = None
             self.note(text)
             self.machine.enter(self.slot, self.adam.f)
             return
@@ -486,7 +494,7 @@ class Driver(Report):
         self.pairs.clear()
         self.pairs.extend(self.suspended_pairs)
         self.scales = self.suspended_scales
-        if self.suspended_own is not None and is_ours(self.fallbacks[0][0]):
+        if self.suspended_own is not None and is_ours(self.fallbacks[self.loop.first][0]):
             self.own = self.suspended_own
             self._move(Point(self.own.x, self.own.f, self.own.g))
         self.suspended_own = None

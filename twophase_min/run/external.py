@@ -80,10 +80,10 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             if not (np.isfinite(point.f) and np.isfinite(point.g).all()):
                 raise _PhaseEnd(Cause.SEARCH_FAILED)  # some methods accept a step that they cannot judge
             driver.iteration(point.x, point.f, point.g)
-            cause = driver.machine.after_convex(driver.slot, point.f)
+            cause = driver.machine.after_convex(driver.slot, point.f, driver.size)
             full = cycle is not None and loop.nit - began >= cycle
             # suspended between two cycles, a stalled phase can be resumed as if it had not been left
-            if cause != Cause.NONE and (cause != Cause.STALLED or full or cycle is None):
+            if cause != Cause.NONE and (full or cycle is None or cause not in (Cause.STALLED, Cause.SLOW)):
                 raise _PhaseEnd(cause)
             if full:
                 raise _PhaseEnd(Cause.NONE)

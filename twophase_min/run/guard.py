@@ -1,17 +1,22 @@
-"""The guard: whether the convex phase is worth its evaluations, by the decrease that each of them brings.
+"""The guard: whether the convex phase is worth its evaluations, or Adam's own path is tried.
 
-A handover begins a trial. During it the convex phase must decrease the objective at least as fast, per
-evaluation, as Adam did just before. If it does not, the run goes back to Adam's state.
+**On course.** A convex phase is left alone while it is on course: at the pace at which the norm of the
+gradient has fallen lately, the run converges within as many evaluations as have been made so far.
 
-A convex phase that has passed its trial is held to a stall test: is the best value still falling? A phase
-in a poor region fails that test, and so does one that converges to a minimum of non-zero value. Only a
-comparison tells the two apart. The phase is suspended, and Adam goes on from its own state (a trial of
-Adam) as long as it is on course for the value of the suspended phase. Then a later swap gets its chance,
-and must come near that value in its trial. The first trial of Adam is made early, because nothing is known
-of Adam's path yet. After one in vain, only a true stall fails the test.
+**Look.** It is looked at when the evaluations have grown by a factor since the last look. If it is not on
+course then, it is suspended, and Adam goes on from its own state for a share of the evaluations so far (an
+excursion); for longer only while its course leads below the value of the suspended phase.
 
-Rates are relative to the size of the objective, and so independent of its unit. Everything here works on
-records (`jit.records`): compiled inside the loops, and as plain Python.
+**Trial.** A handover begins a trial. At its end the convex phase must stand no higher than where Adam was
+heading, and after an excursion it must be about to pass below the suspended phase. Otherwise Adam goes on, or
+the suspended phase resumes as if it had not been left.
+
+So an excursion in vain costs its evaluations and nothing else. With looks at w, qw, q^2 w, ... evaluations and
+a share a for Adam, all excursions together are at most a q / (q - 1) of the evaluations of a run, or more only
+where Adam was on course for a lower value. Where Adam is heading is extrapolated from three of its values
+(Aitken's process). Decisions compare values and logarithms of norms with each other, so they depend neither on
+the zero nor on the unit of f. Everything here works on records (`jit.records`): compiled inside the loops, and
+as plain Python.
 """
 
 from __future__ import annotations
@@ -26,114 +31,87 @@ GUARD = Record(
     "Guard",
     real("trial_share", "length of a trial, as a share of the evaluations so far", 0.1),
     real("trial_least", "evaluations of a trial at least: a line search needs a few to show anything", 24.0),
-    real("trial_past", "the recent past of a phase's rate, as a share of its evaluations", 0.3),
-    real("trial_ahead", "share of the trial's length over which its rate is continued to the target", 0.5),
-    real("stall_span", "evaluations over which a phase that passed must not stall", 100.0),
-    real("stall_past", "the recent past of the stall test, as a share of the phase's evaluations", 0.2),
-    real("slow", "relative decrease per evaluation that fails the first stall test: a tenth in 100", 1e-3),
-    real("stalled", "the same after a trial of Adam in vain; poor stationary points show 1e-8", 1e-6),
-    # The superlinear convergence of a convex method sets in after about as many iterations as there are
-    # variables. While that is far away, a phase that slows down will not soon get faster again.
-    real("early_span", "evaluations of the first stall test while n is many times the evaluations", 30.0),
-    real("early", "its limit while n is `many` times the evaluations", 5e-3),
-    real("earliest", "its limit while n is `far` times the evaluations", 1e-2),
-    real("many", "evaluations times this reach n: the early limit gives way to `slow`", 2.0),
-    real("far", "evaluations times this reach n: the earliest limit gives way to `early`", 100.0),
-    real(
-        "room", "share of maxfun that must be left for a trial of Adam, unless the phase stands still", 0.25
-    ),
-    real("adam_least", "evaluations that Adam gets after a stall, as a share of those so far", 0.3),
+    real("past", "the recent past of a path, as a share of the evaluations of its phase", 1 / 3),
+    real("fading", "decrease in the later half of the recent past, as a share of the earlier, that is fading", 0.5),
+    real("first_look", "evaluations until the guard first looks whether the convex phase is on course", 50.0),
+    real("again", "factor by which the evaluations grow from one look to the next", 2.0),
+    real("adam_least", "evaluations that Adam gets in an excursion, as a share of those so far", 0.15),
     real("adam_most", "evaluations that it gets at most while on course, as a share of those so far", 0.5),
-    real("course_past", "share of Adam's evaluations that its course is read from", 2 / 3),
-    real("course_ahead", "evaluations over which the course is continued, as a share of those so far", 0.5),
-    real("course_gap", "share of the distance to the suspended phase's value that may be left then", 0.25),
+    real("course_ahead", "evaluations over which its course is continued, as a share of those so far", 0.5),
+    real("room", "share of maxfun that must be left after an excursion, unless the phase stands still", 0.25),
     real("first_patience", "evaluations without a swap until the guard tries the convex phase", 3.0),
     real("recovery", "iterations that Adam gets at least after a convex phase has failed", 5.0),
-    real("crowded", "marks of a rate closer than this share of its recent past are thinned out", 1 / 32),
+    real("crowded", "marks of a path closer than this share of its recent past are thinned out", 1 / 32),
 )
 """The constants of the guard: initial values of a run, so that a test or an ablation can set others."""
 
 MARKS = 128
-"""Room for the marks of a rate; thinned out, at most some fifty are in use."""
+"""Room for the marks of a path; thinned out, at most some fifty are in use."""
 
-RATE = Record(
-    "Rate",
+PATH = Record(
+    "Path",
     real("span", "evaluations that the recent past spans at least"),
     real("share", "the recent past as a share of the evaluations since the phase began, where that is more"),
     real("began", "evaluations when the phase began"),
     count("first", "place of the oldest mark"),
     count("many", "marks in use"),
     real("costs", "evaluations at the marks, a ring", 0.0, (MARKS,)),
-    real("values", "best value at the marks, unit f", 0.0, (MARKS,)),
+    real("values", "least value at the marks", 0.0, (MARKS,)),
 )
-"""Relative decrease of the best value per evaluation, over the recent past of one phase."""
+"""A value against the evaluations, over the recent past of one phase."""
 
-ADAM_RATE, PHASE_RATE, RECENT_RATE, COURSE = range(4)
-"""The rates of a run: Adam's, the convex phase's, its recent past, and where Adam is heading."""
+ADAM_PATH, PHASE_PATH, NORM_PATH, COURSE = range(4)
+"""The paths of a run: Adam's best value, the convex phase's, the logarithm of the least norm of its gradient,
+and Adam's own values on an excursion."""
 
 _inner = jit(no_cpython_wrapper=True)
 
 
-# ---- rates -------------------------------------------------------------------------------------------------
+# ---- paths -------------------------------------------------------------------------------------------------
 
 
 @_inner
-def begin_rate(rate, cost, value, span, share):
+def begin_path(path, cost, value, span, share):
     """Start at so many evaluations and this value."""
-    rate.span = span
-    rate.share = share
-    rate.began = cost
-    rate.first = 0
-    rate.many = 1
-    rate.costs[0] = cost
-    rate.values[0] = value
+    path.span = span
+    path.share = share
+    path.began = cost
+    path.first = 0
+    path.many = 1
+    path.costs[0] = cost
+    path.values[0] = value
 
 
 @_inner
-def note(rate, cost, value, crowded):
+def note(path, cost, value, crowded):
     """Record the value after so many evaluations, and forget what is older than the recent past."""
-    first, many = rate.first, rate.many
-    width = max(rate.span, rate.share * (cost - rate.began))
+    first, many = path.first, path.many
+    width = max(path.span, path.share * (cost - path.began))
     if many > 2:
-        newest = rate.costs[(first + many - 1) % MARKS]
-        if newest - rate.costs[(first + many - 2) % MARKS] < crowded * width:
+        newest = path.costs[(first + many - 1) % MARKS]
+        if newest - path.costs[(first + many - 2) % MARKS] < crowded * width:
             many -= 1
     at = (first + many) % MARKS
-    rate.costs[at] = cost
-    rate.values[at] = value
+    path.costs[at] = cost
+    path.values[at] = value
     many += 1
-    while many > 2 and rate.costs[(first + 1) % MARKS] <= cost - width:
+    while many > 2 and path.costs[(first + 1) % MARKS] <= cost - width:
         first = (first + 1) % MARKS
         many -= 1
-    rate.first = first
-    rate.many = many
+    path.first = first
+    path.many = many
 
 
 @_inner
-def spent(rate):
+def newest(path):
+    """Return the last value."""
+    return path.values[(path.first + path.many - 1) % MARKS]
+
+
+@_inner
+def spent(path):
     """Return the evaluations since the phase began."""
-    return rate.costs[(rate.first + rate.many - 1) % MARKS] - rate.began
-
-
-@_inner
-def gain(rate):
-    """Relative decrease per evaluation over the recent past; 0 while nothing was spent."""
-    newest = (rate.first + rate.many - 1) % MARKS
-    cost0, value0 = rate.costs[rate.first], rate.values[rate.first]
-    cost1, value1 = rate.costs[newest], rate.values[newest]
-    size = max(abs(value0), abs(value1))
-    if cost1 > cost0 and size > 0.0:
-        return (value0 - value1) / size / (cost1 - cost0)
-    return 0.0
-
-
-@_inner
-def reference(rate, least):
-    """Return what another phase is held against: the gain, or 0 from a phase too short to have one.
-
-    The first steps of a run fall steeply whatever takes them; they are no standard for later ones.
-    """
-    return max(gain(rate), 0.0) if spent(rate) >= least else 0.0
+    return path.costs[(path.first + path.many - 1) % MARKS] - path.began
 
 
 @_inner
@@ -154,20 +132,50 @@ def extrapolate(f0, f1, f2, steps):
 
 
 @_inner
-def forecast(rate, more):
-    """Value of a rate's path so many evaluations on, from the two halves of its recent past."""
-    first, many = rate.first, rate.many
-    newest = (first + many - 1) % MARKS
-    f0, f2 = rate.values[first], rate.values[newest]
-    half = 0.5 * (rate.costs[newest] - rate.costs[first])
-    middle = rate.costs[first] + half
-    f1 = f0
+def halves(path):
+    """Values where a path's recent past begins, in its middle and where it ends; evaluations of one half."""
+    first, many = path.first, path.many
+    last = (first + many - 1) % MARKS
+    half = 0.5 * (path.costs[last] - path.costs[first])
+    middle = path.costs[first] + half
+    f1 = path.values[first]
     for i in range(many - 1):
         a, b = (first + i) % MARKS, (first + i + 1) % MARKS
-        if rate.costs[a] <= middle < rate.costs[b]:
-            part = (middle - rate.costs[a]) / (rate.costs[b] - rate.costs[a])
-            f1 = rate.values[a] + (rate.values[b] - rate.values[a]) * part
+        if path.costs[a] <= middle < path.costs[b]:
+            part = (middle - path.costs[a]) / (path.costs[b] - path.costs[a])
+            f1 = path.values[a] + (path.values[b] - path.values[a]) * part
+    return path.values[first], f1, path.values[last], half
+
+
+@_inner
+def forecast(path, more):
+    """Value of a path so many evaluations on, from the two halves of its recent past."""
+    f0, f1, f2, half = halves(path)
     return extrapolate(f0, f1, f2, more / half if half > 0.0 else 0.0)
+
+
+@_inner
+def steady(path, fading):
+    """Whether the later half of a path's recent past has brought more than this share of the earlier half."""
+    f0, f1, f2, _ = halves(path)
+    return f1 - f2 > fading * (f0 - f1)
+
+
+@_inner
+def log(size):
+    """Natural logarithm of a norm, finite for 0 too."""
+    return math.log(max(size, 1e-308))
+
+
+@_inner
+def ahead(path, goal):
+    """Evaluations until a path is down at the goal, at the pace of its recent past; inf if it stands still."""
+    first, last = path.first, (path.first + path.many - 1) % MARKS
+    left = path.values[last] - goal
+    if not left > 0.0:
+        return 0.0
+    gained = path.values[first] - path.values[last]
+    return left * (path.costs[last] - path.costs[first]) / gained if gained > 0.0 else math.inf
 
 
 # ---- Adam --------------------------------------------------------------------------------------------------
@@ -177,102 +185,99 @@ def forecast(rate, more):
 def begin_adam(loop, f):
     """Start to watch what Adam gains, and where it is heading."""
     guard = loop.guard
-    begin_rate(loop.rates[ADAM_RATE], loop.work, f, guard.trial_least, guard.trial_past)
-    begin_rate(loop.rates[COURSE], loop.work, f, guard.trial_least, guard.course_past)
+    begin_path(loop.paths[ADAM_PATH], loop.work, f, guard.trial_least, guard.past)
+    begin_path(loop.paths[COURSE], loop.work, f, guard.trial_least, 2.0 * guard.past)
 
 
 @_inner
 def watch_adam(loop, f):
     """Note an iterate of Adam with value f."""
-    course, crowded = loop.rates[COURSE], loop.guard.crowded
-    note(loop.rates[ADAM_RATE], loop.work, f if loop.off_incumbent else loop.best_f, crowded)
-    least = course.values[(course.first + course.many - 1) % MARKS]
-    note(course, loop.work, min(f, least), crowded)
+    course, crowded = loop.paths[COURSE], loop.guard.crowded
+    note(loop.paths[ADAM_PATH], loop.work, f if loop.off_incumbent else loop.best_f, crowded)
+    note(course, loop.work, min(f, newest(course)), crowded)
 
 
 @_inner
-def on_course(loop, f):
-    """Whether Adam, at f off the incumbent, is on its way to the value of the suspended phase."""
+def on_course(loop):
+    """Whether Adam, off the incumbent, is on its way below the value of the suspended phase."""
     guard = loop.guard
     if loop.off_incumbent == 0 or math.isnan(loop.suspended_f):
         return False
-    if spent(loop.rates[ADAM_RATE]) >= guard.adam_most * loop.work:
+    if spent(loop.paths[ADAM_PATH]) >= guard.adam_most * loop.work:
         return False
-    end = forecast(loop.rates[COURSE], guard.course_ahead * loop.work)
-    return end < loop.suspended_f + guard.course_gap * (f - loop.suspended_f)
+    return forecast(loop.paths[COURSE], guard.course_ahead * loop.work) < loop.suspended_f
 
 
 # ---- the convex phase --------------------------------------------------------------------------------------
 
 
 @_inner
-def begin_trial(loop, f, held_against, target):
-    """Put a convex phase on trial from value f, against a relative decrease per evaluation.
-
-    ``target`` is the value of a suspended phase, or infinite: another half of the trial, at the rate with
-    which the trial ends, must lead below it. A phase that would need longer does not replace the suspended
-    one.
-    """
+def begin_trial(loop, f, target):
+    """Put a convex phase on trial from value f, with ``target`` the value of a suspended phase, or inf."""
     guard = loop.guard
-    begin_rate(loop.rates[PHASE_RATE], loop.work, f, guard.trial_least, guard.trial_past)
-    begin_rate(loop.rates[RECENT_RATE], loop.work, f, loop.stall_span, guard.stall_past)
-    loop.reference = held_against
+    begin_path(loop.paths[PHASE_PATH], loop.work, f, guard.trial_least, guard.past)
+    begin_path(loop.paths[NORM_PATH], loop.work, math.inf, guard.trial_least, guard.past)
     loop.target = target
     loop.trial_length = max(guard.trial_least, guard.trial_share * loop.work)
     loop.passed = 0
 
 
 @_inner
-def stall_limit(guard, limit, work, n):
-    """Limit of the stall test, from the one so far; it tightens as the evaluations near n."""
-    if limit == guard.earliest and guard.far * work >= n:
-        limit = guard.early
-    if limit == guard.early and guard.many * work >= n:
-        limit = guard.slow
-    return limit
+def _room(loop):
+    """Whether ``maxfun`` leaves room for an excursion: one that is cut off only loses what is left.
 
-
-@_inner
-def _room(loop, rate):
-    """Whether ``maxfun`` leaves room for a trial of Adam: one that is cut off only loses what is left.
-
-    A phase that is merely slow gains by every evaluation that a trial in vain takes: a share of them must be
-    left for the one that wins.
+    A phase that is merely slow gains by every evaluation that an excursion in vain takes: a share of them must
+    be left for the one that wins.
     """
     guard = loop.guard
-    share = 1.0 if rate < guard.stalled else 1.0 - guard.room
+    share = 1.0 if loop.ahead == math.inf else 1.0 - guard.room
     return loop.nfev * (1.0 + guard.adam_least) * (1.0 + guard.trial_share) <= share * loop.maxfun
 
 
 @_inner
-def verdict(loop, f):
-    """Judge an iterate of the convex phase with least value f.
+def _reference(loop):
+    """Value at which Adam would have arrived by now; inf where it was too short to be held against.
 
-    Answers `Cause.NONE` to go on, LOST_TRIAL or FELL_SHORT for a trial that was lost, STALLED for a phase
-    that failed the stall test.
+    The first steps of a run fall steeply whatever takes them; they are no standard for later ones.
     """
-    guard, rate, recent = loop.guard, loop.rates[PHASE_RATE], loop.rates[RECENT_RATE]
+    path = loop.paths[ADAM_PATH]
+    if spent(path) < loop.guard.trial_least:
+        return math.inf
+    return forecast(path, spent(loop.paths[PHASE_PATH]))
+
+
+@_inner
+def verdict(loop, f, size):
+    """Judge an iterate of the convex phase with least value f, and ``size`` the norm that the test reads.
+
+    Answers `Cause.NONE` to go on, LOST_TRIAL or FELL_SHORT for a trial that was lost, SLOW for a phase that
+    another convex method should take over from, STALLED for one that Adam should be tried against.
+    """
+    guard, phase, norms = loop.guard, loop.paths[PHASE_PATH], loop.paths[NORM_PATH]
     if not loop.guarded:
         return Cause.NONE
-    limit = stall_limit(guard, loop.stall_limit, loop.work, loop.n)
-    if limit != loop.stall_limit:
-        loop.stall_limit = limit
-        if limit == guard.slow:
-            loop.stall_span = guard.stall_span
-            begin_rate(recent, loop.work, f, guard.stall_span, guard.stall_past)
-    note(rate, loop.work, f, guard.crowded)
-    note(recent, loop.work, f, guard.crowded)
+    note(phase, loop.work, f, guard.crowded)
+    level = log(size)
+    if newest(norms) == math.inf:
+        begin_path(norms, loop.work, level, guard.trial_least, guard.past)
+    note(norms, loop.work, min(level, newest(norms)), guard.crowded)
+    made = spent(phase)
     if not loop.passed:
-        if spent(rate) < loop.trial_length:
+        if made < loop.trial_length:
             return Cause.NONE
-        if not gain(rate) >= loop.reference:
+        loop.reference = _reference(loop)
+        if not f <= loop.reference:
             return Cause.LOST_TRIAL
-        if not f - guard.trial_ahead * loop.trial_length * gain(rate) * abs(f) < loop.target:
+        if not forecast(phase, 0.5 * loop.trial_length) < loop.target:
             return Cause.FELL_SHORT
         loop.passed = 1
-        return Cause.NONE
-    if spent(recent) >= recent.span and gain(recent) < loop.stall_limit:
-        if _room(loop, gain(recent)):
-            return Cause.STALLED
-        loop.curbed = 1
+    loop.ahead = ahead(norms, log(loop.goal))
+    if loop.fallback < loop.quick and loop.ahead > max(made, guard.trial_least):
+        return Cause.SLOW
+    if loop.work >= loop.look:
+        loop.look = guard.again * loop.work
+        if loop.ahead > loop.work and not steady(phase, guard.fading):
+            if _room(loop):
+                return Cause.STALLED
+            loop.curbed = 1
     return Cause.NONE

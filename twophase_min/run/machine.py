@@ -28,7 +28,7 @@ from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit, prepare, register
 from twophase_min.run import guard as _guard
 from twophase_min.run.exactness import exactness, measured_noise, noise, noise_is_due, noise_of, note_noise
-from twophase_min.run.guard import ADAM_RATE, PHASE_RATE, RECENT_RATE
+from twophase_min.run.guard import ADAM_PATH, PHASE_PATH
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -83,6 +83,9 @@ def reported(loop, nfev, cost, work, best_f):
 def begin(slot, nfev, cost, work, f, norm, size, finite):
     """Take the start, with the size of its gradient in the norm of the convergence test.
 
+    Where nothing else is asked for, the convex phase makes the first step: where it converges soon, a step of
+    Adam before would only add to its evaluations, and where it does not, the guard gives Adam its turn.
+
     ``finite`` says whether the gradient is. The caller has set the limits and ``loop.gtol``.
     """
     loop = slot[0]
@@ -91,8 +94,8 @@ def begin(slot, nfev, cost, work, f, norm, size, finite):
     loop.start_f = f
     loop.norm = norm
     loop.patience = loop.guard.first_patience
-    loop.stall_span = loop.guard.early_span
-    loop.stall_limit = loop.guard.earliest
+    loop.look = loop.guard.first_look
+    loop.goal = max(loop.gtol, loop.rounding * size)
     loop.next = GO_ON
     if not math.isfinite(f):
         stop(loop, Status.NONFINITE, Cause.BAD_VALUE, BEST_POINT)
@@ -106,6 +109,12 @@ def begin(slot, nfev, cost, work, f, norm, size, finite):
         loop.phase = ADAM
         _guard.begin_adam(loop, f)
         loop.begun = 1
+        if loop.automatic and not loop.sampled and loop.max_swaps >= 1:
+            loop.swaps = 1
+            _guard.begin_trial(loop, f, math.inf)
+            loop.cause = Cause.FIRST
+            loop.behind = Cause.FIRST
+            loop.next = BEGIN_CONVEX
 
 
 @jit
@@ -186,7 +195,7 @@ def within_noise(slot, promise, size):
 
 
 @jit
-def after_adam(slot, f, t, curvature, decided):
+def after_adam(slot, f, decided):
     """Show an accepted iterate of Adam to the guard; answers why to hand over, or `Cause.NONE`.
 
     Parameters
@@ -195,21 +204,17 @@ def after_adam(slot, f, t, curvature, decided):
         Written to.
     f : float
         Value at Adam's iterate.
-    t : int
-        Updates that Adam has made.
-    curvature : float
-        Along its last step.
     decided : bool
         Whether the detector's rule sees the swap.
     """
     loop = slot[0]
     loop.unread = 0
-    loop.cause = _why_to_leave_adam(loop, f, t, curvature, decided)
+    loop.cause = _why_to_leave_adam(loop, f, decided)
     return loop.cause
 
 
 @_inner
-def _why_to_leave_adam(loop, f, t, curvature, decided):
+def _why_to_leave_adam(loop, f, decided):
     loop.steps += 1
     if not loop.best_f < f:
         loop.off_incumbent = 0
@@ -221,9 +226,7 @@ def _why_to_leave_adam(loop, f, t, curvature, decided):
         return Cause.DETECTED
     if loop.sampled or not (loop.automatic or not math.isnan(loop.suspended_f)):
         return Cause.NONE
-    if loop.automatic and t == 1 and curvature > 0.0 and loop.norm < loop.norm_before:
-        return Cause.CURVED
-    if _guard.spent(loop.rates[ADAM_RATE]) >= loop.patience and not _guard.on_course(loop, f):
+    if _guard.spent(loop.paths[ADAM_PATH]) >= loop.patience and not _guard.on_course(loop):
         loop.patience = max(2.0 * loop.patience, 2.0 * loop.guard.trial_least)
         return Cause.PATIENCE
     return Cause.NONE
@@ -263,10 +266,9 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0, only_lower)
         return
     loop.swaps += 1
     if loop.guarded:
-        against = _guard.reference(loop.rates[ADAM_RATE], loop.guard.trial_least)
         off = loop.off_incumbent != 0
         target = loop.suspended_f if off and not math.isnan(loop.suspended_f) else math.inf
-        _guard.begin_trial(loop, adam_f if off else best_f, against, target)
+        _guard.begin_trial(loop, adam_f if off else best_f, target)
     loop.cause = cause
     loop.next = BEGIN_CONVEX
 
@@ -301,11 +303,11 @@ def is_hollow(slot, before, f, predicted):
 
 
 @jit
-def after_convex(slot, f):
-    """Show an accepted iterate of the convex phase, of least value f, to the guard; answers its verdict."""
+def after_convex(slot, f, size):
+    """Show an accepted iterate of the convex phase to the guard; answers its verdict (`guard.verdict`)."""
     loop = slot[0]
     loop.unread = 0
-    loop.cause = _guard.verdict(loop, f)
+    loop.cause = _guard.verdict(loop, f, size)
     return loop.cause
 
 
@@ -346,6 +348,12 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
     """Whether the convex phase, left for this cause, has another method to fall back on; `enter` takes it."""
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
+    if cause == Cause.SLOW:
+        loop.fallback = loop.quick - 1
+        loop.first = loop.quick
+        loop.cause = cause
+        loop.next = NEXT_FALLBACK
+        return True
     if _failed(cause) and loop.fallback + 1 < loop.fallbacks:
         if measured_noise(loop) > loop.rounding * abs(best_f):
             # to the last one, ours: it alone searches by slopes within noise
@@ -361,10 +369,8 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     """Leave the convex phase: for Adam, or for the suspended phase.
 
     A phase that failed is replaced by a new Adam at the best point. A phase that stalled is suspended
-    during a trial of Adam on Adam's own path. If that leads to nothing better, the suspended phase resumes
-    as if it had not been left, with the curvature that it has collected. A phase on a long plateau looks
-    stalled too. So after the first trial of Adam only a true stall counts, and after every later one over
-    twice as long. The trials thus stay a bounded share of the run.
+    during an excursion of Adam on its own path. If that leads to nothing better, the suspended phase resumes
+    as if it had not been left, with the curvature that it has collected.
 
     Parameters
     ----------
@@ -387,16 +393,12 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     elif loop.off_incumbent and not math.isnan(loop.suspended_f) and not best_f < loop.suspended_f:
         loop.off_incumbent = 0
         loop.suspended_f = math.nan
-        if loop.stall_limit == guard.stalled:
-            loop.stall_span *= 2.0
-        else:
-            loop.stall_span = guard.stall_span
-            loop.stall_limit = guard.stalled
         loop.next = RESUME_CONVEX
     else:
         loop.suspended_f = math.nan
         if cause == Cause.STALLED:
             loop.suspended_f = best_f
+            loop.first = loop.fallback
             loop.patience = guard.adam_least * work
         loop.off_incumbent = 1 if best_f < adam_f else 0
         loop.failed_at = math.nan
@@ -410,11 +412,11 @@ def enter(slot, adam_f):
     following = loop.next
     if following in (BEGIN_CONVEX, RESUME_CONVEX):
         loop.phase = CONVEX
-        loop.fallback = 0
+        loop.fallback = loop.first
     if following == NEXT_FALLBACK:
         loop.fallback += 1
     elif following == RESUME_CONVEX and loop.guarded:
-        _guard.begin_trial(loop, loop.best_f, 0.0, math.inf)
+        _guard.begin_trial(loop, loop.best_f, math.inf)
     elif following in (NEW_ADAM, BACK_TO_ADAM):
         loop.phase = ADAM
         loop.steps = 0
@@ -436,10 +438,10 @@ def note_event(slot, events, place, peak, norm, reason, phase_f):
     event.f = loop.f
     event.norm = norm
     event.peak = peak
-    event.origin = loop.phase
+    event.origin = -1 if loop.cause == Cause.FIRST else loop.phase
     if following in (BEGIN_CONVEX, RESUME_CONVEX):
         event.phase = CONVEX
-        event.fallback = 0
+        event.fallback = loop.first
     else:
         event.phase = CONVEX if following == NEXT_FALLBACK else ADAM
         event.fallback = loop.fallback + 1
@@ -450,10 +452,9 @@ def note_event(slot, events, place, peak, norm, reason, phase_f):
     event.reason = reason
     event.phase_f = phase_f
     event.best_f = loop.best_f
-    event.adam_spent = _guard.spent(loop.rates[ADAM_RATE])
-    event.rate = _guard.gain(loop.rates[PHASE_RATE])
-    event.spent = _guard.spent(loop.rates[PHASE_RATE])
-    event.recent = _guard.gain(loop.rates[RECENT_RATE])
+    event.adam_spent = _guard.spent(loop.paths[ADAM_PATH])
+    event.spent = _guard.spent(loop.paths[PHASE_PATH])
+    event.ahead = loop.ahead
     event.reference = loop.reference
     event.target = loop.target
 
@@ -462,11 +463,11 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     begin: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, True),
     passes: (0.0, 0.0, 0.0, 0.0),
     accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    after_adam: (0.0, 0, 0.0, True),
+    after_adam: (0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
     go_on: (0,),
     is_hollow: (0.0, 0.0, 0.0),
-    after_convex: (0.0,),
+    after_convex: (0.0, 0.0),
     stands_still: (0.0, 0.0),
     noise_is_due: (0.0, 0.0),
     note_noise: (0.0, 0.0, 0.0),

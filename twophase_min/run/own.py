@@ -40,7 +40,7 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
                 raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
             if driver.machine.is_hollow(driver.slot, before, own.f, own.predicted):
                 return Cause.HOLLOW, ""
-        cause = driver.machine.after_convex(driver.slot, own.f)
+        cause = driver.machine.after_convex(driver.slot, own.f, driver.size)
         if cause != Cause.NONE:
             return cause, ""
 

@@ -50,7 +50,9 @@ class Report:
         self.final: Point | None = None
 
     def name(self, phase: int, fallback: int) -> str:
-        """Name of a phase as `state.LOOP` numbers it."""
+        """Name of a phase as `state.LOOP` numbers it; -1 is before the first."""
+        if phase < 0:
+            return "start"
         return self.methods[fallback] if phase == CONVEX else "adam"
 
     def handover(self, event: Any, origin: str, text: str = "", loss: float | None = None) -> dict[str, Any]:

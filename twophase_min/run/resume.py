@@ -24,10 +24,13 @@ from twophase_min.run.state import CONVEX, GO_ON, LOOP
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
-VERSION = 4
+VERSION = 5
 """Of the layout; another one is refused."""
 
-_LIMITS = ("n", "maxiter", "maxfun", "max_swaps", "rounding", "automatic", "guarded", "sampled", "fallbacks")
+_LIMITS = (
+    "n", "maxiter", "maxfun", "max_swaps", "rounding", "automatic", "guarded", "sampled", "fallbacks",
+    "quick",
+)
 """Members of `state.LOOP` that the options of the resuming run set."""
 _VECTORS = ("sizes", "scales", "suspended_scales")
 
@@ -142,14 +145,15 @@ def _loop(driver: Driver, saved: Any) -> None:
     for name, value in limits.items():
         setattr(loop, name, value)
     loop.gtol = max(driver.options.gtol, loop.gtol if driver.options.gtol_rel > 0 else 0.0)
-    loop.fallback = min(loop.fallback, loop.fallbacks - 1)  # of another method, perhaps
+    last = loop.fallbacks - 1  # of another method, perhaps
+    loop.fallback, loop.first = min(loop.fallback, last), min(loop.first, last)
     loop.next = GO_ON
 
 
 def _own(driver: Driver, saved: Mapping[str, Any], name: str) -> Any:
     """Return a phase of ours as saved; None where there was none, or where another method goes on."""
     state = _get(saved, name)
-    method, _ = driver.fallbacks[driver.loop.fallback if name == "own" else 0]
+    method, _ = driver.fallbacks[driver.loop.fallback if name == "own" else driver.loop.first]
     if not state or str(state.pop("name")) != method:
         return None
     own = own_solver(driver.options, method)

@@ -15,7 +15,7 @@ import numpy as np
 
 from twophase_min.jit.records import Record, count, nested, real
 from twophase_min.run.detecting import DETECTOR, DetectorState
-from twophase_min.run.guard import GUARD, RATE
+from twophase_min.run.guard import GUARD, PATH
 
 if TYPE_CHECKING:
     from twophase_min._options import TwoPhaseOptions
@@ -51,12 +51,14 @@ LOOP = Record(
     count("guarded", "whether the convex phase is on trial"),
     count("sampled", "whether Adam's iterations are epochs of mini-batches"),
     count("fallbacks", "methods that the convex phase may fall back on, the first included", 1),
+    count("quick", "place among them of the one that a slow phase is handed over to, 0 for none"),
     # what the loop reports
     real("nfev", "values of the objective so far"),
     real("cost", "values and gradients so far"),
     real("work", "the same, a gradient by differences counted as one: the pace of the method"),
     real("best_f", "least value so far, unit f", math.nan),
     real("start_f", "value at x0, unit f", math.nan),
+    real("goal", "norm of the gradient that the run heads for, unit f/x: gtol, or what rounding allows"),
     real("f", "value at the iterate, unit f", math.nan),
     real("norm", "Euclidean norm of the gradient at the iterate, unit f/x", math.nan),
     real("norm_before", "the same one iterate earlier", math.nan),
@@ -86,16 +88,17 @@ LOOP = Record(
     real("failed_at", "best value when the convex phase last failed, NaN if it did not", math.nan),
     # the convex phase and its guard
     count("fallback", "place of the method at work among the fallbacks"),
+    count("first", "place of the method that a handover begins with: one that proved slow is not tried again"),
     count("passed", "whether the convex phase has passed its trial"),
     count("curbed", "whether maxfun has kept the guard from a trial of Adam"),
     real("suspended_f", "best value of a suspended convex phase, NaN if there is none", math.nan),
-    real("reference", "relative decrease per evaluation that the trial is held against"),
+    real("reference", "value at which Adam would have arrived at the end of the trial, unit f", math.inf),
     real("trial_length", "evaluations of the trial"),
-    real("stall_span", "evaluations over which the phase must not stall"),
-    real("stall_limit", "relative decrease per evaluation that counts as a stall"),
+    real("look", "evaluations at which the guard looks at the phase"),
+    real("ahead", "evaluations until the phase converges, at its recent pace"),
     real("spent", "evaluations when the convex phase made its last iterate", -1.0),
     nested("guard", GUARD, "constants of the guard"),
-    nested("rates", RATE, "Adam's rate, the convex phase's, its recent past, Adam's course", (4,)),
+    nested("paths", PATH, "Adam's values, the convex phase's, its norms, Adam's course", (4,)),
 )
 """Everything that a run decides by."""
 
@@ -106,7 +109,7 @@ EVENT = Record(
     real("f", "value at the iterate, unit f"),
     real("norm", "Euclidean norm of the gradient there, unit f/x"),
     real("peak", "largest norm that the detector knows"),
-    count("origin", "phase that was left"),
+    count("origin", "phase that was left, -1 at the start"),
     count("phase", "phase that follows"),
     count("fallback", "place of the convex method among the fallbacks"),
     count("cause", "a Cause"),
@@ -115,10 +118,9 @@ EVENT = Record(
     real("phase_f", "value that the convex phase reached, unit f"),
     real("best_f", "least value so far, unit f"),
     real("adam_spent", "evaluations of the run of Adam"),
-    real("rate", "relative decrease per evaluation of the convex phase"),
-    real("spent", "evaluations since the handover to it"),
-    real("recent", "relative decrease per evaluation over its recent past"),
-    real("reference", "what its trial was held against"),
+    real("spent", "evaluations since the handover to the convex phase"),
+    real("ahead", "evaluations until it converges, at its recent pace"),
+    real("reference", "value that its trial was held against, unit f"),
     real("target", "value that its trial had to come near, unit f"),
     nested("detector", DETECTOR, "the detector at the handover"),
 )
@@ -239,4 +241,4 @@ def set_limits(loop: Any, n: int, options: TwoPhaseOptions, eps: float) -> None:
     loop.max_swaps = options.max_swaps
     loop.rounding, loop.gtol = 10 * eps, options.gtol
     loop.guarded = options.guard
-    loop.automatic = options.learning_rate is None and options.guard and options.swap == "auto"
+    loop.automatic = options.learning_rate is None and options.swap == "auto"
