@@ -33,7 +33,7 @@ GUARD = Record(
     real("trial_least", "evaluations of a trial at least: a line search needs a few to show anything", 24.0),
     real("past", "the recent past of a path, as a share of the evaluations of its phase", 1 / 3),
     real("fading", "decrease in the later half of the recent past, as a share of the earlier, that is fading", 0.5),
-    real("first_look", "evaluations until the guard first looks whether the convex phase is on course", 50.0),
+    real("first_look", "evaluations until the guard first looks whether the convex phase is on course", 100.0),
     real("again", "factor by which the evaluations grow from one look to the next", 2.0),
     real("adam_least", "evaluations that Adam gets in an excursion, as a share of those so far", 0.15),
     real("adam_most", "evaluations that it gets at most while on course, as a share of those so far", 0.5),
@@ -276,7 +276,7 @@ def verdict(loop, f, size):
         return Cause.SLOW
     if loop.work >= loop.look:
         loop.look = guard.again * loop.work
-        if loop.ahead > loop.work and not steady(phase, guard.fading):
+        if loop.ahead > loop.work and (loop.n > loop.work or not steady(phase, guard.fading)):
             if _room(loop):
                 return Cause.STALLED
             loop.curbed = 1
