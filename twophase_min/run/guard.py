@@ -8,8 +8,8 @@ course then, it is suspended, and Adam goes on from its own state for a share of
 excursion); for longer only while its course leads below the value of the suspended phase.
 
 **Trial.** A handover begins a trial. At its end the convex phase must stand no higher than where Adam was
-heading, and after an excursion it must be about to pass below the suspended phase. Otherwise Adam goes on, or
-the suspended phase resumes as if it had not been left.
+heading. After an excursion it must be about to pass below the suspended phase, and have done so half a trial
+later. Otherwise Adam goes on, or the suspended phase resumes as if it had not been left.
 
 So an excursion in vain costs its evaluations and nothing else. With looks at w, qw, q^2 w, ... evaluations and
 a share a for Adam, all excursions together are at most a q / (q - 1) of the evaluations of a run, or more only
@@ -268,8 +268,11 @@ def verdict(loop, f, size):
         loop.reference = _reference(loop)
         if not f <= loop.reference:
             return Cause.LOST_TRIAL
-        if not forecast(phase, 0.5 * loop.trial_length) < loop.target:
+        more = 1.5 * loop.trial_length - made
+        if not forecast(phase, max(more, 0.0)) < loop.target:
             return Cause.FELL_SHORT
+        if not f < loop.target:  # about to pass below: in half a trial more it must have done so
+            return Cause.NONE
         loop.passed = 1
     loop.ahead = ahead(norms, log(loop.goal))
     if loop.fallback < loop.quick and loop.ahead > max(made, guard.trial_least):
