@@ -1,5 +1,4 @@
-"""Functions of Andrei ("An unconstrained optimization test functions collection", Adv. Model. Optim. 10, 2008,
-147-161) that CUTEst does not have.
+"""Functions of Andrei's collection (Adv. Model. Optim. 10, 2008, 147-161) that CUTEst does not have.
 
 Indices in the formulas run from 1; a, b are two variables in a row, in pairs or (chains) overlapping.
 """
@@ -13,7 +12,7 @@ from .registry import Both, counting, scalable
 
 @scalable((-1.2, 1.0), multiple=2, port=None)
 def whiteholst(x: np.ndarray) -> Both:
-    """Extended White and Holst: sum over pairs of 100 (b - a^3)^2 + (1 - a)^2 (Andrei)."""
+    """White and Holst, extended: sum over pairs of 100 (b - a^3)^2 + (1 - a)^2 (Andrei)."""
     a, b = x[::2], x[1::2]
     r, s = b - a**3, 1 - a
     g = np.empty_like(x)
@@ -24,7 +23,7 @@ def whiteholst(x: np.ndarray) -> Both:
 
 @scalable((1.0, 0.8), multiple=2, port=None)
 def extbeale(x: np.ndarray) -> Both:
-    """Extended Beale: sum over pairs and k = 1, 2, 3 of (y_k - a (1 - b^k))^2, y = 1.5, 2.25, 2.625 (Andrei)."""
+    """Beale, extended: sum over pairs and k <= 3 of (y_k - a (1 - b^k))^2, y = 1.5, 2.25, 2.625 (Andrei)."""
     a, b = x[::2], x[1::2]
     f, g = 0.0, np.zeros_like(x)
     for k, y in ((1, 1.5), (2, 2.25), (3, 2.625)):
@@ -79,7 +78,7 @@ def genpsc1(x: np.ndarray) -> Both:
 
 @scalable((1.1, 0.1), multiple=2, port=None)
 def maratos(x: np.ndarray) -> Both:
-    """Extended Maratos: sum over pairs of a + 100 (a^2 + b^2 - 1)^2 (Andrei)."""
+    """Maratos, extended: sum over pairs of a + 100 (a^2 + b^2 - 1)^2 (Andrei)."""
     a, b = x[::2], x[1::2]
     r = a**2 + b**2 - 1
     g = np.empty_like(x)
@@ -90,7 +89,7 @@ def maratos(x: np.ndarray) -> Both:
 
 @scalable(0.0, multiple=2, port=None)
 def hiebert(x: np.ndarray) -> Both:
-    """Extended Hiebert: sum over pairs of (a - 10)^2 + (ab - 50000)^2 (Andrei)."""
+    """Hiebert, extended: sum over pairs of (a - 10)^2 + (ab - 50000)^2 (Andrei)."""
     a, b = x[::2], x[1::2]
     r, s = a - 10, a * b - 50000
     g = np.empty_like(x)
@@ -140,7 +139,7 @@ def quadqf2(x: np.ndarray) -> Both:
 
 @scalable(1.0, port=None)
 def qp1(x: np.ndarray) -> Both:
-    """Extended quadratic penalty QP1: sum_{i<n} (x_i^2 - 2)^2 + (sum x_i^2 - 1/2)^2 (Andrei)."""
+    """Quadratic penalty QP1: sum_{i<n} (x_i^2 - 2)^2 + (sum x_i^2 - 1/2)^2 (Andrei)."""
     r, s = x[:-1] ** 2 - 2, x @ x - 0.5
     g = 4 * s * x
     g[:-1] += 4 * r * x[:-1]
@@ -149,7 +148,7 @@ def qp1(x: np.ndarray) -> Both:
 
 @scalable(1.0, port=None)
 def qp2(x: np.ndarray) -> Both:
-    """Extended quadratic penalty QP2: sum_{i<n} (x_i^2 - sin x_i)^2 + (sum x_i^2 - 100)^2 (Andrei)."""
+    """Quadratic penalty QP2: sum_{i<n} (x_i^2 - sin x_i)^2 + (sum x_i^2 - 100)^2 (Andrei)."""
     a = x[:-1]
     r, s = a**2 - np.sin(a), x @ x - 100
     g = 4 * s * x
@@ -159,7 +158,7 @@ def qp2(x: np.ndarray) -> Both:
 
 @scalable(1.0, port=None)
 def exttridiag2(x: np.ndarray) -> Both:
-    """Extended tridiagonal 2: chain of (ab - 1)^2 + (a + 1) (b + 1) / 10 (Andrei)."""
+    """Tridiagonal 2, extended: chain of (ab - 1)^2 + (a + 1) (b + 1) / 10 (Andrei)."""
     a, b = x[:-1], x[1:]
     r = a * b - 1
     g = np.zeros_like(x)
@@ -177,3 +176,14 @@ def genquartic2(x: np.ndarray) -> Both:
     g[:-1] -= 2 * r
     g[0] += 4 * first * x[0]
     return first**2 + r @ r, g
+
+
+@scalable(0.0, port=None)
+def fletcher(x: np.ndarray) -> Both:
+    """Fletcher: sum 100 (x_{i+1} - x_i + 1 - x_i^2)^2 (Andrei)."""
+    a = x[:-1]
+    r = x[1:] - a + 1 - a**2
+    g = np.zeros_like(x)
+    g[1:] += 200 * r
+    g[:-1] -= 200 * r * (1 + 2 * a)
+    return 100 * (r @ r), g

@@ -1,4 +1,4 @@
-"""Functions of CUTEst whose terms join neighbours (Gould, Orban & Toint, Comput. Optim. Appl. 60, 2015, 545-557).
+"""Functions of CUTEst (Gould, Orban, Toint, Comput. Optim. Appl. 60, 2015) whose terms join neighbours.
 
 Indices in the formulas run from 1; a, b, c, d are variables in a row of a chain.
 """
@@ -14,7 +14,7 @@ from .registry import Both, counting, scalable, window_sum
 
 @scalable(1.0)
 def bdqrtic(x: np.ndarray) -> Both:
-    """BDQRTIC: sum_{i<=n-4} (3 - 4x_i)^2 + (x_i^2 + 2x_{i+1}^2 + 3x_{i+2}^2 + 4x_{i+3}^2 + 5x_n^2)^2 (CUTEst)."""
+    """BDQRTIC: sum_{i<=n-4} (3 - 4x_i)^2 + (sum_{k<4} (k + 1) x_{i+k}^2 + 5x_n^2)^2 (CUTEst)."""
     s, m = x**2, x.size - 4
     r = 3 - 4 * x[:m]
     q = s[:m] + 2 * s[1 : m + 1] + 3 * s[2 : m + 2] + 4 * s[3 : m + 3] + 5 * s[-1]
@@ -34,7 +34,7 @@ def _wave(n: int) -> np.ndarray:
 
 @scalable(-1.0)
 def chnrsnbm(x: np.ndarray) -> Both:
-    """Chained Rosenbrock, modified: sum w_i (x_{i-1} - x_i^2)^2 + (x_i - 1)^2, w_i = 16 (1.5 + sin i)^2 (CUTEst)."""
+    """CHNROSNB, modified: sum w_i (x_{i-1} - x_i^2)^2 + (x_i - 1)^2, w_i = 16 (1.5 + sin i)^2 (CUTEst)."""
     a, b = x[:-1], x[1:]
     w, r, s = _wave(x.size), a - b**2, b - 1
     g = np.zeros_like(x)
@@ -57,7 +57,7 @@ def errinrsm(x: np.ndarray) -> Both:
 
 @scalable(-1.0)
 def extrosnb(x: np.ndarray) -> Both:
-    """Extended Rosenbrock, nonseparable: (x_1 - 1)^2 + sum 100 (x_i - x_{i-1}^2)^2 (CUTEst)."""
+    """Rosenbrock, nonseparable: (x_1 - 1)^2 + sum 100 (x_i - x_{i-1}^2)^2 (CUTEst)."""
     a, r = x[:-1], x[1:] - x[:-1] ** 2
     g = np.zeros_like(x)
     g[1:] += 200 * r
@@ -78,13 +78,13 @@ def genrose(x: np.ndarray) -> Both:
 
 @scalable(0.0)
 def fletchcr(x: np.ndarray) -> Both:
-    """Fletcher's chained Rosenbrock: sum 100 (x_{i+1} - x_i + 1 - x_i^2)^2 (CUTEst)."""
+    """FLETCHCR: chain of 100 (b - a^2)^2 + (1 - a)^2 from 0, Rosenbrock chained by Fletcher (CUTEst)."""
     a = x[:-1]
-    r = x[1:] - a + 1 - a**2
+    r, s = x[1:] - a**2, 1 - a
     g = np.zeros_like(x)
     g[1:] += 200 * r
-    g[:-1] -= 200 * r * (1 + 2 * a)
-    return 100 * (r @ r), g
+    g[:-1] -= 400 * r * a + 2 * s
+    return 100 * (r @ r) + s @ s, g
 
 
 @scalable(1.0)
@@ -152,7 +152,7 @@ def engval1(x: np.ndarray) -> Both:
 
 @scalable(lambda n: np.concatenate(([0.5, -2.0], np.zeros(n - 2))))
 def freuroth(x: np.ndarray) -> Both:
-    """Freudenstein-Roth: chain of (a - 13 + ((5 - b) b - 2) b)^2 + (a - 29 + ((b + 1) b - 14) b)^2 (CUTEst)."""
+    """FREUROTH: chain of (a - 13 + ((5 - b) b - 2) b)^2 + (a - 29 + ((b + 1) b - 14) b)^2 (CUTEst)."""
     a, b = x[:-1], x[1:]
     p, q = a - 13 + ((5 - b) * b - 2) * b, a - 29 + ((b + 1) * b - 14) * b
     g = np.zeros_like(x)
@@ -178,7 +178,7 @@ def genhumps(x: np.ndarray) -> Both:
 
 @scalable(0.0)
 def ncb20b(x: np.ndarray) -> Both:
-    """NCB20B: sum_{i<=n-19} (10/i) (S_i x/(1 + x^2))^2 - S_i x / 5 + sum 100 x_i^4 + 2, S_i: i..i+19 (CUTEst)."""
+    """NCB20B: sum_i (10/i) (S_i x/(1 + x^2))^2 - S_i x / 5 + sum 100 x_i^4 + 2, S_i over i..i+19 (CUTEst)."""
     m = x.size - 19
     d = 1 + x**2
     weight = 10 / counting(m)
@@ -234,7 +234,7 @@ def tridia(x: np.ndarray) -> Both:
 
 @scalable((-3.0, -1.0), multiple=4, port_arguments=lambda n: (n // 4,))
 def woods(x: np.ndarray) -> Both:
-    """Wood: fours of 100 (b-a^2)^2 + (1-a)^2 + 90 (d-c^2)^2 + (1-c)^2 + 10 (b+d-2)^2 + (b-d)^2/10 (CUTEst)."""
+    """Wood, fours: 100 (b-a^2)^2 + (1-a)^2 + 90 (d-c^2)^2 + (1-c)^2 + 10 (b+d-2)^2 + (b-d)^2/10 (CUTEst)."""
     a, b, c, d = x[::4], x[1::4], x[2::4], x[3::4]
     p, q, u, v = b - a**2, d - c**2, b + d - 2, b - d
     g = np.empty_like(x)

@@ -1,4 +1,4 @@
-"""Functions of CUTEst whose terms join distant variables, or none (Gould, Orban & Toint, Comput. Optim. Appl. 60, 2015).
+"""Functions of CUTEst (Gould, Orban, Toint, Comput. Optim. Appl. 60, 2015) with other terms.
 
 Indices in the formulas run from 1.
 """
@@ -53,13 +53,13 @@ def _third(n: int) -> tuple[int]:
 
 @scalable(2.0, multiple=3, port="DIXMAANA1", port_arguments=_third)
 def dixmaana(x: np.ndarray) -> Both:
-    """Dixon-Maany A: 1 + sum x_i^2 + sum_{i<=2m} x_i^2 x_{i+m}^4 / 8 + sum_{i<=m} x_i x_{i+2m} / 8 (CUTEst)."""
+    """Dixon-Maany A: 1 + sum x_i^2 + sum x_i^2 x_{i+m}^4 / 8 + sum x_i x_{i+2m} / 8, m = n/3 (CUTEst)."""
     return _dixmaan(0, 0.125, (0, 0, 0, 0))(x)
 
 
 @scalable(2.0, multiple=3, port_arguments=_third)
 def dixmaanf(x: np.ndarray) -> Both:
-    """Dixon-Maany F: A with 1/16 for 1/8, + sum (x_i (x_{i+1} + x_{i+1}^2))^2 / 16, weights i/n, 1, 1, i/n (CUTEst)."""
+    """Dixon-Maany F: A, and a sum of (a (b + b^2))^2, all over 16; weights i/n, 1, 1, i/n (CUTEst)."""
     return _dixmaan(0.0625, 0.0625, (1, 0, 0, 1))(x)
 
 
@@ -71,7 +71,7 @@ def dixmaani(x: np.ndarray) -> Both:
 
 @scalable(2.0, multiple=3, port_arguments=_third)
 def dixmaanp(x: np.ndarray) -> Both:
-    """Dixon-Maany P: F with 0.26 for 1/16, weights (i/n)^2, i/n, i/n, (i/n)^2 (CUTEst)."""
+    """Dixon-Maany P: F times 0.26 for 1/16, weights (i/n)^2, i/n, i/n, (i/n)^2 (CUTEst)."""
     return _dixmaan(0.26, 0.26, (2, 1, 1, 2))(x)
 
 
@@ -98,22 +98,21 @@ def liarwhd(x: np.ndarray) -> Both:
 
 
 @cache
-def _sines(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """B with entries sin k^2, k counting by rows, except B_31 = 0; and B @ B."""
+def _square(n: int) -> np.ndarray:
+    """Return B @ B for the matrix B with entries sin k^2, k counting by rows."""
     p = round(n**0.5)
     b = np.sin(counting(n) ** 2).reshape(p, p)
-    b[2, 0] = 0
-    return b, b @ b
+    return b @ b
 
 
 def _msqrt_start(n: int) -> np.ndarray:
-    return _sines(n)[0].ravel() - 0.8 * np.sin(counting(n) ** 2)
+    return 0.2 * np.sin(counting(n) ** 2)
 
 
 @scalable(_msqrt_start, square=True, port_arguments=lambda n: (round(n**0.5),))
 def msqrtals(x: np.ndarray) -> Both:
     """Matrix square root: squared Frobenius norm of X X - B B, entries of B sin k^2 (CUTEst)."""
-    square = _sines(x.size)[1]
+    square = _square(x.size)
     z = x.reshape(square.shape)
     r = z @ z - square
     return np.sum(r**2), 2 * (r @ z.T + z.T @ r).ravel()
@@ -121,7 +120,7 @@ def msqrtals(x: np.ndarray) -> Both:
 
 @cache
 def _others(n: int, *steps: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Indices from zero, (a i - b) mod n for every (a, b) and i = 1..n."""
+    """Return indices from zero, (a i - b) mod n for every (a, b) and i = 1..n."""
     i = np.arange(1, n + 1)
     return tuple((a * i - b) % n for a, b in steps)
 
@@ -152,12 +151,12 @@ def nondia(x: np.ndarray) -> Both:
 
 @scalable((1.0, -1.0))
 def nondquar(x: np.ndarray) -> Both:
-    """NONDQUAR: (x_1 - x_2)^2 + sum_{i<=n-2} (x_i + x_{i+1} + x_n)^4 + (x_{n-1} + x_n)^2 (CUTEst)."""
-    r, p, q = x[:-2] + x[1:-1] + x[-1], x[0] - x[1], x[-2] + x[-1]
+    """NONDQUAR: (x_1 - x_2)^2 + sum_{i<=n-2} (x_i + x_{i+1} + x_n)^4 + (x_{n-1} - x_n)^2 (CUTEst)."""
+    r, p, q = x[:-2] + x[1:-1] + x[-1], x[0] - x[1], x[-2] - x[-1]
     g = np.zeros_like(x)
     g[:-2] += 4 * r**3
     g[1:-1] += 4 * r**3
-    g[-1] += 4 * np.sum(r**3) + 2 * q
+    g[-1] += 4 * np.sum(r**3) - 2 * q
     g[-2] += 2 * q
     g[0] += 2 * p
     g[1] -= 2 * p
@@ -179,7 +178,7 @@ def quartc(x: np.ndarray) -> Both:
     return np.sum(r**4), 4 * r**3
 
 
-@scalable(0.1)
+@scalable(0.1, port="SINQUAD2")  # the port's SINQUAD lacks the squares
 def sinquad(x: np.ndarray) -> Both:
     """SINQUAD: (x_1 - 1)^4 + sum_{1<i<n} (sin(x_i - x_n) - x_1^2 + x_i^2)^2 + (x_n^2 - x_1^2)^2 (CUTEst)."""
     first, a, last = x[0], x[1:-1], x[-1]

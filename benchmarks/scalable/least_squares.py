@@ -12,7 +12,7 @@ from .registry import Both, counting, scalable, window_sum
 
 @scalable((-1.2, 1.0), multiple=2, port=None)
 def srosenbr(x: np.ndarray) -> Both:
-    """Extended Rosenbrock: sum over pairs of 100 (b - a^2)^2 + (1 - a)^2 (MGH 21)."""
+    """Rosenbrock, extended: sum over pairs of 100 (b - a^2)^2 + (1 - a)^2 (MGH 21)."""
     a, b = x[::2], x[1::2]
     r, s = b - a**2, 1 - a
     g = np.empty_like(x)
@@ -49,8 +49,8 @@ def vardim(x: np.ndarray) -> Both:
     return r @ r + s**2 + s**4, 2 * r + (2 * s + 4 * s**3) * i
 
 
-@scalable(lambda n: np.full(n, 1 / n))
-def argtrigls(x: np.ndarray) -> Both:
+@scalable(lambda n: np.full(n, 1 / n), port=None)  # the port's ARGTRIGLS is another function
+def trigonometric(x: np.ndarray) -> Both:
     """Trigonometric: sum_i (n - sum_j cos x_j + i (1 - cos x_i) - sin x_i)^2 (MGH 26)."""
     i, c, s = counting(x.size), np.cos(x), np.sin(x)
     r = x.size - np.sum(c) + i * (1 - c) - s
@@ -108,7 +108,7 @@ def broydn3dls(x: np.ndarray) -> Both:
     return r @ r, 2 * g
 
 
-@scalable(-1.0)
+@scalable(-1.0, port=None)  # the port's BRYBND and BROYDNBDLS are other functions
 def brybnd(x: np.ndarray) -> Both:
     """Broyden banded: sum (x_i (2 + 5x_i^2) + 1 - sum_{j=i-5..i+1, j!=i} x_j (1 + x_j))^2 (MGH 31)."""
     u = x * (1 + x)

@@ -1,7 +1,8 @@
-"""Functions of Lukšan and Vlček ("Sparse and partially separable test problems for unconstrained and equality
-constrained optimization", report V-767, Czech Academy of Sciences, 1999), with their numbers (LV).
+"""Functions of Lukšan and Vlček (LV: report V-767, Czech Academy of Sciences, 1999), with their numbers.
 
-Indices in the formulas run from 1; a variable beyond the ends is zero. a, b, c, d are four variables in a row.
+Its title is "Sparse and partially separable test problems for unconstrained and equality constrained
+optimization". Indices in the formulas run from 1; a variable beyond the ends is zero; a, b, c, d are
+variables in a row of a chain whose links overlap by two.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def _wood_start(n: int) -> np.ndarray:
 
 @scalable(_wood_start, multiple=2, port=None)
 def chainwoo(x: np.ndarray) -> Both:
-    """Chained Wood: sum 100 (b-a^2)^2 + (1-a)^2 + 90 (d-c^2)^2 + (1-c)^2 + 10 (b+d-2)^2 + (b-d)^2/10 (LV 2)."""
+    """Wood, chained: 100 (b-a^2)^2 + (1-a)^2 + 90 (d-c^2)^2 + (1-c)^2 + 10 (b+d-2)^2 + (b-d)^2/10 (LV 2)."""
     a, b, c, d = quartets(x)
     p, q, u, v = b - a**2, d - c**2, b + d - 2, b - d
     f = 100 * (p @ p) + np.sum((1 - a) ** 2) + 90 * (q @ q) + np.sum((1 - c) ** 2) + 10 * (u @ u) + v @ v / 10
@@ -46,7 +47,7 @@ def chainwoo(x: np.ndarray) -> Both:
 
 @scalable((3.0, -1.0, 0.0, 1.0), multiple=2, port=None)
 def chainpow(x: np.ndarray) -> Both:
-    """Chained Powell singular: sum (a + 10b)^2 + 5 (c - d)^2 + (b - 2c)^4 + 10 (a - 10d)^4 (LV 3)."""
+    """Powell singular, chained: sum (a + 10b)^2 + 5 (c - d)^2 + (b - 2c)^4 + 10 (a - 10d)^4 (LV 3)."""
     a, b, c, d = quartets(x)
     p, q, r, s = a + 10 * b, c - d, b - 2 * c, a - 10 * d
     g = np.zeros_like(x)
@@ -58,13 +59,14 @@ def chainpow(x: np.ndarray) -> Both:
     return p @ p + 5 * (q @ q) + np.sum(r**4) + 10 * np.sum(s**4), g
 
 
-@scalable(lambda n: np.where(np.arange(n) == 0, 1.0, 2.0), multiple=2)
+@scalable(lambda n: np.where(np.arange(n) == 0, 1.0, 2.0), multiple=2, port_arguments=lambda n: (n // 2 - 1,))
 def cragglvy(x: np.ndarray) -> Both:
-    """Chained Cragg-Levy: sum (exp a - b)^4 + 100 (b - c)^6 + tan^4(c - d) + a^8 + (d - 1)^2 (LV 4)."""
+    """Cragg-Levy, chained: sum (exp a - b)^4 + 100 (b-c)^6 + (tan(c-d) + c-d)^4 + a^8 + (d-1)^2 (LV 4)."""
     a, b, c, d = quartets(x)
     e = np.exp(a)
-    p, q, t = e - b, b - c, np.tan(c - d)
-    slope = 4 * t**3 * (1 + t**2)
+    p, q, u = e - b, b - c, c - d
+    t = np.tan(u) + u
+    slope = 4 * t**3 * (2 + np.tan(u) ** 2)
     g = np.zeros_like(x)
     ga, gb, gc, gd = quartets(g)
     ga += 4 * p**3 * e + 8 * a**7
@@ -91,7 +93,7 @@ def genbrybnd(x: np.ndarray) -> Both:
 
 @scalable(-1.0, multiple=2, port=None)
 def broydn7d(x: np.ndarray) -> Both:
-    """Seven-diagonal, p = 7/3: sum |(3 - x_i/2) x_i - x_{i-1} - 2x_{i+1} + 1|^p + |x_i + x_{i+n/2}|^p (LV 7)."""
+    """BROYDN7D: sum |(3-x_i/2) x_i - x_{i-1} - 2x_{i+1} + 1|^p + |x_i + x_{i+n/2}|^p, p = 7/3 (LV 7)."""
     m = x.size // 2
     r = (3 - x / 2) * x + 1
     r[1:] -= x[:-1]

@@ -106,5 +106,5 @@ def window_sum(u: np.ndarray, below: int, above: int) -> np.ndarray:
 
 
 def quartets(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Views of x[2j], x[2j+1], x[2j+2], x[2j+3], each of size n/2 - 1: a chain whose links overlap by two."""
+    """Return views x[2j], x[2j+1], x[2j+2], x[2j+3] of size n/2 - 1: a chain whose links overlap by two."""
     return x[:-2:2], x[1:-2:2], x[2::2], x[3::2]
