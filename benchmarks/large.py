@@ -23,6 +23,7 @@ import json
 import os
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,14 @@ SOLVERS: dict[str, cutest.Solver] = {
     "twophase+memory-cg-unguarded": cutest._twophase(convex_method="memory-cg", guard=False),
 }
 """Every contender by name: ``solve(objective, x0, gtol) -> (x, success, message)``."""
+
+PACKAGES = {
+    "nlopt-lbfgs": "nlopt",
+    "cg-descent": "pycgdescent",
+    "cg-descent-0": "pycgdescent",
+    "optimistix-lbfgs": "optimistix",
+}
+"""What contenders need; without it they are left out."""
 
 OURS = tuple(s for s in SOLVERS if s.startswith(("memory", "twophase")))
 
@@ -111,7 +120,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def judge(
-    facts: dict[str, Any], runs: dict[str, Any], solvers: list[str], gtol: float
+    facts: dict[str, Any], runs: dict[str, Any], solvers: list[str], settings: dict[str, float]
 ) -> dict[str, dict[str, float]]:
     """Figures by solver, as the module describes them; ``solvers`` is the pool that sets the best values."""
     names, table = cutest.costs(facts, runs, solvers, TAU)
@@ -127,11 +136,12 @@ def judge(
                 both = np.isfinite(table[:, j]) & np.isfinite(other)
                 ratios = table[both, j] / other[both]
             figures[f"to {reference}"] = _mean(ratios)
-        figures["at stop"] = _mean(np.array([r["nfev"] + r["njev"] for r in mine], dtype=float))
-        figures["out of budget"] = float(np.mean([r["stop"] == "budget" for r in mine]))
+        spent = np.array([r["nfev"] + r["njev"] for r in mine], dtype=float)
+        figures["at stop"] = _mean(spent)
+        figures["out of budget"] = float(np.mean(spent >= settings["budget"]))
         figures["seconds"] = float(sum(r["seconds"] for r in mine))
         figures["errors"] = sum(r["stop"] in ("error", "time") for r in mine)
-        figures["false"] = sum(p in facts for p, *_ in cutest.false_claims(runs, s, gtol))
+        figures["false"] = sum(p in facts for p, *_ in cutest.false_claims(runs, s, settings["gtol"]))
         out[s] = figures
     return out
 
@@ -152,7 +162,11 @@ def print_figures(title: str, figures: dict[str, dict[str, float]]) -> None:
 
 
 def report(
-    facts: dict[str, Any], runs: dict[str, Any], solvers: list[str], gtol: float, verbose: bool = False
+    facts: dict[str, Any],
+    runs: dict[str, Any],
+    solvers: list[str],
+    settings: dict[str, float],
+    verbose: bool = False,
 ) -> dict[str, Any]:
     """Print the tables of every dimension and of all together; returns their figures."""
     sizes = sorted({int(p.split("/")[1]) for p in facts})
@@ -160,7 +174,7 @@ def report(
     for size in [*sizes, None] if len(sizes) > 1 else sizes:
         some = {p: v for p, v in facts.items() if size is None or p.endswith(f"/{size}")}
         title = f"{len(some)} problems, n = {size if size else ', '.join(map(str, sizes))}, tau = {TAU:g}"
-        out[str(size or "all")] = judge(some, runs, solvers, gtol)
+        out[str(size or "all")] = judge(some, runs, solvers, settings)
         print_figures(title, out[str(size or "all")])
     for s in solvers:
         for p in sorted(facts):
@@ -193,7 +207,8 @@ def main(argv: list[str] | None = None) -> int:
 
     solvers = list(OURS) if args.solvers == "ours" else args.solvers.split(",") if args.solvers else []
     if not (args.solvers or args.pool):
-        solvers = list(SOLVERS)
+        solvers = [s for s in SOLVERS if find_spec(PACKAGES.get(s, "scipy"))]
+        print(f"left out: {', '.join(s for s in SOLVERS if s not in solvers) or 'nothing'}", file=sys.stderr)
     unknown = [s for s in solvers if s not in SOLVERS]
     if unknown:
         parser.error(f"unknown solver {', '.join(unknown)}; known: {', '.join(SOLVERS)}")
@@ -226,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     chosen = {p: facts[p] for p in problems if p in facts and all(p in runs[s] for s in pool)}
     if len(chosen) < len(problems):
         print(f"{len(problems) - len(chosen)} problems are not saved for every solver", file=sys.stderr)
-    figures = report(chosen, runs, pool, args.gtol, args.verbose)
+    figures = report(chosen, runs, pool, settings, args.verbose)
     if solvers:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(

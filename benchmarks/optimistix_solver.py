@@ -21,8 +21,8 @@ def optimistix_lbfgs(memory: int) -> cutest.Solver:
     """Return the solver with ``memory`` pairs and tolerances on the step far below the gradient test's."""
 
     def solve(objective: cutest.Counted, x0: np.ndarray, gtol: float) -> cutest.Outcome:
-        import jax
-        import optimistix
+        import jax  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        import optimistix  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         jax.config.update("jax_enable_x64", True)
         point, number = (jax.ShapeDtypeStruct(s, np.float64) for s in (x0.shape, ()))
