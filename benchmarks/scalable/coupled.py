@@ -59,7 +59,7 @@ def dixmaana(x: np.ndarray) -> Both:
 
 @scalable(2.0, multiple=3, port_arguments=_third)
 def dixmaanf(x: np.ndarray) -> Both:
-    """Dixon-Maany F: A, and a sum of (a (b + b^2))^2, all over 16; weights i/n, 1, 1, i/n (CUTEst)."""
+    """Dixon-Maany F: A plus a chain of (a (b + b^2))^2, factors 1/16, weights i/n, 1, 1, i/n (CUTEst)."""
     return _dixmaan(0.0625, 0.0625, (1, 0, 0, 1))(x)
 
 
@@ -71,7 +71,7 @@ def dixmaani(x: np.ndarray) -> Both:
 
 @scalable(2.0, multiple=3, port_arguments=_third)
 def dixmaanp(x: np.ndarray) -> Both:
-    """Dixon-Maany P: F times 0.26 for 1/16, weights (i/n)^2, i/n, i/n, (i/n)^2 (CUTEst)."""
+    """Dixon-Maany P: F with factors 0.26, weights (i/n)^2, i/n, i/n, (i/n)^2 (CUTEst)."""
     return _dixmaan(0.26, 0.26, (2, 1, 1, 2))(x)
 
 
