@@ -10,6 +10,8 @@ passes the gradient test is left out. Value and gradient at a point are computed
 the seconds of a run hold one computation a point. Printed, per dimension and over all:
 
 - the share of problems solved, and the area under the performance profile;
+- the share whose returned point passes the gradient test: what is stationary and not solved is another
+  minimum than the pool's best (BROYDN7D, TOINTTRIG and others have many), or too flat for the test (MOREBV);
 - evaluations until solved relative to L-BFGS-B and to CG_DESCENT, the geometric mean over the problems that
   both solve;
 - evaluations until the run stopped, the geometric mean over all problems; the share that ran out of budget;
@@ -119,6 +121,10 @@ def _mean(values: np.ndarray) -> float:
     return float(np.exp(np.mean(np.log(values)))) if values.size else np.nan
 
 
+def _stationary(run: dict[str, Any], gtol: float) -> bool:
+    return run["gmax"] is not None and run["gmax"] <= gtol * (1 + 1e-9)
+
+
 def judge(
     facts: dict[str, Any], runs: dict[str, Any], solvers: list[str], settings: dict[str, float]
 ) -> dict[str, dict[str, float]]:
@@ -138,6 +144,7 @@ def judge(
             figures[f"to {reference}"] = _mean(ratios)
         spent = np.array([r["nfev"] + r["njev"] for r in mine], dtype=float)
         figures["at stop"] = _mean(spent)
+        figures["stationary"] = float(np.mean([_stationary(r, settings["gtol"]) for r in mine]))
         figures["out of budget"] = float(np.mean(spent >= settings["budget"]))
         figures["seconds"] = float(sum(r["seconds"] for r in mine))
         figures["errors"] = sum(r["stop"] in ("error", "time") for r in mine)
@@ -150,14 +157,14 @@ def print_figures(title: str, figures: dict[str, dict[str, float]]) -> None:
     """Print one table."""
     print(f"\n{title}")
     print(
-        f"{'solver':29s} {'solved':>7s} {'area':>6s} {'/L-BFGS-B':>10s} {'/CG_DESC':>9s} {'at stop':>8s}"
-        f" {'budget':>8s} {'seconds':>8s} {'errors':>7s} {'false':>6s}"
+        f"{'solver':29s} {'solved':>7s} {'area':>6s} {'stationary':>10s} {'/L-BFGS-B':>10s} {'/CG_DESC':>9s}"
+        f" {'at stop':>8s} {'budget':>8s} {'seconds':>8s} {'errors':>7s} {'false':>6s}"
     )
     for s, v in figures.items():
         print(
-            f"{s:29s} {v['solved']:7.1%} {v['area']:6.3f} {v['to scipy-lbfgsb']:10.2f}"
-            f" {v['to cg-descent']:9.2f} {v['at stop']:8.0f} {v['out of budget']:8.1%}"
-            f" {v['seconds']:8.1f} {v['errors']:7.0f} {v['false']:6.0f}"
+            f"{s:29s} {v['solved']:7.1%} {v['area']:6.3f} {v['stationary']:10.1%}"
+            f" {v['to scipy-lbfgsb']:10.2f} {v['to cg-descent']:9.2f} {v['at stop']:8.0f}"
+            f" {v['out of budget']:8.1%} {v['seconds']:8.1f} {v['errors']:7.0f} {v['false']:6.0f}"
         )
 
 

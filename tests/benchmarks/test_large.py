@@ -54,6 +54,7 @@ def test_figures_of_runs_made_by_hand():
     assert math.isnan(ours["to cg-descent"])
     assert ours["at stop"] == pytest.approx(math.sqrt(16 * 64))
     assert ours["out of budget"] == 0.5
+    assert (ours["stationary"], peer["stationary"]) == (0.5, 0.0)
     assert (ours["seconds"], ours["false"], peer["false"]) == (1.0, 1, 0)
     # P costs L-BFGS-B a ratio of 2, that is log2 = 1 of 5; Q it has alone
     assert peer["area"] == pytest.approx((1 + 0.8) / 2, abs=2e-3)
