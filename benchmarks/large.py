@@ -29,30 +29,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import cutest  # the neighbour: limits the threads, and finds the package in a checkout
+import contenders  # the neighbour: limits the threads, and finds the package in a checkout
+import cutest
 import numpy as np
 import scalable
-from cg_descent_solver import cg_descent
-from optimistix_solver import optimistix_lbfgs
 
 TAU = 1e-6
 REFERENCES = ("scipy-lbfgsb", "cg-descent")
 
-SOLVERS: dict[str, cutest.Solver] = {
-    "scipy-cg": cutest.SOLVERS["scipy-cg"],
-    "scipy-lbfgsb": cutest.SOLVERS["scipy-lbfgsb"],
-    "scipy-lbfgsb-50": cutest.SOLVERS["scipy-lbfgsb-50"],
-    "nlopt-lbfgs": cutest.SOLVERS["nlopt-lbfgs"],
-    "cg-descent": cutest.SOLVERS.get("cg-descent") or cg_descent(11),
-    "cg-descent-0": cutest.SOLVERS.get("cg-descent-0") or cg_descent(0),
-    "optimistix-lbfgs": optimistix_lbfgs(10),
-    "memory-cg": cutest.SOLVERS["memory-cg"],
-    "twophase": cutest.SOLVERS["twophase"],
-    "twophase-unguarded": cutest._twophase(guard=False),
-    "twophase+memory-cg": cutest.SOLVERS["twophase+memory-cg"],
-    "twophase+memory-cg-unguarded": cutest._twophase(convex_method="memory-cg", guard=False),
-}
-"""Every contender by name: ``solve(objective, x0, gtol) -> (x, success, message)``."""
+CONTENDERS = (
+    "scipy-cg",
+    "scipy-lbfgsb",
+    "scipy-lbfgsb-50",
+    "nlopt-lbfgs",
+    "cg-descent",
+    "cg-descent-0",
+    "optimistix-lbfgs",
+    "memory-cg",
+    "twophase",
+    "twophase-unguarded",
+    "twophase+memory-cg",
+    "twophase+memory-cg-unguarded",
+)
+"""Solvers of `contenders` that run unless others are asked for."""
 
 PACKAGES = {
     "nlopt-lbfgs": "nlopt",
@@ -62,7 +61,7 @@ PACKAGES = {
 }
 """What contenders need; without it they are left out."""
 
-OURS = tuple(s for s in SOLVERS if s.startswith(("memory", "twophase")))
+OURS = tuple(s for s in CONTENDERS if s.startswith(("memory", "twophase")))
 
 
 class Problem:
@@ -96,13 +95,13 @@ class Problem:
 @cache
 def _warm(solver: str) -> None:
     """Run a solver once in this process, so that no time holds imports and compilation."""
-    cutest.measure(SOLVERS[solver], Problem("GENROSE/20"), 2000, 60.0, 1e-6)
+    contenders.run_one(solver, Problem("GENROSE/20"), 2000, 60.0, 1e-6)
 
 
 def run_one(solver: str, problem: str, budget: int, seconds: float, gtol: float) -> dict[str, Any]:
-    """Run one solver on one problem, both by name; see `cutest.measure`."""
+    """Run one solver on one problem, both by name; see `contenders.run_one`."""
     _warm(solver)
-    return cutest.measure(SOLVERS[solver], Problem(problem), budget, seconds, gtol)
+    return contenders.run_one(solver, Problem(problem), budget, seconds, gtol)
 
 
 def describe(problem: str) -> dict[str, Any]:
@@ -200,7 +199,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--half", choices=("A", "B", "both"), default="A", help="A: tuning, B: judging")
     parser.add_argument("--sizes", default="100,1000,10000", help="comma-separated dimensions")
-    parser.add_argument("--solvers", help=f"comma-separated, or 'ours'; known: {', '.join(SOLVERS)}")
+    parser.add_argument(
+        "--solvers", help=f"comma-separated, or 'ours'; known: {', '.join(contenders.SOLVERS)}"
+    )
     parser.add_argument("--only", help="comma-separated functions, instead of the half")
     parser.add_argument("--budget", type=int, default=5000, help="evaluations a problem (value and gradient)")
     parser.add_argument("--seconds", type=float, default=300.0, help="wall-time limit a problem and solver")
@@ -208,17 +209,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--pool", type=Path, help="saved results: run only --solvers, judge among all in it")
     parser.add_argument("--judge", help="comma-separated solvers to print and to take the best values from")
-    parser.add_argument("--out", type=Path, default=cutest.HERE / "results" / "large.json")
+    parser.add_argument("--out", type=Path, default=contenders.HERE / "results" / "large.json")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every problem's costs")
     args = parser.parse_args(argv)
 
     solvers = list(OURS) if args.solvers == "ours" else args.solvers.split(",") if args.solvers else []
     if not (args.solvers or args.pool):
-        solvers = [s for s in SOLVERS if find_spec(PACKAGES.get(s, "scipy"))]
-        print(f"left out: {', '.join(s for s in SOLVERS if s not in solvers) or 'nothing'}", file=sys.stderr)
-    unknown = [s for s in solvers if s not in SOLVERS]
+        solvers = [s for s in CONTENDERS if find_spec(PACKAGES.get(s, "scipy"))]
+        missing = ", ".join(s for s in CONTENDERS if s not in solvers)
+        print(f"left out: {missing or 'nothing'}", file=sys.stderr)
+    unknown = [s for s in solvers if s not in contenders.SOLVERS]
     if unknown:
-        parser.error(f"unknown solver {', '.join(unknown)}; known: {', '.join(SOLVERS)}")
+        parser.error(f"unknown solver {', '.join(unknown)}; known: {', '.join(contenders.SOLVERS)}")
     settings = {"budget": args.budget, "gtol": args.gtol}
     facts: dict[str, Any] = {}
     runs: dict[str, Any] = {}
@@ -244,7 +246,7 @@ def main(argv: list[str] | None = None) -> int:
         facts = {**facts, **new_facts}
         for s in solvers:
             runs[s] = {**runs.get(s, {}), **new_runs[s]}
-    pool = args.judge.split(",") if args.judge else [s for s in SOLVERS if s in runs]
+    pool = args.judge.split(",") if args.judge else [s for s in contenders.SOLVERS if s in runs]
     chosen = {p: facts[p] for p in problems if p in facts and all(p in runs[s] for s in pool)}
     if len(chosen) < len(problems):
         print(f"{len(problems) - len(chosen)} problems are not saved for every solver", file=sys.stderr)
