@@ -20,6 +20,7 @@ from twophase_min._scipy_quiet import minimize as scipy_minimize
 from twophase_min._status import TEXTS, Status
 from twophase_min._twophase import run_twophase
 from twophase_min.objective.calls import Objective
+from twophase_min.objective.foreign import require_function
 from twophase_min.objective.start import start_vector
 
 Array = NDArray[np.floating]
@@ -123,8 +124,7 @@ def delegate(
     The gradient is resolved as for 'twophase'; with bounds or constraints and a finite-difference gradient it
     is left to SciPy, whose differences stay within the bounds. nfev and njev are the true calls.
     """
-    if not callable(fun):
-        raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
+    require_function(fun)
     name = method.lower() if isinstance(method, str) else ""
     args = args if isinstance(args, tuple) else (args,)
     start = start_vector(x0, keep_float32=False)

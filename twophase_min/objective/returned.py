@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min.objective.foreign import numbers
+
 Array = NDArray[np.floating]
 
 
@@ -22,7 +24,7 @@ def as_scalar(value: Any) -> float:
         hint = " It returned a pair: pass jac=True."
     else:
         try:
-            array = np.asarray(value)
+            array = np.asarray(numbers(value))
             if array.dtype.kind == "c":
                 raise TypeError(
                     "The objective returned a complex number; minimise its real part or its modulus."
@@ -46,7 +48,7 @@ def as_gradient(gradient: Any, n: int, dtype: np.dtype[Any]) -> Array:
     """
     if gradient is None:
         raise TypeError("The gradient is None: is the return statement missing?")
-    g = np.asarray(gradient)
+    g = np.asarray(numbers(gradient))
     if g.dtype.kind not in "fiub":
         if g.dtype.kind == "c":
             raise TypeError("The gradient is complex; return the real gradient of a real objective.")
