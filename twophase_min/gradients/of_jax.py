@@ -35,9 +35,9 @@ def from_jax(
         Parameters at the start: arrays of JAX or NumPy, or floats, in any pytree. If one is float64, all is
         computed in float64, else in float32. Each comes back in its own type.
     args : tuple, optional
-        Further arguments of fun: pytrees of arrays. Data that are handed over here, and not closed over,
-        are not compiled in: ``minimize(a.fun, a.x0, args=other, jac=True)`` runs on others of the same
-        shapes without a new compilation.
+        Further arguments of fun: pytrees of arrays. They are moved to the device once. Data that fun closes
+        over are compiled in, these are not: ``minimize(a.fun, a.x0, args=other, jac=True)`` runs on others
+        of the same shapes without a new compilation.
     has_aux : bool, default False
         Whether fun returns ``(scalar, anything)``; the rest is dropped.
     jit : bool, default True
@@ -58,9 +58,13 @@ def from_jax(
     -----
     JAX computes in float32 unless its setting ``jax_enable_x64`` is on. Where parameters are float64 and it
     is off, it is turned on inside of each call, for the calling thread only: the loss and what ``fun``
-    creates are float64, and the setting of the program stays as it is. Arrays that were created before with
-    the setting off hold float32 numbers; arithmetic with them is float64. To ask for float64 with JAX's own
-    float32 parameters, hand over ``jax.tree.map(numpy.float64, parameters)``.
+    creates are float64, and the setting of the program stays as it is. Arrays of JAX that were created before
+    with the setting off hold float32 numbers; arithmetic with them is float64. To ask for float64 with JAX's
+    own float32 parameters, hand over ``jax.tree.map(numpy.float64, parameters)``.
+
+    JAX 0.10 cannot compile one NumPy array in both precisions. So do not close over NumPy data of which other
+    compiled functions make use with the setting off: hand them over as ``args``. A program that wants float64
+    throughout turns the setting on at its start, and is free of all this.
 
     Arrays on a chosen device (``jax.device_put``) are computed there; all others where JAX decides.
 
@@ -121,8 +125,18 @@ def from_jax(
         jax.errors.NonConcreteBooleanIndexError,
     )
 
+    def on_device(further: tuple[Any, ...]) -> tuple[Any, ...]:
+        # copies: what JAX keeps about a NumPy array does not tell the two precisions apart
+        moved = lambda v: jax.device_put(jnp.array(v), device) if isinstance(v, np.ndarray) else v  # noqa: E731
+        return tuple(jax.tree_util.tree_map(moved, further))
+
+    args = args if isinstance(args, tuple) else (args,)
+    with precision(dtype):
+        given = on_device(args)
+
     def evaluate(x: Array, further: tuple[Any, ...]) -> tuple[float, Array]:
         with precision(dtype):
+            further = given if further is args else on_device(further)
             try:
                 value, gradient = both(jax.device_put(x, device), further)
             except untraceable as error:
@@ -131,6 +145,14 @@ def from_jax(
                     "jnp.where or jax.lax.cond where a branch depends on values"
                     + ("; or try jit=False, which allows Python's own branches." if jit else ".")
                 ) from error
+            except (ValueError, RuntimeError) as error:
+                if any(sign in str(error) for sign in _TWO_PRECISIONS):
+                    raise RuntimeError(
+                        "JAX has compiled a NumPy array that fun closes over in float32 before, and cannot "
+                        "take it in float64 now: hand the data over as args=, or turn jax_enable_x64 on at "
+                        "the start."
+                    ) from error
+                raise
             return float(value), np.array(gradient)
 
     source = "JAX"
@@ -138,6 +160,10 @@ def from_jax(
         source += " (jax_enable_x64 is off: each call turns it on for itself)"
     flat = unflatten.joined(pairs)
     return Adapted(Fused(evaluate, flat, args, source), flat, unflatten)
+
+
+_TWO_PRECISIONS = ("RuntimeProgramInputMismatch", "Cannot lower jaxpr with verifier errors")
+"""How JAX's errors read where it meets a NumPy array in another precision than before."""
 
 
 def _x64(jax: Any) -> AbstractContextManager[Any]:

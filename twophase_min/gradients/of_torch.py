@@ -145,7 +145,9 @@ def _of_module(torch: Any, module: Any, x0: Any, loss: Callable[..., Any]) -> tu
     state = {key: _detached(value) for key, value in (own if x0 is None else x0).items()}
     for key, value in own.items():
         if np.shape(state[key]) != np.shape(value):
-            raise ValueError(f"x0['{key}'] has shape {np.shape(state[key])}, expected {np.shape(value)}.")
+            raise ValueError(
+                f"x0['{key}'] has shape {tuple(np.shape(state[key]))}, expected {tuple(np.shape(value))}."
+            )
     names = {id(value): name for name, value in variables.items()}
     variable = {key: names.get(id(value)) for key, value in own.items()}  # tied ones have several keys
     fixed = {} if x0 is None else {key: state[key] for key, name in variable.items() if name is None}

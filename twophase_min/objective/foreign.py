@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from traceback import walk_tb
 from typing import Any
-
-import numpy as np
 
 MANY = 200
 """Variables from which on a gradient by differences that nobody asked for is warned of."""
@@ -77,31 +76,48 @@ def way_in(tree: Any) -> str:
     return _WAY.format(found) if found else _ANY
 
 
-def explained(error: Exception) -> TypeError | None:
-    """Return the error to raise for a function that failed for being handed a NumPy array; None for others.
+def blamed(error: Exception) -> str:
+    """Return the library whose arrays the failed function needs where it was handed another; '' for none.
 
-    PyTorch's functions say that they need a Tensor. Methods and operators fail in Python's own words: an
-    attribute that a Tensor, or JAX's Array, has and a NumPy array has not.
+    The libraries name their arrays and ours. Where their code fails in Python's own words, it was called with
+    our array, or ours lacks an attribute that theirs has.
     """
-    text, found = str(error), ""
-    if isinstance(error, TypeError) and "Tensor" in text and "ndarray" in text:
-        found = "torch"
-    elif isinstance(error, AttributeError) and isinstance(error.obj, np.ndarray):
+    text = str(error)
+    if isinstance(error, TypeError) and any(word in text for word in (*_OURS, "differentiate w.r.t.")):
+        found = "jax" if "JAX" in text else "torch" if "Tensor" in text else ""
+        if found:
+            return found
+    if isinstance(error, AttributeError) and type(error.obj).__name__ in _OURS:
         for name, kind in (("torch", "Tensor"), ("jax", "Array")):
             if hasattr(getattr(sys.modules.get(name), kind, None), error.name or ""):
-                found = name
+                return name
+    if isinstance(error, (TypeError, AttributeError)):
+        for frame, _ in walk_tb(error.__traceback__):
+            found = _LIBRARIES.get(frame.f_globals.get("__name__", "").partition(".")[0])
+            if found:
+                given = any(type(value).__name__ in _OURS for value in frame.f_locals.values())
+                return found if given else ""
+    return ""
+
+
+_OURS = ("ndarray", "ArrayBox")
+"""Types of what a function is called with."""
+
+
+def explained(error: Exception) -> TypeError | None:
+    """Return the error to raise for a function that needs a library's arrays; None for others."""
+    found = blamed(error)
     if not found:
         return None
+    cause = str(error).partition(". ")[0]
     return TypeError(
-        f"fun is a function of {_NAMES[found]} and was handed a NumPy array ({text.partition('.')[0]}): "
-        f"{_WAY.format(found)}."
+        f"fun is a function of {_NAMES[found]} and was handed a NumPy array ({cause}): {_WAY.format(found)}."
     )
 
 
 def of_traced(error: Exception) -> str:
     """Return the clause to add where autograd could not trace a function of a library; '' for others."""
-    text = str(error)
-    found = "jax" if "JAX" in text else "torch" if "Tensor" in text else ""
+    found = blamed(error)
     return f"; for {_NAMES[found]}: {_WAY.format(found)}" if found else ""
 
 
