@@ -138,7 +138,8 @@ def from_jax(
         with precision(dtype):
             further = given if further is args else on_device(further)
             try:
-                value, gradient = both(jax.device_put(x, device), further)
+                # NumPy's x as it is: jit takes it in a fifth of the time of device_put
+                value, gradient = both(x if device is None else jax.device_put(x, device), further)
             except untraceable as error:
                 raise TypeError(
                     f"JAX cannot trace fun ({type(error).__name__}): use jax.numpy in place of numpy, and "
