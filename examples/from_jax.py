@@ -5,8 +5,10 @@ Needs JAX: ``pip install "twophase_min[jax]"``::
     python examples/from_jax.py
 
 The network u(x) solves u'' = f on [0, 1] with u(0) = u(1) = 0, where f is that of u(x) = sin(pi x) +
-sin(4 pi x) / 4. Such losses need float64. JAX's setting for it is left alone: parameters in float64 are enough.
+sin(4 pi x) / 4. Such losses need float64. JAX's setting for it is left alone: parameters in float64 do.
 """
+
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ def start(seed: int) -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(seed)
     return [
         {"weights": rng.normal(size=(m, n)) * np.sqrt(2 / (m + n)), "offsets": np.zeros(n)}
-        for m, n in zip(UNITS[:-1], UNITS[1:], strict=True)
+        for m, n in pairwise(UNITS)
     ]
 
 

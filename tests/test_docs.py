@@ -19,7 +19,7 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ["index", "quickstart", "method", "options", "scipy", "engine"]
+        for name in ["index", "quickstart", "method", "options", "scipy", "engine", "from_jax_and_pytorch"]
     ),
 ]
 
@@ -32,6 +32,9 @@ def blocks(page: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_code_blocks_run(page, tmp_path):
+    if page.stem == "from_jax_and_pytorch":
+        pytest.importorskip("jax")
+        pytest.importorskip("torch")
     warned = "error::DeprecationWarning:twophase_min"
     output_of("-W", warned, "-c", blocks(page), cwd=tmp_path, path=ROOT, MPLBACKEND="Agg")
 
