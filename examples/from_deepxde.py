@@ -5,7 +5,7 @@ Needs DeepXDE with its PyTorch backend: ``pip install deepxde "twophase_min[torc
     python examples/from_deepxde.py
 
 DeepXDE defines geometry, equation and network, and trains with Adam first, as usual. Then its loss at the
-points of the training goes to `minimize` as a function of a flat vector, and the result back into its network.
+training points goes to `minimize` as a function of a flat vector, and the result back into its network.
 """
 
 import os

@@ -634,10 +634,8 @@ def test_a_hundred_handovers_without_a_stall(jax, dtype):
 
     def start(seed):
         rng = np.random.default_rng(seed)
-        return {
-            name: (scale * rng.normal(size=8)).astype(dtype)
-            for name, scale in zip("abc", (3, 1, 1), strict=True)
-        }
+        scales = {"a": 3, "b": 1, "c": 1}
+        return {name: (scale * rng.normal(size=8)).astype(dtype) for name, scale in scales.items()}
 
     points = np.linspace(0, 1, 21).astype(dtype)
     a = from_jax(loss, start(0), args=(points, dtype(1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -76,9 +77,8 @@ def from_jax(
         result = minimize(a.fun, a.x0, jac=True)
         parameters = a.unflatten(result.x)
     """
-    import jax
-    import jax.numpy as jnp
-
+    jax: Any = importlib.import_module("jax")  # without types, which depend on its version
+    jnp = jax.numpy
     structure = jax.tree_util.tree_structure(x0)
 
     def apart(parameters: Any) -> Pairs:
@@ -171,6 +171,4 @@ def _x64(jax: Any) -> AbstractContextManager[Any]:
     """Return what turns JAX's 64 bit on for a block and the calling thread."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
-    from jax.experimental import enable_x64  # JAX before 0.8
-
-    return enable_x64(True)
+    return jax.experimental.enable_x64(True)  # JAX before 0.8

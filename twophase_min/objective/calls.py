@@ -27,7 +27,7 @@ from twophase_min.objective.clock import Clock
 from twophase_min.objective.differences import gradient_by_differences
 from twophase_min.objective.memory import Memory, Point
 from twophase_min.objective.products import Products
-from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar
+from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar, rounding
 
 Array = NDArray[np.floating]
 
@@ -218,7 +218,7 @@ class Objective(Memory, Products):
         self._admit(1)
         self._f_samples += self._unit
         value = self._guarded(self.fun, self._copy(x), *self.args)
-        self._returned = type(value)
+        self._returned, self._steps["eps"] = type(value), rounding(value)
         return as_scalar(value)
 
     def _pair(self, x: Array) -> tuple[float, Array]:

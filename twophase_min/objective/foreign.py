@@ -93,7 +93,7 @@ def blamed(error: Exception) -> str:
                 return name
     if isinstance(error, (TypeError, AttributeError)):
         for frame, _ in walk_tb(error.__traceback__):
-            found = _LIBRARIES.get(frame.f_globals.get("__name__", "").partition(".")[0])
+            found = _LIBRARIES.get(frame.f_globals.get("__name__", "").partition(".")[0], "")
             if found:
                 given = any(type(value).__name__ in _OURS for value in frame.f_locals.values())
                 return found if given else ""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min.objective.foreign import numbers
+from twophase_min.objective.gradient import EPS
 
 Array = NDArray[np.floating]
 
@@ -34,6 +35,17 @@ def as_scalar(value: Any) -> float:
         except ValueError:
             pass
     raise ValueError("The user-provided objective function must return a scalar value." + hint)
+
+
+def rounding(value: Any) -> float:
+    """Relative rounding error of a value by its type: float32's for a float32 of any library."""
+    if isinstance(value, float):
+        return EPS
+    kind = str(getattr(value, "dtype", "")).removeprefix("torch.")
+    return _COARSE.get(kind, EPS)
+
+
+_COARSE = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def as_gradient(gradient: Any, n: int, dtype: np.dtype[Any]) -> Array:
