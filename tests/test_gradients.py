@@ -404,6 +404,27 @@ def test_a_state_dict_is_a_start(torch):
         from_torch(net, {**state, "0.weight": torch.ones(2, 2)}, loss=loss)
 
 
+def test_a_state_dict_of_another_precision_is_converted_as_load_state_dict_does(torch):
+    net, loss = module(torch)
+    state = {
+        key: value.float() if value.is_floating_point() else value for key, value in net.state_dict().items()
+    }
+    a = from_torch(net, state, loss=loss)
+    assert a.x0.dtype == np.float64
+    assert a.unflatten(a.x0)["0.weight"].dtype == torch.float64
+    assert a.fun(a.x0)[0] == pytest.approx(loss(net).item(), rel=1e-5)
+
+
+def test_dropout_at_work_is_warned_of(torch):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5))
+    with pytest.warns(RuntimeWarning, match=r"another at every call: call module.eval\(\)") as caught:
+        from_torch(net, loss=lambda net: net(torch.ones(2)).sum())
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from_torch(net.eval(), loss=lambda net: net(torch.ones(2)).sum())
+
+
 def test_float32_of_a_module_is_kept_and_said(torch):
     net, loss = module(torch, torch.float32)
     a = from_torch(net, loss=loss)
@@ -584,6 +605,22 @@ def test_minimize_reads_values_of_pytorch_that_have_a_gradient(torch):
         return value, torch.autograd.grad(value, x)[0]
 
     assert minimize(both, torch.zeros(2, dtype=torch.float64, requires_grad=True), jac=True).success
+
+
+def test_differences_within_bounds_are_warned_of_too(jax, torch):
+    with pytest.warns(RuntimeWarning, match=r"value of JAX.*from_jax"):
+        minimize(lambda x: jax.numpy.sum((x - 1) ** 2), np.zeros(2), method="L-BFGS-B", bounds=[(0, 2)] * 2)
+    with pytest.raises(TypeError, match=r"function of PyTorch .*from_torch"):
+        minimize(lambda x: torch.sum((x - 1) ** 2), np.zeros(2), method="L-BFGS-B", bounds=[(0, 2)] * 2)
+    inside = []
+
+    def fun(x):
+        inside.append(np.all((x >= 1) & (x <= 2)))
+        return float(np.sum(x**2))
+
+    result = minimize(fun, np.zeros(2), method="L-BFGS-B", bounds=[(1, 2)] * 2)
+    assert all(inside)
+    assert result.nfev == len(inside)
 
 
 def test_exceptions_of_other_functions_pass_unchanged():

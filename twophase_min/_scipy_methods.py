@@ -131,7 +131,9 @@ def delegate(
     bounded = bounds is not None or not (isinstance(constraints, (tuple, list)) and len(constraints) == 0)
     extra = dict(options or {})
     own = {key: extra.pop(key) for key in ("eps", "finite_diff_rel_step", "workers") if key in extra}
-    by_scipy = name in GRADIENT_FREE or (bounded and jac in (None, False, "2-point", "3-point", "cs"))
+    fused = jac is None and hasattr(fun, "value_and_gradient")
+    differences = not fused and jac in (None, False, "2-point", "3-point", "cs")
+    by_scipy = name in GRADIENT_FREE or (bounded and differences)
     objective = Objective(
         fun,
         jac,
@@ -174,13 +176,15 @@ def delegate(
 
     with closing(objective):
         keywords: dict[str, Any] = {"bounds": bounds, "constraints": constraints, "tol": tol}
+        first = start if bounds is None else np.clip(start, *limits(bounds))  # as SciPy's methods begin
         if by_scipy:
             objective.use_values_only()
+            if name not in GRADIENT_FREE and jac is None:
+                objective.warn_of_differences(first, "jac is None")
             extra |= {key: value for key, value in own.items() if key != "workers" or value is not None}
             if name not in GRADIENT_FREE:
                 keywords["jac"] = jac or None
         else:
-            first = start if bounds is None else np.clip(start, *limits(bounds))  # as SciPy's methods begin
             f, g = objective.start(first)
             record(first, f, float(np.linalg.norm(g)))
             keywords["jac"] = objective.gradient_alone

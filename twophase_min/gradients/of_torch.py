@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from twophase_min.gradients.flat import (
     named,
     restorer,
 )
-from twophase_min.objective.foreign import library
+from twophase_min.objective.foreign import caller, library
 
 
 def from_torch(
@@ -142,12 +143,23 @@ def _of_module(torch: Any, module: Any, x0: Any, loss: Callable[..., Any]) -> tu
         raise ValueError(
             "x0 is not a state_dict of this module: expected a dict with the keys " + named(own) + "."
         )
-    state = {key: _detached(value) for key, value in (own if x0 is None else x0).items()}
+    state = {}
     for key, value in own.items():
-        if np.shape(state[key]) != np.shape(value):
-            raise ValueError(
-                f"x0['{key}'] has shape {tuple(np.shape(state[key]))}, expected {tuple(np.shape(value))}."
-            )
+        given = value if x0 is None else x0[key]
+        found, expected = tuple(np.shape(given)), tuple(np.shape(value))
+        if found != expected:
+            raise ValueError(f"x0['{key}'] has shape {found}, expected {expected}.")
+        state[key] = _detached(given)
+        if torch.is_tensor(value):
+            state[key] = torch.as_tensor(state[key]).to(device=value.device, dtype=value.dtype)
+    if any(
+        isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.training for part in module.modules()
+    ):
+        warnings.warn(
+            "The module has Dropout at work, so that its loss is another at every call: call module.eval().",
+            RuntimeWarning,
+            stacklevel=caller(),
+        )
     names = {id(value): name for name, value in variables.items()}
     variable = {key: names.get(id(value)) for key, value in own.items()}  # tied ones have several keys
     fixed = {} if x0 is None else {key: state[key] for key, name in variable.items() if name is None}

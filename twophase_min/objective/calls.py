@@ -428,18 +428,12 @@ class Objective(Memory, Products):
             For a ``jac`` of no known form, or wrong shapes.
         """
         named = _source.named(self._jac, self.fun)
-        try:
+        with foreign.explaining(self):
             if named is None:
                 return self._choose(x0)
             self.kind, self.reason = named
             if self.kind != "autograd":
                 return self.value_and_gradient(x0)
-        except Exception as error:
-            told = foreign.explained(error) if error is self.error else None
-            if told is None:
-                raise
-            self.error = None
-            raise told from error
         self._autograd = _gradient.autograd_value_and_gradient(self._traced)
         try:
             return self.value_and_gradient(x0)
@@ -485,11 +479,16 @@ class Objective(Memory, Products):
                 why = f"autograd's gradient is wrong at x0: {clause}"
         self.kind, self._autograd = "2-point", None
         self.reason = f"finite differences, because {why}"
-        self.value(x0)
-        costly = foreign.costly(self._returned, self.n, why)
-        if costly:  # now, before it takes its time
-            warnings.warn(costly, RuntimeWarning, stacklevel=foreign.caller())
+        self.warn_of_differences(x0, why)
         return self.value_and_gradient(x0)
+
+    def warn_of_differences(self, x0: Array, why: str) -> None:
+        """Evaluate at x0, and warn where nobody asked for differences and they are the wrong choice."""
+        with foreign.explaining(self):
+            self.value(x0)
+        costly = foreign.costly(self._returned, self.n, why)
+        if costly:
+            warnings.warn(costly, RuntimeWarning, stacklevel=foreign.caller())
 
 
 def _listed(mapping: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:

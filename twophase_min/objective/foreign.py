@@ -6,7 +6,8 @@ They are recognised by the names of the modules of their types: neither library 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from traceback import walk_tb
 from typing import Any
 
@@ -113,6 +114,19 @@ def explained(error: Exception) -> TypeError | None:
     return TypeError(
         f"fun is a function of {_NAMES[found]} and was handed a NumPy array ({cause}): {_WAY.format(found)}."
     )
+
+
+@contextmanager
+def explaining(objective: Any) -> Iterator[None]:
+    """Raise what `explained` says in place of an exception of the function that ``objective.error`` holds."""
+    try:
+        yield
+    except Exception as error:
+        told = explained(error) if error is objective.error else None
+        if told is None:
+            raise
+        objective.error = None
+        raise told from error
 
 
 def of_traced(error: Exception) -> str:
