@@ -406,9 +406,7 @@ def test_a_state_dict_is_a_start(torch):
 
 def test_a_state_dict_of_another_precision_is_converted_as_load_state_dict_does(torch):
     net, loss = module(torch)
-    state = {
-        key: value.float() if value.is_floating_point() else value for key, value in net.state_dict().items()
-    }
+    state = module(torch, torch.float32)[0].state_dict()
     a = from_torch(net, state, loss=loss)
     assert a.x0.dtype == np.float64
     assert a.unflatten(a.x0)["0.weight"].dtype == torch.float64

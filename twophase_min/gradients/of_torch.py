@@ -152,9 +152,8 @@ def _of_module(torch: Any, module: Any, x0: Any, loss: Callable[..., Any]) -> tu
         state[key] = _detached(given)
         if torch.is_tensor(value):
             state[key] = torch.as_tensor(state[key]).to(device=value.device, dtype=value.dtype)
-    if any(
-        isinstance(part, torch.nn.modules.dropout._DropoutNd) and part.training for part in module.modules()
-    ):
+    drops = torch.nn.modules.dropout._DropoutNd
+    if any(isinstance(part, drops) and part.training and part.p > 0 for part in module.modules()):
         warnings.warn(
             "The module has Dropout at work, so that its loss is another at every call: call module.eval().",
             RuntimeWarning,
