@@ -88,7 +88,7 @@ def from_jax(
     def leaf_of(name: str, value: Any) -> Leaf:
         if library(value) != "jax":
             return Leaf(name, np.shape(value), restorer(value))
-        device = value.sharding if value.committed else None
+        device = value.sharding if _committed(value) else None
 
         def restore(part: Array) -> Any:
             with precision(value.dtype):
@@ -103,7 +103,7 @@ def from_jax(
         return _x64(jax) if kind == np.float64 else nullcontext()
 
     unflatten = Unflatten([leaf_of(*pair) for pair in pairs], dtype, structure.unflatten, apart)
-    devices = {device for _, leaf in pairs if getattr(leaf, "committed", False) for device in leaf.devices()}
+    devices = {device for _, leaf in pairs if _committed(leaf) for device in leaf.devices()}
     device = devices.pop() if len(devices) == 1 else None
 
     check = Scalar(dtype, "jax")
@@ -165,6 +165,11 @@ def from_jax(
 
 _TWO_PRECISIONS = ("RuntimeProgramInputMismatch", "Cannot lower jaxpr with verifier errors")
 """How JAX's errors read where it meets a NumPy array in another precision than before."""
+
+
+def _committed(value: Any) -> bool:
+    """Whether an array of JAX was put on a device by choice; before JAX 0.5 the attribute is private."""
+    return bool(getattr(value, "committed", getattr(value, "_committed", False)))
 
 
 def _x64(jax: Any) -> AbstractContextManager[Any]:
