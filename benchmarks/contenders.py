@@ -1,4 +1,4 @@
-"""Minimisers by name, and the objective that charges them: shared by `cutest.py` and `everyday.py`.
+"""Minimisers by name, and the objective that charges them: for `cutest.py`, `everyday.py`, `large.py`.
 
 A value and a gradient cost one evaluation each; a second request for the same kind at the same point is free
 for everybody. Every solver gets the same gradient tolerance, on the largest absolute entry.
@@ -163,6 +163,15 @@ def _cg_descent(memory: int) -> Solver:
     return solve
 
 
+def _optimistix(memory: int) -> Solver:
+    def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
+        from optimistix_solver import minimise_optimistix
+
+        return minimise_optimistix(objective, x0, gtol, memory)
+
+    return solve
+
+
 def _adam(learning_rate: float) -> Solver:
     def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
         x, m, v = x0.copy(), np.zeros_like(x0), np.zeros_like(x0)
@@ -216,6 +225,7 @@ SOLVERS: dict[str, Solver] = {
     "nlopt-lbfgs-50": _nlopt(50),
     "cg-descent": _cg_descent(11),
     "cg-descent-0": _cg_descent(0),
+    "optimistix-lbfgs": _optimistix(10),
     "adam": _adam(1e-2),
     "memory-cg": _memory_cg(),
     "memory-cg-0": _memory_cg(memory=0),

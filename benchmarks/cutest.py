@@ -21,6 +21,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -92,8 +93,12 @@ def run_one(solver: str, problem: str, budget: int, seconds: float, gtol: float)
 
 
 def describe(problem: str) -> dict[str, Any]:
-    """Size, start value and largest start gradient entry of a problem."""
-    p = Problem(problem)
+    """Size, start value and largest start gradient entry of a problem by name."""
+    return facts_of(Problem(problem))
+
+
+def facts_of(p: Any) -> dict[str, Any]:
+    """Size, start value and largest start gradient entry of a loaded problem."""
     x0 = np.array(p.x0, dtype=float)
     return {"n": int(x0.size), "f0": float(p.fun(x0)), "gmax0": float(np.max(np.abs(p.grad(x0))))}
 
@@ -107,16 +112,21 @@ def run_pool(
     gtol: float = 1e-6,
     jobs: int = 2,
     quiet: bool = False,
+    run: Callable[..., dict[str, Any]] = run_one,
+    about: Callable[[str], dict[str, Any]] = describe,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run every solver on every problem in ``jobs`` processes; returns (problem facts, runs by solver)."""
+    """Run every solver on every problem in ``jobs`` processes; returns (problem facts, runs by solver).
+
+    Another collection of problems brings its own ``run`` and ``about``, with the arguments of the defaults.
+    """
     runs: dict[str, Any] = {s: {} for s in solvers}
     facts: dict[str, Any] = {}
     began = time.perf_counter()
     with ProcessPoolExecutor(jobs) as pool:
-        about = {pool.submit(describe, p): p for p in problems}
-        tasks = {pool.submit(run_one, s, p, budget, seconds, gtol): (s, p) for p in problems for s in solvers}
-        for future in as_completed(about):
-            facts[about[future]] = future.result()
+        known = {pool.submit(about, p): p for p in problems}
+        tasks = {pool.submit(run, s, p, budget, seconds, gtol): (s, p) for p in problems for s in solvers}
+        for future in as_completed(known):
+            facts[known[future]] = future.result()
         for done, future in enumerate(as_completed(tasks), 1):
             s, p = tasks[future]
             runs[s][p] = future.result()

@@ -34,6 +34,19 @@ def sphere_der(x):
         ([1.0 + 0j], TypeError, "complex.*real and imaginary"),
         (np.array([1.0, None], dtype=object), TypeError, "dtype object"),
         (["a", "b"], TypeError, "dtype <U1"),
+        (
+            np.zeros((2, 3)),
+            ValueError,
+            r"It has shape \(2, 3\): pass x0.ravel\(\), and begin fun with x = x.reshape\(2, 3\)\.$",
+        ),
+        (
+            {"a": np.zeros(2), "b": 1.0},
+            TypeError,
+            "'x0' is a dict; a vector is needed: .*from_jax.*concatenate",
+        ),
+        ([np.zeros(2), np.zeros((3, 2))], ValueError, "'x0' is a list of arrays, not a vector.*from_torch.*"),
+        ((np.zeros(2), 1.0), ValueError, "'x0' is a tuple of arrays, not a vector"),
+        ([{"a": 1.0}], TypeError, "dtype object; a vector of real numbers is needed: .*from_jax"),
     ],
 )
 def test_an_x0_that_cannot_be_used_is_refused(x0, error, text, method):
@@ -331,6 +344,29 @@ def test_nothing_is_warned_about_without_need():
         for jac in (rosen_der, None, "2-point", "3-point", "cs"):
             assert minimize(rosen, START, jac=jac).status in (0, 10)
         assert minimize(lambda x: anp.sum(x**2), START, constraints=[], bounds=None).success
+
+
+def test_differences_over_many_variables_are_warned_of_before_they_begin():
+    calls = []
+
+    def fun(x):
+        calls.append(x)
+        return sum(float(value) ** 2 for value in x)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(RuntimeWarning, match=r"Each gradient by differences takes n = 200 values of fun"):
+            minimize(fun, np.ones(200), options={"maxiter": 1})
+        assert len(calls) <= 2  # autograd's attempt, and the value at x0
+        for keywords in ({"jac": "2-point"}, {"jac": lambda x: 2 * x}):
+            minimize(fun, np.ones(200), options={"maxiter": 1}, **keywords)
+        minimize(fun, np.ones(199), options={"maxiter": 1})
+    for method in ("twophase", "CG"):
+        with pytest.warns(RuntimeWarning, match=r"autograd.numpy, or pass the gradient \(jac=") as caught:
+            minimize(fun, np.ones(200), method=method, options={"maxiter": 1})
+        assert [warning.filename for warning in caught if "each" in str(warning.message).lower()] == [
+            __file__
+        ]
 
 
 def test_unknown_options_warn_and_go_on():

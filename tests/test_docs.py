@@ -19,7 +19,7 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ["index", "quickstart", "method", "options", "scipy", "engine"]
+        for name in ["index", "quickstart", "method", "options", "scipy", "engine", "from_jax_and_pytorch"]
     ),
 ]
 
@@ -32,6 +32,9 @@ def blocks(page: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_code_blocks_run(page, tmp_path):
+    if page.stem == "from_jax_and_pytorch":
+        pytest.importorskip("jax")
+        pytest.importorskip("torch")
     warned = "error::DeprecationWarning:twophase_min"
     output_of("-W", warned, "-c", blocks(page), cwd=tmp_path, path=ROOT, MPLBACKEND="Agg")
 
@@ -69,11 +72,15 @@ def test_ci_runs_the_second_command_as_it_is_written():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
-def test_extras_exist_and_carry_no_second_framework():
+def test_extras_exist_and_carry_a_second_framework_only_by_its_name():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras) >= {"plot", "sklearn", "progress", "testing", "bench", "docs", "test", "all"}
-    for needs in extras.values():
-        assert not any(re.match(r"(torch|jax|optax|tensorflow)\b", need) for need in needs)
+    assert [need.partition(">")[0].partition("=")[0] for need in extras["jax"] + extras["torch"]] == [
+        "jax",
+        "torch",
+    ]
+    for needs in (needs for name, needs in extras.items() if name not in ("jax", "torch")):
+        assert not any(re.match(r"(torch|jax|optax|tensorflow)\b|.*\[.*(jax|torch)", need) for need in needs)
 
 
 # ---- options

@@ -236,3 +236,19 @@ def test_a_raising_function_propagates():
     for method in ("CG", "Nelder-Mead"):
         with pytest.raises(RuntimeError, match="mine"):
             minimize(fun, START, method=method, jac=rosen_der)
+
+
+def test_a_fused_function_keeps_its_gradient_within_bounds():
+    """It had been left to SciPy's differences, though it knows its gradient."""
+
+    class Fused:
+        def value_and_gradient(self, x):
+            return float(np.sum((x - 3) ** 2)), 2 * (x - 3)
+
+        __call__ = value_and_gradient
+
+    result = minimize(Fused(), np.zeros(50), method="L-BFGS-B", bounds=[(0, 2)] * 50)
+    assert result.success
+    np.testing.assert_allclose(result.x, 2.0)
+    assert result.gradient.startswith("fused")
+    assert result.nfev < 20

@@ -30,6 +30,7 @@ CORE = (
 # What stands at the side, and what it imports; nothing of the core imports it. "" is the package itself.
 SIDE = {
     "finite_sum": {"objective"},
+    "gradients": {"objective"},
     "networks": {"finite_sum"},
     "problems": set(),
     "curvature": {"objective"},

@@ -46,7 +46,7 @@ def minimize(
     jac : callable, True, 'autograd', '2-point', '3-point', 'cs' or None
         Where the gradient comes from. None means autograd if it traces ``fun`` and its gradient agrees
         with a directional difference at x0, otherwise forward differences; ``result.gradient`` says
-        which and why.
+        which and why. For functions of JAX or PyTorch: `gradients.from_jax`, `gradients.from_torch`.
     hess, hessp : optional
         Hessian or its product with a vector; used by the convex methods 'Newton-CG', 'trust-ncg' and
         'trust-krylov' (autograd's product is used when none is given).

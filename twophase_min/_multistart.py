@@ -21,6 +21,7 @@ from twophase_min._status import SUCCESSFUL, Status, describe
 from twophase_min.objective import workers as _workers
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.compiled import runs_compiled
+from twophase_min.objective.foreign import require_function
 from twophase_min.objective.workers import Chunk, Row
 from twophase_min.phases import COMPILED_DEFAULT
 
@@ -141,8 +142,7 @@ def multistart(
     in_c = c_objective(fun, jac, (*args, *rows))
     if in_c is not None:
         fun, args = in_c, in_c.args
-    if not callable(fun):
-        raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
+    require_function(fun)
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     starts = start_points(x0s, rows, bounds, seed, keep_float32=own_gradient)
     ours = method is None or (isinstance(method, str) and method.lower() == METHOD)

@@ -20,6 +20,7 @@ from twophase_min._scipy_quiet import minimize as scipy_minimize
 from twophase_min._status import TEXTS, Status
 from twophase_min._twophase import run_twophase
 from twophase_min.objective.calls import Objective
+from twophase_min.objective.foreign import require_function
 from twophase_min.objective.start import start_vector
 
 Array = NDArray[np.floating]
@@ -123,15 +124,16 @@ def delegate(
     The gradient is resolved as for 'twophase'; with bounds or constraints and a finite-difference gradient it
     is left to SciPy, whose differences stay within the bounds. nfev and njev are the true calls.
     """
-    if not callable(fun):
-        raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
+    require_function(fun)
     name = method.lower() if isinstance(method, str) else ""
     args = args if isinstance(args, tuple) else (args,)
     start = start_vector(x0, keep_float32=False)
     bounded = bounds is not None or not (isinstance(constraints, (tuple, list)) and len(constraints) == 0)
     extra = dict(options or {})
     own = {key: extra.pop(key) for key in ("eps", "finite_diff_rel_step", "workers") if key in extra}
-    by_scipy = name in GRADIENT_FREE or (bounded and jac in (None, False, "2-point", "3-point", "cs"))
+    fused = jac is None and hasattr(fun, "value_and_gradient")
+    differences = not fused and jac in (None, False, "2-point", "3-point", "cs")
+    by_scipy = name in GRADIENT_FREE or (bounded and differences)
     objective = Objective(
         fun,
         jac,
@@ -174,13 +176,15 @@ def delegate(
 
     with closing(objective):
         keywords: dict[str, Any] = {"bounds": bounds, "constraints": constraints, "tol": tol}
+        first = start if bounds is None else np.clip(start, *limits(bounds))  # as SciPy's methods begin
         if by_scipy:
             objective.use_values_only()
+            if name not in GRADIENT_FREE and jac is None:
+                objective.warn_of_differences(first, "jac is None")
             extra |= {key: value for key, value in own.items() if key != "workers" or value is not None}
             if name not in GRADIENT_FREE:
                 keywords["jac"] = jac or None
         else:
-            first = start if bounds is None else np.clip(start, *limits(bounds))  # as SciPy's methods begin
             f, g = objective.start(first)
             record(first, f, float(np.linalg.norm(g)))
             keywords["jac"] = objective.gradient_alone

@@ -20,6 +20,7 @@ from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.clock import Clock
 from twophase_min.objective.compiled import is_worth_compiling, runs_compiled
+from twophase_min.objective.foreign import require_function
 from twophase_min.objective.start import start_vector
 from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
 
@@ -45,8 +46,7 @@ def run_twophase(
     in_c = c_objective(fun, jac, args)
     if in_c is not None:
         fun, args = in_c, in_c.args
-    if not callable(fun):
-        raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
+    require_function(fun)
     compiled = runs_compiled(fun, jac)
     record = TwoPhaseOptions.from_mapping(options, tol, COMPILED_DEFAULT if compiled else DEFAULT)
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")

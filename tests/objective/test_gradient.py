@@ -54,6 +54,23 @@ def test_a_step_moves_every_coordinate(x, scheme):
             assert np.all(x + steps != x)
 
 
+def test_steps_go_by_the_precision_of_the_values():
+    """A function that computes in float32 has wrong differences at float64's steps; it ended at x0."""
+
+    def fun(x):
+        x = x.astype(np.float32)
+        return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+    x0 = np.full(5, -1.0)
+    assert fun(x0).dtype == np.float32
+    for jac in (None, "2-point", "3-point"):
+        result = minimize(fun, x0, jac=jac)
+        assert result.fun < 1e-4 * fun(x0)  # differences of float32 lead no further
+    for scheme, tolerance in (("2-point", 2e-3), ("3-point", 2e-4)):
+        g = differences(fun, x0, scheme, eps=2.0**-23)
+        np.testing.assert_allclose(g, rosen_der(x0), rtol=tolerance)
+
+
 def test_forward_differences_are_scipys():
     x = np.array([-1.2, 1.0, 0.3])
     np.testing.assert_allclose(differences(rosen, x, "2-point"), approx_fprime(x, rosen), rtol=1e-7)

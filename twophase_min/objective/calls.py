@@ -10,6 +10,7 @@ Invariants
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from twophase_min._errstate import users
 from twophase_min._status import Status, Stop
+from twophase_min.objective import foreign
 from twophase_min.objective import gradient as _gradient
 from twophase_min.objective import source as _source
 from twophase_min.objective.check import agrees
@@ -25,7 +27,7 @@ from twophase_min.objective.clock import Clock
 from twophase_min.objective.differences import gradient_by_differences
 from twophase_min.objective.memory import Memory, Point
 from twophase_min.objective.products import Products
-from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar
+from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar, rounding
 
 Array = NDArray[np.floating]
 
@@ -103,6 +105,7 @@ class Objective(Memory, Products):
         self.kind = ""
         self.reason = ""
         self.error: BaseException | None = None
+        self._returned: type = float  # of fun's last value
         self._autograd: Callable[[Array], tuple[Any, Array]] | None = None
         self._hess: Callable[..., Any] | None = None
         self._hessp: Callable[..., Any] | None = None
@@ -214,7 +217,9 @@ class Objective(Memory, Products):
     def _value(self, x: Array) -> float:
         self._admit(1)
         self._f_samples += self._unit
-        return as_scalar(self._guarded(self.fun, self._copy(x), *self.args))
+        value = self._guarded(self.fun, self._copy(x), *self.args)
+        self._returned, self._steps["eps"] = type(value), rounding(value)
+        return as_scalar(value)
 
     def _pair(self, x: Array) -> tuple[float, Array]:
         """Value and gradient from one call."""
@@ -417,16 +422,18 @@ class Objective(Memory, Products):
         Raises
         ------
         TypeError
-            For ``jac='autograd'`` with a function that autograd cannot trace, with the cause and the remedy.
+            For ``jac='autograd'`` with a function that autograd cannot trace, and for a function of JAX or
+            PyTorch that takes no NumPy array, with the cause and the remedy.
         ValueError
             For a ``jac`` of no known form, or wrong shapes.
         """
         named = _source.named(self._jac, self.fun)
-        if named is None:
-            return self._choose(x0)
-        self.kind, self.reason = named
-        if self.kind != "autograd":
-            return self.value_and_gradient(x0)
+        with foreign.explaining(self):
+            if named is None:
+                return self._choose(x0)
+            self.kind, self.reason = named
+            if self.kind != "autograd":
+                return self.value_and_gradient(x0)
         self._autograd = _gradient.autograd_value_and_gradient(self._traced)
         try:
             return self.value_and_gradient(x0)
@@ -472,7 +479,16 @@ class Objective(Memory, Products):
                 why = f"autograd's gradient is wrong at x0: {clause}"
         self.kind, self._autograd = "2-point", None
         self.reason = f"finite differences, because {why}"
+        self.warn_of_differences(x0, why)
         return self.value_and_gradient(x0)
+
+    def warn_of_differences(self, x0: Array, why: str) -> None:
+        """Evaluate at x0, and warn where nobody asked for differences and they are the wrong choice."""
+        with foreign.explaining(self):
+            self.value(x0)
+        costly = foreign.costly(self._returned, self.n, why)
+        if costly:
+            warnings.warn(costly, RuntimeWarning, stacklevel=foreign.caller())
 
 
 def _listed(mapping: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:

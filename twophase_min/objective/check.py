@@ -17,11 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min._errstate import our_arithmetic, users
-from twophase_min.objective.gradient import autograd_value_and_gradient
+from twophase_min.objective.gradient import EPS, autograd_value_and_gradient
 
 Array = NDArray[np.floating]
-
-EPS = float(np.finfo(float).eps)
 
 
 def difference(high: Any, low: Any, width: float, largest: float) -> tuple[Any, float]:

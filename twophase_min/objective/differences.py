@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min.objective.gradient import difference_steps
+from twophase_min.objective.gradient import EPS, difference_steps
 
 Array = NDArray[np.floating]
 Evaluate = Callable[[Iterable[Array], int], list[Any]]
@@ -30,6 +30,7 @@ def gradient_by_differences(
     rel_step: Any = None,
     abs_step: Any = None,
     entries: NDArray[np.intp] | None = None,
+    eps: float = EPS,
 ) -> tuple[Array, str]:
     """Gradient by finite differences.
 
@@ -47,6 +48,8 @@ def gradient_by_differences(
         See `gradient.difference_steps`.
     entries : ndarray of int, shape (k,), optional
         The entries to form; default all.
+    eps : float, default that of float64
+        Relative rounding error of the values, by which the steps are chosen.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def gradient_by_differences(
     beyond the first values is asked for.
     """
     which = np.arange(x.size) if entries is None else entries
-    steps = difference_steps(x, scheme, rel_step, abs_step)[which]
+    steps = difference_steps(x, scheme, rel_step, abs_step, eps)[which]
     trials = _Trials(evaluate, x, f, scheme, which)
     if scheme == "3-point":
         ahead, behind = trials.values(steps), trials.values(-steps)

@@ -17,6 +17,9 @@ from twophase_min.objective.tracing import make_vjp, scalar_valued
 
 Array = NDArray[np.floating]
 
+EPS = float(np.finfo(float).eps)
+"""Relative rounding error of float64. Unit 1."""
+
 FINITE_DIFFERENCES = ("2-point", "3-point", "cs")
 """Finite-difference schemes, named as SciPy names them."""
 
@@ -46,7 +49,9 @@ def autograd_value_and_gradient(fun: Callable[..., Any]) -> Callable[[Array], tu
     return both
 
 
-def difference_steps(x: Array, scheme: str, rel_step: Any = None, abs_step: Any = None) -> Array:
+def difference_steps(
+    x: Array, scheme: str, rel_step: Any = None, abs_step: Any = None, eps: float = EPS
+) -> Array:
     """Step per coordinate, as ``scipy.optimize`` chooses it, exactly representable at x.
 
     Parameters
@@ -58,9 +63,11 @@ def difference_steps(x: Array, scheme: str, rel_step: Any = None, abs_step: Any 
         sign(x) max(1, abs(x)).
     rel_step, abs_step : float or array_like, optional
         Steps relative to abs(x), or absolute.
+    eps : float, default that of float64
+        Relative rounding error of the values; that of x counts if it is larger.
     """
     sign = np.where(x >= 0, 1.0, -1.0)
-    eps = np.finfo(x.dtype).eps
+    eps = max(eps, float(np.finfo(x.dtype).eps))
     default = sign * (eps ** (1 / 3) if scheme == "3-point" else eps**0.5) * np.maximum(1.0, np.abs(x))
     if abs_step is not None:
         steps = sign * np.abs(np.broadcast_to(np.asarray(abs_step, dtype=x.dtype), x.shape))

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min.objective.foreign import numbers
+from twophase_min.objective.gradient import EPS
+
 Array = NDArray[np.floating]
 
 
@@ -22,7 +25,7 @@ def as_scalar(value: Any) -> float:
         hint = " It returned a pair: pass jac=True."
     else:
         try:
-            array = np.asarray(value)
+            array = np.asarray(numbers(value))
             if array.dtype.kind == "c":
                 raise TypeError(
                     "The objective returned a complex number; minimise its real part or its modulus."
@@ -32,6 +35,17 @@ def as_scalar(value: Any) -> float:
         except ValueError:
             pass
     raise ValueError("The user-provided objective function must return a scalar value." + hint)
+
+
+def rounding(value: Any) -> float:
+    """Relative rounding error of a value by its type: float32's for a float32 of any library."""
+    if isinstance(value, float):
+        return EPS
+    kind = str(getattr(value, "dtype", "")).removeprefix("torch.")
+    return _COARSE.get(kind, EPS)
+
+
+_COARSE = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 def as_gradient(gradient: Any, n: int, dtype: np.dtype[Any]) -> Array:
@@ -46,7 +60,7 @@ def as_gradient(gradient: Any, n: int, dtype: np.dtype[Any]) -> Array:
     """
     if gradient is None:
         raise TypeError("The gradient is None: is the return statement missing?")
-    g = np.asarray(gradient)
+    g = np.asarray(numbers(gradient))
     if g.dtype.kind not in "fiub":
         if g.dtype.kind == "c":
             raise TypeError("The gradient is complex; return the real gradient of a real objective.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twophase_min.objective.foreign import of_traced
 from twophase_min.objective.gradient import FINITE_DIFFERENCES
 
 REMEDY = (
@@ -62,4 +63,5 @@ def not_finite(entry: int, x: float) -> str:
 
 def untraceable(error: Exception) -> TypeError:
     """Return the error for ``jac='autograd'`` where autograd cannot trace, with the cause and the remedy."""
-    return TypeError(f"autograd cannot trace the objective ({type(error).__name__}: {error}); {REMEDY}.")
+    cause = f"{type(error).__name__}: {error}"
+    return TypeError(f"autograd cannot trace the objective ({cause}); {REMEDY}{of_traced(error)}.")
