@@ -98,7 +98,7 @@ CAUSES = {
     Cause.FLAT: "The relative gradient is {text}.",
     Cause.NOISE: "Values of the objective are exact to about {text} here, and no direction promises more.",
     Cause.LOST_TRIAL: (
-        "the convex phase reached {e.phase_f:.6g} in its trial of {e.spent:.0f} evaluations, Adam was heading "
+        "the convex phase reached {e.phase_f:.6g} in its trial of {e.spent:.0f} evaluations, Adam headed "
         "for {e.reference:.6g}"
     ),
     Cause.FELL_SHORT: (

@@ -11,12 +11,12 @@ excursion); for longer only while its course leads below the value of the suspen
 heading. After an excursion it must be about to pass below the suspended phase, and have done so half a trial
 later. Otherwise Adam goes on, or the suspended phase resumes as if it had not been left.
 
-So an excursion in vain costs its evaluations and nothing else. With looks at w, qw, q^2 w, ... evaluations and
-a share a for Adam, all excursions together are at most a q / (q - 1) of the evaluations of a run, or more only
-where Adam was on course for a lower value. Where Adam is heading is extrapolated from three of its values
-(Aitken's process). Decisions compare values and logarithms of norms with each other, so they depend neither on
-the zero nor on the unit of f. Everything here works on records (`jit.records`): compiled inside the loops, and
-as plain Python.
+So an excursion in vain costs its evaluations and nothing else. With looks at w, qw, q^2 w, ...
+evaluations and a share a for Adam, all excursions together are at most a q / (q - 1) of the evaluations of a
+run, their trials apart, or more only where Adam was on course for a lower value. Where Adam is heading is
+extrapolated from three of its values (Aitken's process). Decisions compare values with values and logarithms
+of norms with each other, so they depend neither on the zero nor on the unit of f. Everything here works on
+records (`jit.records`): compiled inside the loops, and as plain Python.
 """
 
 from __future__ import annotations
@@ -32,8 +32,14 @@ GUARD = Record(
     real("trial_share", "length of a trial, as a share of the evaluations so far", 0.1),
     real("trial_least", "evaluations of a trial at least: a line search needs a few to show anything", 24.0),
     real("past", "the recent past of a path, as a share of the evaluations of its phase", 1 / 3),
-    real("fading", "decrease in the later half of the recent past, as a share of the earlier, that is fading", 0.5),
-    real("first_look", "evaluations until the guard first looks whether the convex phase is on course", 100.0),
+    real(
+        "fading",
+        "decrease in the later half of the recent past, as a share of the earlier, that is fading",
+        0.5,
+    ),
+    real(
+        "first_look", "evaluations until the guard first looks whether the convex phase is on course", 100.0
+    ),
     real("again", "factor by which the evaluations grow from one look to the next", 2.0),
     real("adam_least", "evaluations that Adam gets in an excursion, as a share of those so far", 0.15),
     real("adam_most", "evaluations that it gets at most while on course, as a share of those so far", 0.5),
@@ -169,7 +175,7 @@ def log(size):
 
 @_inner
 def ahead(path, goal):
-    """Evaluations until a path is down at the goal, at the pace of its recent past; inf if it stands still."""
+    """Return the evaluations until a path is down at the goal, at its recent pace; inf if it stands still."""
     first, last = path.first, (path.first + path.many - 1) % MARKS
     left = path.values[last] - goal
     if not left > 0.0:
@@ -226,8 +232,8 @@ def begin_trial(loop, f, target):
 def _room(loop):
     """Whether ``maxfun`` leaves room for an excursion: one that is cut off only loses what is left.
 
-    A phase that is merely slow gains by every evaluation that an excursion in vain takes: a share of them must
-    be left for the one that wins.
+    A phase that is merely slow gains by every evaluation that an excursion in vain takes: a share of them
+    must be left for the one that wins.
     """
     guard = loop.guard
     share = 1.0 if loop.ahead == math.inf else 1.0 - guard.room

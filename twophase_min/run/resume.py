@@ -28,7 +28,15 @@ VERSION = 5
 """Of the layout; another one is refused."""
 
 _LIMITS = (
-    "n", "maxiter", "maxfun", "max_swaps", "rounding", "automatic", "guarded", "sampled", "fallbacks",
+    "n",
+    "maxiter",
+    "maxfun",
+    "max_swaps",
+    "rounding",
+    "automatic",
+    "guarded",
+    "sampled",
+    "fallbacks",
     "quick",
 )
 """Members of `state.LOOP` that the options of the resuming run set."""

@@ -88,7 +88,9 @@ LOOP = Record(
     real("failed_at", "best value when the convex phase last failed, NaN if it did not", math.nan),
     # the convex phase and its guard
     count("fallback", "place of the method at work among the fallbacks"),
-    count("first", "place of the method that a handover begins with: one that proved slow is not tried again"),
+    count(
+        "first", "place of the method that a handover begins with: one that proved slow is not tried again"
+    ),
     count("passed", "whether the convex phase has passed its trial"),
     count("curbed", "whether maxfun has kept the guard from a trial of Adam"),
     real("suspended_f", "best value of a suspended convex phase, NaN if there is none", math.nan),
