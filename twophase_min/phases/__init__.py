@@ -85,6 +85,8 @@ class Phase:
         Vectors of length n that it keeps.
     c2 : float
         Curvature constant of its line search where the options give none. Unit 1.
+    unit : float
+        Unit of f that it sees, in decreases that its first step promises.
     cycle : int or None
         Iterations after which its variables are renewed from the pairs seen; None for never.
     fallbacks : tuple of str
@@ -104,6 +106,7 @@ class Phase:
     wolfe: bool = False
     memory: str = ""
     c2: float = 0.9
+    unit: float = 1.0
     cycle: int | None = None
     fallbacks: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
@@ -150,7 +153,8 @@ ADAM = Phase("adam", "twophase_min.phases.adam:Adam", compiled=True, memory="5, 
 """The first phase of every run."""
 
 _PHASES = (
-    _scipy("CG", "5", wolfe=True, c2=0.4, cycle=5, settings={"gtol": 0.0}),
+    # in a small unit no step comes near 1, beyond which SciPy's search does not begin
+    _scipy("CG", "5", wolfe=True, c2=0.4, unit=2.0**-20, cycle=5, settings={"gtol": 0.0}),
     _scipy("BFGS", "n + 5", wolfe=True, settings={"gtol": 0.0, "xrtol": 0.0}),
     _scipy(
         "L-BFGS-B",

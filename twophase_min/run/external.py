@@ -90,7 +90,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
                 raise _PhaseEnd(Cause.NONE)
 
         try:
-            scaling, unit = variables(driver, scaled)
+            scaling, unit = variables(driver, scaled, phase.unit)
             if callable(method):  # the caller's own, which may look at values
                 unit = 1.0
             message = scipy_phase.run(
@@ -113,11 +113,11 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         return Cause.SEARCH_FAILED, message
 
 
-def variables(driver: Driver, scaled: bool) -> tuple[Scaling, float]:
+def variables(driver: Driver, scaled: bool, share: float = 1.0) -> tuple[Scaling, float]:
     """Variables for a SciPy method, sized for a good first trial step, and the unit of f in them.
 
-    The variables bring in what is known of the curvature. The unit is the power of two next to the decrease
-    that the slope promises along the first step, so that a run is the same in every unit of f.
+    The variables bring in what is known of the curvature. The unit is the power of two next to ``share`` times
+    the decrease that the slope promises along the first step, so that a run is the same in every unit of f.
     """
     point = driver.point
     assert point.g is not None
@@ -138,7 +138,7 @@ def variables(driver: Driver, scaled: bool) -> tuple[Scaling, float]:
         length, reach = first_length(driver), float(np.linalg.norm(scaling.apply(pulled)))
         step = length / reach if length and reach > 0 else 1.0 / h
     exponent = math.log2(step) + 2.0 * math.log2(h)
-    unit = 2.0 ** min(max(round(exponent), -1000), 1000)
+    unit = 2.0 ** min(max(round(exponent + math.log2(share)), -1000), 1000)
     # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
     scaling.rescale(step * h / 1.01 if 2.0**exponent >= 1.01**2 * unit else (step * unit) ** 0.5)
     return scaling, unit
