@@ -113,7 +113,7 @@ def load(name: str) -> Reference:
 
 
 def digits(found, certified) -> float:
-    """Correct significant digits of the worst entry, NIST's log relative error; 0 to 11, as many as certified."""
+    """Correct digits of the worst entry, NIST's log relative error; 0 to 11, as many as are certified."""
     with np.errstate(all="ignore"):
         error = np.abs(np.asarray(found) - certified) / np.abs(certified)
         least = -np.log10(np.max(error))

@@ -250,7 +250,9 @@ def _data(
     if ydata.size == 0:
         raise ValueError("`ydata` must not be empty!")
     if ydata.ndim != 1:
-        raise ValueError(f"ydata must be one-dimensional, got shape {ydata.shape}; flatten it, and f's values.")
+        raise ValueError(
+            f"ydata must be one-dimensional, got shape {ydata.shape}; flatten it, and f's values."
+        )
     sigma = None if sigma is None else np.asarray(sigma, dtype=float)
     if check or nan_policy is None:
         return xdata, ydata, sigma

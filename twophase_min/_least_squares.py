@@ -120,9 +120,7 @@ class _Frame:
         return self.p - self.axes @ (self.slope / self.s)
 
 
-def fit(
-    residuals: Residuals, p0: Array, tol: float, scale_of_data: float, options: Mapping[str, Any]
-) -> Fit:
+def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, options: Mapping[str, Any]) -> Fit:
     """Minimise half the sum of squares of the residuals.
 
     Parameters
@@ -146,10 +144,12 @@ def fit(
     residuals.start(p0)
     p, stalls, frame = p0, 0, _Frame(residuals, p0, scale_of_data)
     try:
-        while frame.sound and not frame.exact and frame.offset > tol:
-            if frame.offset <= ROUGH and residuals.sharpen():
+        while frame.sound:
+            if (frame.exact or frame.offset <= ROUGH) and residuals.sharpen():
                 frame = _Frame(residuals, p, scale_of_data)
                 continue
+            if frame.exact or frame.offset <= tol:
+                break
             p, decrease = _round(residuals, frame, settings)
             stalls = 0 if decrease > 100 * EPS else stalls + 1 if decrease > 0 else STALLS
             if stalls >= STALLS:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+Flags = NDArray[np.bool_]
 
 TAKES_PART = 1e-3
 """Share of a unit direction, in scaled variables, from which on a parameter takes part in it."""
@@ -89,7 +90,7 @@ def inverse_of_hessian(hessian: Array, error: Array, names: Sequence[str]) -> In
 
 
 def _assembled(
-    values: Array, vectors: Array, scales: Array, flat: Array, negative: Array, names: Sequence[str]
+    values: Array, vectors: Array, scales: Array, flat: Flags, negative: Flags, names: Sequence[str]
 ) -> Inverse:
     """Put the inverse together from eigenvalues and eigenvectors (columns) in scaled variables."""
     good = ~(flat | negative)
@@ -116,7 +117,7 @@ def _named(vector: Array, scales: Array, names: Sequence[str]) -> tuple[Array, s
     taking_part = np.flatnonzero(direction)
     direction = direction / direction[taking_part[0]]
     text = ""
-    for i in taking_part:
+    for i in taking_part.tolist():
         size = f"{abs(direction[i]):.3g}"
         sign = ("- " if direction[i] < 0 else "+ ") if text else ""
         text += f" {sign}{'' if size == '1' else size + ' '}{names[i]}"
