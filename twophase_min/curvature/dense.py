@@ -215,9 +215,13 @@ def _of_values(value: Callable[[Array], float], x: Array) -> DenseHessian:
     gradient, steps = np.zeros(n), np.ones(n)
 
     def along(u: Array) -> Callable[[float], tuple[Array, Array]]:
+        reach = float(np.max(np.abs(x[u != 0] / u[u != 0])))
+
         def quotient(t: float) -> tuple[Array, Array]:
             ahead, behind = value(x + t * u), value(x - t * u)
+            rise = max(abs(ahead - f), abs(behind - f))
             unsure = _grown(noise, abs(f), max(abs(ahead), abs(behind), abs(f)))
+            unsure += 2 * EPS * reach / t * rise  # x + t u is rounded
             return np.array([(ahead - f + (behind - f)) / t**2]), np.array([4 * unsure / t**2])
 
         return quotient

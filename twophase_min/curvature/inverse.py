@@ -81,11 +81,21 @@ def inverse_of_hessian(hessian: Array, error: Array, names: Sequence[str]) -> In
     Inverse
     """
     n = len(hessian)
-    roots = np.sqrt(np.maximum(np.abs(np.diag(hessian)), np.abs(np.diag(error))))
-    scales = np.divide(1.0, roots, out=np.ones_like(roots), where=roots > 0)
-    around = np.outer(scales, scales)
-    values, vectors = np.linalg.eigh(hessian * around)
-    floor = float(np.linalg.norm(error * around, 2)) + n * np.finfo(float).eps * float(np.max(np.abs(values)))
+    rest = np.flatnonzero(np.any(np.abs(hessian) > error, axis=1))  # the others are flat, each by itself
+    inner, unsure = hessian[np.ix_(rest, rest)], error[np.ix_(rest, rest)]
+    diagonal = np.abs(np.diag(inner))
+    roots = np.sqrt(
+        np.where(diagonal > np.diag(unsure), diagonal, np.max(np.abs(inner), axis=1, initial=0.0))
+    )
+    scales = np.ones(n)
+    scales[rest] = 1.0 / roots
+    values, vectors = np.zeros(n), np.eye(n)
+    floor = 0.0
+    if rest.size:
+        around = np.outer(scales[rest], scales[rest])
+        values[rest], vectors[np.ix_(rest, rest)] = np.linalg.eigh(inner * around)
+        largest = float(np.max(np.abs(values)))
+        floor = float(np.linalg.norm(unsure * around, 2)) + n * np.finfo(float).eps * largest
     return _assembled(values, vectors, scales, np.abs(values) <= floor, values < -floor, names)
 
 
