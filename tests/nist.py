@@ -7,6 +7,7 @@ https://www.itl.nist.gov/div898/strd/nls/nls_main.shtml. The files are in `tests
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,28 @@ def digits(found, certified) -> float:
         error = np.abs(np.asarray(found) - certified) / np.abs(certified)
         least = -np.log10(np.max(error))
     return float(np.clip(np.nan_to_num(least, nan=0.0, posinf=11.0), 0.0, 11.0))
+
+
+TERMS = {
+    "Lanczos1": ((0, 1), (2, 3), (4, 5)),
+    "Lanczos2": ((0, 1), (2, 3), (4, 5)),
+    "Lanczos3": ((0, 1), (2, 3), (4, 5)),
+    "MGH17": ((1, 3), (2, 4)),
+    "Gauss1": ((2, 3, 4), (5, 6, 7)),
+    "Gauss2": ((2, 3, 4), (5, 6, 7)),
+    "Gauss3": ((2, 3, 4), (5, 6, 7)),
+    "ENSO": ((3, 4, 5), (6, 7, 8)),
+}
+"""Parameters of terms of one form: which term is the first is not for the data to say."""
+
+
+def order(reference: Reference, found) -> list[int]:
+    """Return the indices that put the terms of a fit into the certified order."""
+    terms = TERMS.get(reference.name, ())
+    places = [i for term in terms for i in term]
+    orders = []
+    for permuted in permutations(terms):
+        indices = np.arange(reference.values.size)
+        indices[places] = [i for term in permuted for i in term]
+        orders.append(indices.tolist())
+    return max(orders, key=lambda indices: digits(np.asarray(found)[indices], reference.values))
