@@ -10,6 +10,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTED = {
     "basinhopping": ("basinhopping: [1. 1.]", "shgo:         [1. 1.]"),
     "curve_fit_scipy": ("terminated successfully", "amplitude, rate, offset: [2.5"),
+    "curve_fit_errors": ("Misra1a", "certified to 10 digits"),
     "finite_sum": ("terminated successfully", "correlation with the true weights: 0.9"),
     "mlp_digits": ("adam -> ", "held-out accuracy 0.9"),
     "property_test": ("25 random quadratics minimised",),

@@ -43,6 +43,8 @@ ROWS, ORDERS = 24, 3
 """Steps of an extrapolation at most, each twice the one before, and orders of error that are removed."""
 ROUNDING = 1e-6
 """Noise below this share of a value is taken for rounding, that of single precision too."""
+SAFETY = 3.0
+"""Factor of an error estimate: the least of many estimates is taken, and so too small a one."""
 WORSE = 10.0
 """An entry is settled once a row has not come within this factor of its best error: far out, where f is
 another parabola, differences agree again, with each other but not with the curvature at x."""
@@ -99,6 +101,8 @@ def dense_hessian(
     chosen = chosen_method(fun, jac, args, hess, hessp) if method == "auto" else method
     if chosen == "difference" and gradient is not None:
         return _of_gradients(lambda p: np.asarray(users(gradient, p)), point)
+    if fun is None and chosen in ("reverse", "forward", "values"):
+        raise TypeError("a Hessian needs fun, jac, hess or hessp")
     if fun is not None and jac is True:
         value = _Counted(lambda p: fun(p, *args)[0])
     else:
@@ -168,8 +172,13 @@ def _noise(values: Callable[[Array], Array], x: Array) -> Array:
     found = np.array(
         [measure(lambda p, j=j: float(at(p)[j]), x, float(here[j]), u) for j in range(here.size)]  # type: ignore[misc]
     )
-    for j in np.flatnonzero(found == 0):  # values of few digits look smooth: equal, or one digit apart
-        levels = np.unique([values[j] for values in seen.values()])
+    for j in np.flatnonzero(
+        found <= 4 * EPS * np.abs(here)
+    ):  # values of few digits look smooth: equal, or one digit apart
+        levels, step = np.unique([values[j] for values in seen.values()]), FIRST
+        while levels.size == 1 and step < LONGEST:
+            levels = np.unique([*levels, at(x + step * u)[j], at(x - step * u)[j]])
+            step *= 2.0
         if 1 < levels.size < len(seen):
             found[j] = np.min(np.diff(levels))
     return 4 * found
@@ -298,14 +307,17 @@ def _extrapolate(
         for k in range(min(len(previous), ORDERS)):
             fine, coarse = previous[k], current[k]
             current.append(extrapolated(fine, coarse, 4.0 ** (k + 1)))
-            change = np.maximum(np.abs(current[-1] - fine), np.abs(current[-1] - coarse) / 4.0 ** (k + 1))
-            found = 2 * change + 2 * noises[row - k - 1]
+            if k + 1 == len(previous):
+                break  # the first of its order has nothing to be held against
+            change = 0.25 * np.maximum(np.abs(current[-1] - coarse), np.abs(current[-1] - previous[k + 1]))
+            found = SAFETY * (change + noises[row - k - 1])
             better = open_ & (found < error) & ~(np.abs(current[-1] - best) > error)
             if better.any() and float(np.min(found)) < float(np.min(error)):
                 best_step = step * 2.0 ** (row - k - 1)
             best, error = np.where(better, current[-1], best), np.where(better, found, error)
             least = np.fmin(least, found)
-        open_ &= least < WORSE * error
+        if row > 1:
+            open_ &= least < WORSE * error
         if not open_.any():
             break
         previous = current
