@@ -35,7 +35,7 @@ FIRST = 1e-7
 """First step that is tried, relative to a variable; absolute at 0."""
 GROWTH = 4.0
 """Factor by which the step grows until differences are resolved."""
-RESOLVED = 1e3
+RESOLVED = 10.0
 """Differences in units of their noise from which on extrapolation begins."""
 LONGEST = 1e3
 """Longest step, in the same units as the first."""
