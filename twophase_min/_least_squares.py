@@ -43,8 +43,6 @@ ROUGH = 1e-6
 """Relative offset at which forward differences are worth replacing by central ones."""
 STALLS = 3
 """Rounds without a decrease to speak of after which the values have said all they know."""
-LAST_STEPS = 5
-"""Gauss-Newton steps that the gradient alone decides on, at most."""
 ENOUGH = 1e-3
 """Relative offset below which the fit counts as one: Bates and Watts's own limit."""
 
@@ -150,6 +148,10 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
                 continue
             if frame.exact or frame.offset <= tol:
                 break
+            after = _gauss_newton(residuals, frame, scale_of_data)
+            if after is not None:
+                p, frame = after.p, after
+                continue
             p, decrease = _round(residuals, frame, settings)
             stalls = 0 if decrease > 100 * EPS else stalls + 1 if decrease > 0 else STALLS
             if stalls >= STALLS:
@@ -157,7 +159,6 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
                     break
                 stalls = 0
             frame = _Frame(residuals, p, scale_of_data)
-        frame = _finish(residuals, frame, tol, scale_of_data)
     except CallsSpent as error:
         best = getattr(error, "optimize_result", None)
         p = p if best is None or not best.fun < 0.5 else frame.p + frame.basis() @ best.x
@@ -188,16 +189,16 @@ def _round(residuals: Residuals, frame: _Frame, settings: dict[str, Any]) -> tup
     return at(result.x), float(1.0 - 2.0 * result.fun)
 
 
-def _finish(residuals: Residuals, frame: _Frame, tol: float, scale_of_data: float) -> _Frame:
-    """Take Gauss-Newton steps while they halve the offset: the gradient resolves what the values do not."""
-    for _ in range(LAST_STEPS):
-        if not frame.sound or frame.exact or not tol < frame.offset < ENOUGH:
-            break
-        after = _Frame(residuals, frame.last_step(), scale_of_data)
-        if not after.offset <= 0.5 * frame.offset or after.size > frame.size * (1 + ROUGH):
-            break
-        frame = after
-    return frame
+def _gauss_newton(residuals: Residuals, frame: _Frame, scale_of_data: float) -> _Frame | None:
+    """Return the frame after a Gauss-Newton step near the minimum; None where it does not halve the offset.
+
+    The gradient resolves there what the values do not, and a search along it has no scale to begin with.
+    """
+    if frame.offset > ENOUGH:
+        return None
+    after = _Frame(residuals, frame.last_step(), scale_of_data)
+    good = after.offset <= 0.5 * frame.offset and after.size <= frame.size * (1 + ENOUGH**2)
+    return after if good else None
 
 
 def _status(frame: _Frame, tol: float) -> int:
