@@ -66,16 +66,19 @@ def test_certified_values_by_differences(name, start):
     assert errors >= (2.5 if name in EXACT else 6.5)
 
 
-def test_eckerle4_by_differences_from_the_far_start_becomes_a_needle_and_says_so():
-    """The peak sits on one of the data, narrower than their distance: nothing there determines its form."""
+def test_eckerle4_by_differences_from_the_far_start_is_found_or_said_to_be_undetermined():
+    """Rounding decides: the peak may become a needle on one of the data, and no data determine its form."""
     reference = nist.load("Eckerle4")
     model = reference.model()
-    with pytest.warns(OptimizeWarning, match="the data do not determine"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", OptimizeWarning)
         found, covariance = curve_fit(
             lambda x, *b: model(x, *map(float, b)), reference.x, reference.y, reference.starts[0]
         )
-    assert found[1] < 0.1 * np.min(np.diff(reference.x))
-    assert np.isinf(covariance).all()
+    if nist.digits(found, reference.values) < 7:
+        assert found[1] < 0.1 * np.min(np.diff(reference.x))
+        assert any("do not determine" in str(warning.message) for warning in caught)
+        assert np.isinf(covariance).all()
 
 
 def test_hahn1_from_the_far_start_ends_in_a_local_minimum():

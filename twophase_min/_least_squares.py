@@ -43,6 +43,8 @@ ROUGH = 1e-6
 """Relative offset at which forward differences are worth replacing by central ones."""
 STALLS = 3
 """Rounds without a decrease to speak of after which the values have said all they know."""
+SHRINKS = 0.8
+"""Factor by which a Gauss-Newton step must reduce the offset; large residuals make it converge slowly."""
 ENOUGH = 1e-3
 """Relative offset below which the fit counts as one: Bates and Watts's own limit."""
 
@@ -190,14 +192,14 @@ def _round(residuals: Residuals, frame: _Frame, settings: dict[str, Any]) -> tup
 
 
 def _gauss_newton(residuals: Residuals, frame: _Frame, scale_of_data: float) -> _Frame | None:
-    """Return the frame after a Gauss-Newton step near the minimum; None where it does not halve the offset.
+    """Return the frame after a Gauss-Newton step near the minimum; None where it gains too little.
 
     The gradient resolves there what the values do not, and a search along it has no scale to begin with.
     """
     if frame.offset > ENOUGH:
         return None
     after = _Frame(residuals, frame.last_step(), scale_of_data)
-    good = after.offset <= 0.5 * frame.offset and after.size <= frame.size * (1 + ENOUGH**2)
+    good = after.offset <= SHRINKS * frame.offset and after.size <= frame.size * (1 + ENOUGH**2)
     return after if good else None
 
 
