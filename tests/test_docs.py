@@ -19,7 +19,10 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ["index", "quickstart", "method", "options", "scipy", "engine", "from_jax_and_pytorch"]
+        for name in [
+            "index", "quickstart", "method", "options", "scipy", "engine", "from_jax_and_pytorch",
+            "uncertainty",
+        ]  # fmt: skip
     ),
 ]
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twophase_min._curve_fit import curve_fit
     from twophase_min._history import History
     from twophase_min._minimize import minimize
     from twophase_min._multistart import multistart
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "curve_fit": "_curve_fit",
     "minimize": "_minimize",
     "twophase": "_scipy_methods",
     "shgo_method": "_scipy_methods",
@@ -47,6 +49,7 @@ __all__ = [
     "Status",
     "TwoPhaseOptions",
     "check_gradient",
+    "curve_fit",
     "detect_swap",
     "minimize",
     "multistart",
