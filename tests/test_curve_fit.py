@@ -281,11 +281,13 @@ def test_as_many_parameters_as_data_have_no_residual_variance():
 def test_linear_models_in_any_units_are_solved_as_by_least_squares(n, exponents, seed):
     """Whatever the units of the parameters: the fit is lstsq's, and pcov is s^2 (X'X)^-1."""
     rng = np.random.default_rng(seed)
-    design = rng.normal(size=(20, n)) * 10.0 ** np.array(exponents[:n])
+    plain, units = rng.normal(size=(20, n)), 10.0 ** np.array(exponents[:n])
+    design = plain * units
     y = rng.normal(size=20)
     found, covariance = curve_fit(lambda x, *p: x @ anp.array(p), design, y, np.ones(n))
-    exact, squares, *_ = np.linalg.lstsq(design, y, rcond=None)
-    inverse = np.linalg.inv(design.T @ design) * squares[0] / (20 - n)
+    exact, squares, *_ = np.linalg.lstsq(plain, y, rcond=None)  # in equal units the oracle is exact
+    exact = exact / units
+    inverse = np.linalg.inv(plain.T @ plain) * squares[0] / (20 - n) / np.outer(units, units)
     sizes = np.sqrt(np.diag(inverse))
     np.testing.assert_allclose(found / sizes, exact / sizes, atol=1e-7)
     np.testing.assert_allclose(
