@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twophase_min.finite_sum import FiniteSum
     from twophase_min.jit.compilation import warmup
     from twophase_min.objective.check import GradientCheck, check_gradient
+    from twophase_min.run.checkpoint import load_state, save_state
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,8 @@ _HOMES = {
     "TwoPhaseOptions": "_options",
     "Status": "_status",
     "History": "_history",
+    "save_state": "run.checkpoint",
+    "load_state": "run.checkpoint",
 }
 _MODULES = ("curvature", "detector", "finite_sum", "networks", "plotting", "problems", "testing")
 
@@ -48,8 +51,10 @@ __all__ = [
     "TwoPhaseOptions",
     "check_gradient",
     "detect_swap",
+    "load_state",
     "minimize",
     "multistart",
+    "save_state",
     "shgo_method",
     "twophase",
     "warmup",

@@ -104,7 +104,8 @@ def multistart(
     tol : float, optional
         As for `minimize`.
     options : mapping, optional
-        As for `minimize`, for each problem alone: limits are per problem. 'resume' is not possible.
+        As for `minimize`, for each problem alone: limits are per problem. 'resume' and
+            'checkpoint' are not possible.
     workers : int or map-like callable, default 1
         An int: so many threads for a compiled objective (fun and jac by ``numba.njit``), all inside one call;
         else so many processes, and threads, with a warning, where fun cannot be pickled. -1 is every core. A
@@ -150,6 +151,8 @@ def multistart(
         record = TwoPhaseOptions.from_mapping(options, tol)  # warns of unknown names once
         if record.resume is not None:
             raise ValueError("multistart cannot resume; hand the state of each run to minimize.")
+        if record.checkpoint is not None:
+            raise ValueError("multistart writes no checkpoints: its runs would share one file. Use minimize.")
         progress = progress or record.progress
         record = replace(record, progress=False, return_all=False, workers=None)
         given = {field.name: getattr(record, field.name) for field in fields(record)}
