@@ -37,7 +37,7 @@ SIDE = {
     "plotting": {"detector"},
     "demo": {"", "networks", "problems"},
     "build": {"jit"},
-    "__main__": {"", "demo", "networks", "phases"},
+    "__main__": {"", "demo", "detector", "networks", "phases"},
 }
 
 

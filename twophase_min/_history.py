@@ -149,7 +149,7 @@ class History:
             import pandas
         except ImportError as error:
             raise ImportError(
-                "history.to_frame() needs pandas: pip install 'twophase_min[pandas]'; or use to_dict(), to_csv()."
+                "history.to_frame() needs pandas: pip install 'twophase_min[pandas]', or use to_csv()."
             ) from error
         frame = pandas.DataFrame({name: self[name] for name in self.keys()})
         frame.attrs["swaps"] = [dict(swap) for swap in self.swaps]

@@ -20,9 +20,12 @@ SHOWN = 8
 _LABEL = 9
 """Width of the labels: that of the longest, ``success:`` and a blank."""
 _TOLD = frozenset(
-    "message success status fun x jac nit nfev njev nhev gradient phases swaps seconds history".split()
+    (
+        *("message", "success", "status", "fun", "x", "jac", "nit", "nfev", "njev", "nhev"),
+        *("gradient", "phases", "swaps", "seconds", "history"),
+    )
 )
-"""What has its own line, or is named at the end (the history, always first)."""
+"""What has its own line; the rest is named in the last one, with the history first."""
 
 
 class Result(OptimizeResult):
@@ -166,7 +169,9 @@ def _phases(phases: Sequence[dict[str, Any]]) -> list[str]:
     for phase in phases:
         many = phase["last"] - phase["first"] + 1
         spent, before = phase["evaluations"] - before, phase["evaluations"]
-        lines.append(f"{phase['name']:<{wide}} {many:6d} iterations {spent:8g} evaluations, to fun {phase['fun']:.6g}")
+        lines.append(
+            f"{phase['name']:<{wide}} {many:6d} iterations {spent:8g} evaluations, to fun {phase['fun']:.6g}"
+        )
     return _shortened(lines, "phases")
 
 

@@ -20,6 +20,7 @@ from twophase_min._result import Result, keep
 from twophase_min._scipy_quiet import minimize as scipy_minimize
 from twophase_min._status import TEXTS, Status
 from twophase_min._twophase import run_twophase
+from twophase_min.objective.bounds import limits
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.start import start_vector
 
@@ -219,15 +220,6 @@ def delegate(
     result.gradient = objective.description
     result.seconds = objective.elapsed
     return result
-
-
-def limits(bounds: Any) -> tuple[Any, Any]:
-    """Lower and upper limits of a ``Bounds`` or of a sequence of pairs with None for no limit."""
-    if hasattr(bounds, "lb"):
-        return bounds.lb, bounds.ub
-    low, high = zip(*bounds, strict=True)
-    lower = np.array([-np.inf if limit is None else limit for limit in low], dtype=float)
-    return lower, np.array([np.inf if limit is None else limit for limit in high], dtype=float)
 
 
 def _best(objective: Objective, iteration: int, status: Status) -> Result:

@@ -109,6 +109,7 @@ def read_columns(
         The columns are not found, there is no row, or a line is no JSON object where the first one is.
     """
     text = Path(path).read_text(encoding="utf-8-sig")
+    header: list[str] | None
     if text.lstrip().startswith("{"):
         header, rows = _objects(text, path)
     else:
@@ -218,7 +219,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m twophase_min.detector",
         description="Find the convexity swap in a log of losses and gradient norms; draw one over the other.",
     )
-    parser.add_argument("file", metavar="FILE", help="the log, CSV or JSON lines, a row an iteration or epoch")
+    parser.add_argument(
+        "file", metavar="FILE", help="the log, CSV or JSON lines, a row an iteration or epoch"
+    )
     parser.add_argument("--loss", help="column of the loss: its name or number from 1 (default: recognised)")
     parser.add_argument("--norm", help="column of the gradient norm (default: recognised)")
     rules = ", ".join(name for name in known_rules() if not RULES[name].extras)

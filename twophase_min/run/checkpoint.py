@@ -1,4 +1,4 @@
-"""The state of a run in a file: written so that a crash leaves the old file or the new one, never half of one."""
+"""The state of a run in a file: a crash leaves the old file or the new one, never half of one."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def save_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
         state = state.get("state") or {}
     if "notes" not in state:
         raise ValueError(
-            "There is no state to save: the run ended before its first iterate, or keeps none (engine='numba', "
-            "methods of SciPy's by name)."
+            "There is no state to save: the run ended before its first iterate, or keeps none "
+            "(engine='numba', methods of SciPy's by name)."
         )
     place = os.fspath(path)
     draft = f"{place}.{os.getpid()}.tmp"
@@ -83,7 +83,9 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as data:
             state = {name: data[name] for name in data.files}
     except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a state that save_state or a checkpoint wrote.") from error
+        raise ValueError(
+            f"{os.fspath(path)} is not a state that save_state or a checkpoint wrote."
+        ) from error
     if "notes" not in state:
         raise ValueError(f"{os.fspath(path)} holds arrays, but not the state of a run.")
     return state
@@ -113,8 +115,8 @@ class Checkpoint:
         folder = os.path.dirname(os.path.abspath(os.fspath(path)))
         if not os.access(folder, os.W_OK) or os.path.isdir(path):
             raise ValueError(
-                f"option 'checkpoint' is {os.fspath(path)!r}; it must name a file in a folder that exists and "
-                "can be written to."
+                f"option 'checkpoint' is {os.fspath(path)!r}; it must name a file in a folder that exists "
+                "and can be written to."
             )
         self.path, self.every, self.pack = path, every, pack
         self.due = time.monotonic() + every
@@ -132,4 +134,6 @@ class Checkpoint:
         try:
             save_state(self.path, state)
         except OSError as error:
-            warnings.warn(f"No checkpoint was written: {error}. The run goes on.", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"No checkpoint was written: {error}. The run goes on.", RuntimeWarning, stacklevel=2
+            )

@@ -4,8 +4,8 @@ Its loop (`compiled`) uses the same state machine as the loop in Python. For the
 same points, up to rounding. The compiled loop returns to Python between iterations, first after a few
 evaluations and then some twenty times per second, so that time limits and Ctrl-C work.
 
-What needs Python stays with the driver: callbacks, progress bars, resuming, checkpoints, finite sums, float32, custom
-detector rules, SciPy's convex methods. `why_not` says which of them a run asks for.
+What needs Python stays with the driver: callbacks, progress bars, resuming, checkpoints, finite sums,
+float32, custom detector rules, SciPy's convex methods. `why_not` says which of them a run asks for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A run's state as one flat dictionary of arrays: ``result.state`` for ``options={'resume': state}``.
 
-No entry needs pickle: `checkpoint.save_state` and `load_state` keep a run in NumPy's ``.npz`` format. Adam and our own conjugate gradients go on bit for bit, whichever evaluation the run was
-stopped at. SciPy's methods keep their state in local variables that nobody can save: resuming restarts them
-from the best point.
+No entry needs pickle: `checkpoint.save_state` and `load_state` keep a run in NumPy's ``.npz`` format. Adam
+and our own conjugate gradients go on bit for bit, whichever evaluation the run was stopped at. SciPy's
+methods keep their state in local variables that nobody can save: resuming restarts them from the best point.
 """
 
 from __future__ import annotations
