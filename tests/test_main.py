@@ -226,7 +226,8 @@ def test_a_wrong_rule_or_method_is_one_sentence_that_lists_the_right_ones(wrong,
     assert listed in last
 
 
-def test_the_help_lists_the_rules_and_the_methods(capsys):
+def test_the_help_lists_the_rules_and_the_methods(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # names have hyphens, at which lines are broken
     with pytest.raises(SystemExit):
         command.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())

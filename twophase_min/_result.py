@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from twophase_min._errstate import our_arithmetic
+
 WIDTH = 100
 """Characters to a line."""
 SHOWN = 8
@@ -150,7 +152,7 @@ def _norms(values: Any) -> str:
     g = np.asarray(values, dtype=float)
     if g.size == 0 or np.isnan(g).all():
         return "not known"
-    with np.errstate(all="ignore"):
+    with our_arithmetic():
         return f"largest entry {np.max(np.abs(g)):.3g}, Euclidean norm {np.linalg.norm(g):.3g}"
 
 
