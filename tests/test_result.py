@@ -3,7 +3,9 @@
 import copy
 import pickle
 import sys
+import time
 
+import numba
 import numpy as np
 import pytest
 import scipy.optimize
@@ -121,6 +123,22 @@ def test_every_way_in_gives_such_a_result():
         assert found.seconds >= 0
         assert len(str(found).splitlines()) <= 18
     assert "hess_inv" in str(minimize(rosen, [-1.2, 1.0], method="BFGS")).splitlines()[-1]
+
+
+def test_a_compiled_run_tells_its_seconds_too():
+    """Its history has no times, for nobody looks at the clock between two iterations."""
+
+    @numba.njit
+    def bowl(x):
+        return 0.5 * (x * x).sum() + (x**4).sum(), x + 4 * x**3
+
+    began = time.perf_counter()
+    found = minimize(bowl, [1.0, 2.0, 3.0], jac=True, options={"engine": "numba"})
+    assert found.success
+    assert np.isnan(found.history.time).all()
+    assert 0 < found.seconds < time.perf_counter() - began
+    assert " seconds: " in str(found)
+    assert str(found).splitlines()[-1] == f"    also: history ({found.nit + 1} rows)"
 
 
 # ---- in a notebook -----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min._callback import Progress
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._result import Result
 from twophase_min._scipy_methods import limits
 from twophase_min._status import SUCCESSFUL, Status, describe
 from twophase_min.objective import workers as _workers
@@ -64,7 +65,7 @@ class MultistartResult(OptimizeResult):
     def row(self, i: int) -> OptimizeResult:
         """Return problem ``i`` as `minimize` would return it, without history."""
         names = ("x", "fun", "jac", "nit", "nfev", "njev", "status", "success")
-        return OptimizeResult(message=self.messages[i], **{name: self[name][i] for name in names})
+        return Result(message=self.messages[i], **{name: self[name][i] for name in names})
 
 
 def multistart(
