@@ -20,7 +20,14 @@ PAGES = [
     *(
         ROOT / "docs" / f"{name}.md"
         for name in [
-            "index", "quickstart", "method", "options", "scipy", "engine", "from_jax_and_pytorch",
+            "index",
+            "quickstart",
+            "checkpoints",
+            "method",
+            "options",
+            "scipy",
+            "engine",
+            "from_jax_and_pytorch",
             "uncertainty",
         ]  # fmt: skip
     ),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twophase_min.finite_sum import FiniteSum
     from twophase_min.jit.compilation import warmup
     from twophase_min.objective.check import GradientCheck, check_gradient
+    from twophase_min.run.checkpoint import load_state, save_state
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,8 @@ _HOMES = {
     "TwoPhaseOptions": "_options",
     "Status": "_status",
     "History": "_history",
+    "save_state": "run.checkpoint",
+    "load_state": "run.checkpoint",
 }
 _MODULES = ("curvature", "detector", "finite_sum", "gradients", "networks", "plotting", "problems", "testing")
 
@@ -51,8 +54,10 @@ __all__ = [
     "check_gradient",
     "curve_fit",
     "detect_swap",
+    "load_state",
     "minimize",
     "multistart",
+    "save_state",
     "shgo_method",
     "twophase",
     "warmup",

@@ -21,6 +21,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min._callback import Progress
 from twophase_min._errstate import our_arithmetic, users
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._result import keep
 from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
 from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Objective, Point
@@ -28,6 +29,7 @@ from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
 from twophase_min.run import epochs, external, machine, own, resume, settling
 from twophase_min.run.build import fallbacks, run_detector
+from twophase_min.run.checkpoint import Checkpoint
 from twophase_min.run.detecting import can_compile
 from twophase_min.run.diagnosis import WRONG, diagnose, last_step
 from twophase_min.run.result import Report
@@ -130,6 +132,9 @@ class Driver(Report):
         self.epoch = self.batch = 0
         self.epoch_start: dict[str, Any] | None = None
         self.inexact = ""
+        if options.checkpoint is not None:
+            write = Checkpoint(options.checkpoint, options.checkpoint_every, lambda: resume.pack(self, False))
+            objective.before_call = write
 
     @property
     def iterations(self) -> int:
@@ -163,7 +168,7 @@ class Driver(Report):
                 status, detail = stop.status, stop.detail
             except KeyboardInterrupt:
                 status = Status.INTERRUPTED
-            except Exception as error:
+            except BaseException as error:
                 if self.options.on_error != "return" or error is not self.objective.error:
                     self._attach(error)
                     raise
@@ -176,7 +181,10 @@ class Driver(Report):
 
     def outcome(self, status: Status, detail: str) -> OptimizeResult:
         """Build what the caller gets, with the state to resume from."""
+        checkpoint, self.objective.before_call = self.objective.before_call, None
         state = resume.pack(self)  # before a gradient is asked for that the run itself did not need
+        if checkpoint is not None and state:
+            checkpoint.write(state)
         phase = self.phase if self.loop.begun else ""
         if self.objective.best is None and self.final is None:
             self.start = self.point
@@ -188,10 +196,7 @@ class Driver(Report):
         """Lose nothing: hang the best point so far on an exception that is passed on."""
         if self.objective.best is None:
             return
-        try:
-            error.optimize_result = self.outcome(Status.EXCEPTION, str(error))  # type: ignore[attr-defined]
-        except Exception:  # an exception type that takes no attributes is still the user's to see
-            return
+        keep(error, self.outcome(Status.EXCEPTION, str(error)))
 
     def drive(self) -> None:
         """Carry out the decisions of the machine until it stops; always ends by raising `Stop`."""

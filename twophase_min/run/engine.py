@@ -4,8 +4,8 @@ Its loop (`compiled`) uses the same state machine as the loop in Python. For the
 same points, up to rounding. The compiled loop returns to Python between iterations, first after a few
 evaluations and then some twenty times per second, so that time limits and Ctrl-C work.
 
-What needs Python stays with the driver: callbacks, progress bars, resuming, finite sums, float32, custom
-detector rules, SciPy's convex methods. `why_not` says which of them a run asks for.
+What needs Python stays with the driver: callbacks, progress bars, resuming, checkpoints, finite sums,
+float32, custom detector rules, SciPy's convex methods. `why_not` says which of them a run asks for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min._errstate import Here, our_arithmetic
 from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._result import keep
 from twophase_min._status import ENDED_BY, Cause, Status, sentence
 from twophase_min.jit.compilation import prepare, register
 from twophase_min.objective.calls import Objective, Point
@@ -136,6 +137,7 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
         ("progress", options.progress),
         ("return_all", options.return_all),
         ("resume", options.resume is not None),
+        ("checkpoint", options.checkpoint is not None),
     ):
         if given:
             return f"{name!r} needs Python after every iteration"
@@ -271,6 +273,7 @@ def minimize(
         status = Status.MAXTIME
     del keep  # the memory that the table points into has served
     run = _CompiledRun(fun, jac, args, x0, options, state, position, memo, rows)
+    run.objective.clock.began = began
     run.read_events(events, texts)
     return run.outcome(Status(status), Point(x[0], float(f[0]), g[0]))
 
@@ -391,8 +394,7 @@ class _CompiledRun(Report):
             return f"{type(error).__name__}: {error}"
         try:
             if best is not None:
-                result = self.result(Status.EXCEPTION, str(error), self._phase)
-                error.optimize_result = result  # type: ignore[attr-defined]
+                keep(error, self.result(Status.EXCEPTION, str(error), self._phase))
             raise error
         finally:
             del error  # whose frames include this one

@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._result import Result
 from twophase_min._status import SUCCESSFUL, Status, Stop, describe, sentence
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.run.state import CONVEX
@@ -91,7 +92,7 @@ class Report:
         g = best.g
         if g is None and status in (Status.MAXITER, Status.MAXFUN, Status.TARGET, Status.CALLBACK):
             g = self._gradient_afterwards(best)
-        result = OptimizeResult(
+        result = Result(
             x=np.array(best.x),
             fun=float(best.f),
             jac=np.full(best.x.shape, np.nan) if g is None else g.copy(),
@@ -105,6 +106,7 @@ class Report:
             phases=self.history.phases,
             history=self.history,
             gradient=objective.description,
+            seconds=objective.elapsed,
         )
         if objective.nhev:
             result.nhev = objective.nhev
