@@ -20,6 +20,7 @@ from twophase_min._result import Result, keep
 from twophase_min._scipy_quiet import minimize as scipy_minimize
 from twophase_min._status import TEXTS, Status
 from twophase_min._twophase import run_twophase
+from twophase_min.objective import foreign
 from twophase_min.objective.bounds import limits
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.foreign import require_function
@@ -182,7 +183,7 @@ def delegate(
         if by_scipy:
             objective.use_values_only()
             if name not in GRADIENT_FREE and jac is None:
-                objective.warn_of_differences(first, "jac is None")
+                foreign.warn_of_differences(objective, first, "jac is None")
             extra |= {key: value for key, value in own.items() if key != "workers" or value is not None}
             if name not in GRADIENT_FREE:
                 keywords["jac"] = jac or None

@@ -10,7 +10,6 @@ Invariants
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -489,16 +488,8 @@ class Objective(Memory, Products):
                 why = f"autograd's gradient is wrong at x0: {clause}"
         self.kind, self._autograd = "2-point", None
         self.reason = f"finite differences, because {why}"
-        self.warn_of_differences(x0, why)
+        foreign.warn_of_differences(self, x0, why)
         return self.value_and_gradient(x0)
-
-    def warn_of_differences(self, x0: Array, why: str) -> None:
-        """Evaluate at x0, and warn where nobody asked for differences and they are the wrong choice."""
-        with foreign.explaining(self):
-            self.value(x0)
-        costly = foreign.costly(self._returned, self.n, why)
-        if costly:
-            warnings.warn(costly, RuntimeWarning, stacklevel=foreign.caller())
 
 
 def _listed(mapping: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:
