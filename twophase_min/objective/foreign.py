@@ -175,7 +175,7 @@ _INNER = ("twophase_min.", "scipy.optimize.", "torch.", "jax.")
 
 
 def warn_of_differences(objective: Any, x0: Any, why: str) -> None:
-    """Evaluate an `Objective` at x0, and warn where differences that nobody asked for are the wrong choice."""
+    """Evaluate an `Objective` at x0, and warn where differences nobody asked for are the wrong choice."""
     with explaining(objective):
         objective.value(x0)
     text = costly(objective._returned, objective.n, why)
