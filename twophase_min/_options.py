@@ -20,6 +20,9 @@ _RATES = ("learning_rate", "beta1", "beta2", "epsilon", "swap_factor", "swap_pat
 NUMBERS = (*_LIMITS, *_RATES)
 """Fields that hold a real number; the ranges are checked one by one."""
 
+_ANY_CASE = {name.lower(): name for name in reversed(PHASES)}
+"""Convex methods by names in lower case. As written, 'bfgs' is ours and 'BFGS' is SciPy's."""
+
 
 @dataclass(frozen=True)
 class TwoPhaseOptions:
@@ -164,7 +167,8 @@ class TwoPhaseOptions:
         self._check("engine", self.engine in engines, "'auto', 'numba' or 'python'")
         self._check("on_error", self.on_error in ("raise", "return"), "'raise' or 'return'")
         if self.convex_method is not None and not callable(self.convex_method):
-            match = {name.lower(): name for name in PHASES}.get(str(self.convex_method).lower())
+            given = str(self.convex_method)
+            match = given if given in PHASES else _ANY_CASE.get(given.lower())
             self._check("convex_method", match is not None, f"a callable or one of {', '.join(PHASES)}")
             object.__setattr__(self, "convex_method", match)
             PHASES[str(match)].check(self.convex_options or {})
