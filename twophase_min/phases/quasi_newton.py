@@ -1,7 +1,7 @@
 r"""Quasi-Newton methods with a dense inverse Hessian: self-scaled Broyden, self-scaled BFGS, BFGS.
 
-The direction is ``p = -H g``, and H learns from every step s and difference of gradients y so that ``H+ y = s``.
-With ``B = H^-1``, ``rho = 1 / s'y`` and ``v = rho s - H y / y'Hy`` the update is
+The direction is ``p = -H g``, and H learns from every step s and difference of gradients y so that ``H+ y =
+s``. With ``B = H^-1``, ``rho = 1 / s'y`` and ``v = rho s - H y / y'Hy`` the update is
 
     H+ = (H - H y y'H / y'Hy + phi (y'Hy) v v') / tau + rho s s',
 
@@ -10,41 +10,42 @@ the inverse of Broyden's family with a factor tau on what is kept of B,
     B+ = tau (B - B s s'B / s'Bs + theta (s'Bs) w w') + rho y y',   w = rho y - B s / s'Bs,
     phi = (1 - theta) / sigma,   sigma = 1 + theta a,   a = b h - 1,   b = rho s'Bs,   h = rho y'Hy.
 
-*Derivation.* ``B+ s = y`` holds since w and the rest of the bracket are orthogonal to s. By the inequality of
-Cauchy and Schwarz ``b h >= 1``, with equality where s and H y are parallel. Multiplied by the roots of H from
-both sides, B+ at tau = 1 differs from the identity in the plane of ``B^{1/2} s`` and ``H^{1/2} y`` only. There
-its trace is ``h + sigma`` and its determinant ``sigma / b``. So it is positive definite for sigma > 0 only,
-and ``det B+ = det B tau^{n-1} sigma / b``. The ratio of the two eigenvalues is least for ``sigma = h``, where
-they are ``h (1 - c)`` and ``h (1 + c)`` with ``c = sqrt(1 - 1 / (b h)) = sqrt(a / (1 + a))`` (Davidon 1975).
+*Derivation.* ``B+ s = y`` holds since w and the rest of the bracket are orthogonal to s. By the inequality
+of Cauchy and Schwarz ``b h >= 1``, with equality where s and H y are parallel. Multiplied by the roots of H
+from both sides, B+ at tau = 1 differs from the identity in the plane of ``B^{1/2} s`` and ``H^{1/2} y``
+only. There its trace is ``h + sigma`` and its determinant ``sigma / b``. So it is positive definite for
+sigma > 0 only, and ``det B+ = det B tau^{n-1} sigma / b``. The ratio of the two eigenvalues is least for
+``sigma = h``, where they are ``h (1 - c)`` and ``h (1 + c)`` with ``c = sqrt(1 - 1 / (b h)) = sqrt(a / (1 +
+a))`` (Davidon 1975).
 
-*theta.* It is that of the symmetric rank-one formula, ``1 / (1 - b)``, within bounds. With
-``k = max(1, b (1 + c))``, and as ``h (1 - c) = 1 / (b (1 + c))``, the lower bound sets sigma to the smaller
-eigenvalue of Davidon's member, or 1 if that is larger: ``1 + theta- a = min(1, h (1 - c)) = 1 / k``. The upper
-bound, ``theta+ = k``, is the same with the roles of B and H exchanged. Where b > 1, H has expected more
-curvature along s than there is: the rank-one formula is the negative one, and ``theta = max(theta-, 1/(1-b))``.
-Where b < 1 it is above 1, and ``theta = min(theta+, 1/(1-b))``. At b = 1 it is ``theta-``.
+*theta.* It is that of the symmetric rank-one formula, ``1 / (1 - b)``, within bounds. With ``k = max(1, b
+(1 + c))``, and as ``h (1 - c) = 1 / (b (1 + c))``, the lower bound sets sigma to the smaller eigenvalue of
+Davidon's member, or 1 if that is larger: ``1 + theta- a = min(1, h (1 - c)) = 1 / k``. The upper bound,
+``theta+ = k``, is the same with the roles of B and H exchanged. Where b > 1, H has expected more curvature
+along s than there is: the rank-one formula is the negative one, and ``theta = max(theta-, 1/(1-b))``. Where
+b < 1 it is above 1, and ``theta = min(theta+, 1/(1-b))``. At b = 1 it is ``theta-``.
 
-*tau.* What is kept of B is scaled down where it was too large, by ``r = min(1, 1 / b)``. A theta other than 0
-changes the determinant of what is kept by sigma; the factor ``sigma^{1/(1-n)}`` makes up for that, one share
-for each of the n - 1 other directions. ``tau = min(r sigma^{1/(1-n)}, sigma)`` for theta <= 0, and
+*tau.* What is kept of B is scaled down where it was too large, by ``r = min(1, 1 / b)``. A theta other than
+0 changes the determinant of what is kept by sigma; the factor ``sigma^{1/(1-n)}`` makes up for that, one
+share for each of the n - 1 other directions. ``tau = min(r sigma^{1/(1-n)}, sigma)`` for theta <= 0, and
 ``r min(sigma^{1/(1-n)}, 1 / theta)`` else.
 
 *Members.* Self-scaled BFGS has theta = 0, so phi = 1, and tau = r. BFGS has phi = 1 and tau = 1.
 
-*Limits.* For a -> 0, v vanishes as fast as ``sqrt(a)`` and sigma -> 1, so that phi does not matter and
-tau -> r: the formulas of self-scaled BFGS. For n = 1 nothing is kept of H, and ``H+ = s / y`` whatever tau is:
+*Limits.* For a -> 0, v vanishes as fast as ``sqrt(a)`` and sigma -> 1, so that phi does not matter and tau
+-> r: the formulas of self-scaled BFGS. For n = 1 nothing is kept of H, and ``H+ = s / y`` whatever tau is:
 BFGS. Both are taken as cases of their own; nothing is divided by zero.
 
 *What b is.* Along ``s = -alpha H g`` it is ``-alpha rho s'g``: no product with B is needed. Along any other
 step, Adam's or one at an edge of the domain, b is not known. Such a step is learnt by BFGS.
 
 *What comes from where.* The self-scaled family, the interval of theta and the choices of tau: Al-Baali,
-"Numerical experience with a class of self-scaling quasi-Newton algorithms", J. Optim. Theory Appl. 96 (1998);
-Al-Baali & Khalfan, "Wide interval for efficient self-scaling quasi-Newton algorithms", Optim. Methods Softw.
-20 (2005). Its use for physics-informed networks, where the choice above is called SSBroyden1: Urbán, Stefanou
-& Pons, J. Comput. Phys. 523 (2025), arXiv:2405.04230. Sizing the first H: Nocedal & Wright, *Numerical
-Optimization* (2006), equation 6.20. The line search, the safeguards, the use of Adam's pairs, and one pass
-over half a matrix in place of two over a whole one are this package's.
+"Numerical experience with a class of self-scaling quasi-Newton algorithms", J. Optim. Theory Appl. 96
+(1998); Al-Baali & Khalfan, "Wide interval for efficient self-scaling quasi-Newton algorithms", Optim.
+Methods Softw. 20 (2005). Its use for physics-informed networks, where the choice above is called
+SSBroyden1: Urbán, Stefanou & Pons, J. Comput. Phys. 523 (2025), arXiv:2405.04230. Sizing the first H:
+Nocedal & Wright, *Numerical Optimization* (2006), equation 6.20. The line search, the safeguards, the use
+of Adam's pairs, and one pass over half a matrix in place of two over a whole one are this package's.
 """
 
 from __future__ import annotations
@@ -138,8 +139,8 @@ class QuasiNewton(ConvexPhase):
         if needed > self.memory_limit:
             raise ValueError(
                 f"convex_method {self.name!r} would need {needed:.3g} bytes for the inverse Hessian of {n} "
-                f"variables, more than memory_limit={self.memory_limit:.3g}: take convex_method 'memory-cg', or "
-                "raise convex_options={'memory_limit': ...}."
+                f"variables, more than memory_limit={self.memory_limit:.3g}: take convex_method "
+                "'memory-cg', or raise convex_options={'memory_limit': ...}."
             )
         if self.hess_inv0 is not None and np.shape(self.hess_inv0) != (n, n):
             raise ValueError(
