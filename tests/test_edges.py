@@ -20,7 +20,7 @@ from twophase_min.objective.clock import Clock
 from twophase_min.objective.differences import gradient_by_differences
 
 modest = settings(max_examples=40, deadline=None, derandomize=True)
-METHODS = ["CG", "memory-cg"]
+METHODS = ["CG", "memory-cg", "ssbroyden"]
 
 
 # ---- differences at an edge -------------------------------------------------------------------------------

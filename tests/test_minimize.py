@@ -14,7 +14,17 @@ from twophase_min.networks import MLP
 from twophase_min.objective import clock as _clock
 
 START = np.array([-1.2, 1.0, -0.5])  # with three variables the minimum at 1 is the only one
-CONVEX = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg"]
+CONVEX = [
+    "CG",
+    "BFGS",
+    "L-BFGS-B",
+    "Newton-CG",
+    "trust-ncg",
+    "trust-krylov",
+    "memory-cg",
+    "ssbroyden",
+    "bfgs",
+]
 
 
 class Recorder:

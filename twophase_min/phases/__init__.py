@@ -147,8 +147,8 @@ def _scipy(name: str, memory: str, **flags: Any) -> Phase:
 
 
 def _is_square(value: Any) -> bool:
-    shape = getattr(value, "shape", ())
-    return len(shape) == 2 and shape[0] == shape[1] and getattr(value, "dtype", "O") != "O"
+    shape: tuple[int, ...] = getattr(value, "shape", ())
+    return len(shape) == 2 and shape[0] == shape[1] and value.dtype.kind in "fiu"
 
 
 def _searching(c2: str) -> tuple[Option, ...]:

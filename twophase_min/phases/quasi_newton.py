@@ -18,12 +18,11 @@ sigma > 0 only, and ``det B+ = det B tau^{n-1} sigma / b``. The ratio of the two
 ``sigma = h``, where they are ``h (1 - c)`` and ``h (1 + c)`` with ``c = sqrt(1 - 1 / (b h)) = sqrt(a / (1 +
 a))`` (Davidon 1975).
 
-*theta.* It is that of the symmetric rank-one formula, ``1 / (1 - b)``, within bounds. With ``k = max(1, b
-(1 + c))``, and as ``h (1 - c) = 1 / (b (1 + c))``, the lower bound sets sigma to the smaller eigenvalue of
-Davidon's member, or 1 if that is larger: ``1 + theta- a = min(1, h (1 - c)) = 1 / k``. The upper bound,
-``theta+ = k``, is the same with the roles of B and H exchanged. Where b > 1, H has expected more curvature
-along s than there is: the rank-one formula is the negative one, and ``theta = max(theta-, 1/(1-b))``. Where
-b < 1 it is above 1, and ``theta = min(theta+, 1/(1-b))``. At b = 1 it is ``theta-``.
+*theta.* It is ``1 / b - 1`` within bounds. That is 0, the member of BFGS, where the curvature along s is what
+H expected; negative where H expected more, b > 1; and positive where H expected less. With
+``k = max(1, b (1 + c))``, and as ``h (1 - c) = 1 / (b (1 + c))``, the lower bound sets sigma to the smaller
+eigenvalue of Davidon's member, or to 1 if that is less: ``1 + theta- a = min(1, h (1 - c)) = 1 / k``. The
+upper bound, ``theta+ = k``, is the same with the roles of B and H exchanged.
 
 *tau.* What is kept of B is scaled down where it was too large, by ``r = min(1, 1 / b)``. A theta other than
 0 changes the determinant of what is kept by sigma; the factor ``sigma^{1/(1-n)}`` makes up for that, one
@@ -43,9 +42,11 @@ step, Adam's or one at an edge of the domain, b is not known. Such a step is lea
 "Numerical experience with a class of self-scaling quasi-Newton algorithms", J. Optim. Theory Appl. 96
 (1998); Al-Baali & Khalfan, "Wide interval for efficient self-scaling quasi-Newton algorithms", Optim.
 Methods Softw. 20 (2005). Its use for physics-informed networks, where the choice above is called
-SSBroyden1: Urbán, Stefanou & Pons, J. Comput. Phys. 523 (2025), arXiv:2405.04230. Sizing the first H:
-Nocedal & Wright, *Numerical Optimization* (2006), equation 6.20. The line search, the safeguards, the use
-of Adam's pairs, and one pass over half a matrix in place of two over a whole one are this package's.
+SSBroyden2: Urbán, Stefanou & Pons, J. Comput. Phys. 523 (2025), arXiv:2405.04230. (Their SSBroyden1 takes
+the theta of the rank-one formula, ``1 / (1 - b)``, within the bounds. It needed more evaluations on
+CUTEst.) Sizing the first H: Nocedal & Wright, *Numerical Optimization* (2006), equation 6.20. The line
+search, the safeguards, the use of Adam's pairs, and one pass over half a matrix in place of two over a
+whole one are this package's.
 """
 
 from __future__ import annotations

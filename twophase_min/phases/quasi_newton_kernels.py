@@ -221,11 +221,7 @@ def coefficients(member, n, sy, q, b):
         a = b * h - 1.0
         if member == SSBROYDEN and a > COLLINEAR:
             bound = max(1.0, b * (1.0 + math.sqrt(a / (1.0 + a))))
-            theta = (1.0 / bound - 1.0) / a
-            if b > 1.0:
-                theta = max(theta, 1.0 / (1.0 - b))
-            elif b < 1.0:
-                theta = min(bound, 1.0 / (1.0 - b))
+            theta = max((1.0 / bound - 1.0) / a, min(bound, 1.0 / b - 1.0))
             sigma = 1.0 + theta * a
             phi = (1.0 - theta) / sigma
             even = sigma ** (1.0 / (1.0 - n))
