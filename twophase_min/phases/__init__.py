@@ -179,33 +179,30 @@ def _searching(c2: str) -> tuple[Option, ...]:
     )
 
 
+_DENSE = (
+    Option(
+        "hess_inv0",
+        "Inverse Hessian to begin with, such as the `hess_inv` of an earlier result. Its symmetric part is "
+        "taken. One that is not positive definite is left out, with a warning. Unit x²/f.",
+        "from the pairs of Adam's steps",
+        "None or a square array of numbers",
+        lambda h: h is None or _is_square(h),
+    ),
+    Option(
+        "memory_limit",
+        "Bytes that the inverse Hessians may take, 8 n (n + 1): a run with the guard holds two triangles.",
+        "2**31",
+        "a number > 0",
+        lambda m: _number(m) and m > 0,
+    ),
+    *_searching("the option `c2`, else 0.9"),
+)
+"""Options of the quasi-Newton methods with a dense inverse Hessian."""
+
+
 def _quasi_newton(name: str, kind: str) -> Phase:
-    return Phase(
-        name,
-        f"twophase_min.phases.quasi_newton:{kind}",
-        compiled=True,
-        wolfe=True,
-        memory="n / 2 + 9",
-        options=(
-            Option(
-                "hess_inv0",
-                "Inverse Hessian to begin with, such as the `hess_inv` of an earlier result. Its symmetric "
-                "part is taken. One that is not positive definite is left out, with a warning. Unit x²/f.",
-                "from the pairs of Adam's steps",
-                "None or a square array of numbers",
-                lambda h: h is None or _is_square(h),
-            ),
-            Option(
-                "memory_limit",
-                "Bytes that the inverse Hessians may take. A run with the guard holds two triangles of "
-                "n (n + 1) / 2 numbers.",
-                "2**31",
-                "a number > 0",
-                lambda m: _number(m) and m > 0,
-            ),
-            *_searching("the option `c2`, else 0.9"),
-        ),
-    )
+    home = f"twophase_min.phases.quasi_newton:{kind}"
+    return Phase(name, home, compiled=True, wolfe=True, memory="n / 2 + 9", options=_DENSE)
 
 
 ADAM = Phase("adam", "twophase_min.phases.adam:Adam", compiled=True, memory="5, 6 with typical sizes")

@@ -108,7 +108,7 @@ class _Kept(NamedTuple):
     loop: Any
     memo: Any
     events: Any
-    own: Any
+    caution: str
 
 
 _kept = threading.local()
@@ -127,7 +127,7 @@ def _own_state(n: int, options: TwoPhaseOptions, fused: bool) -> _Kept:
         own.check(n)
         state = new_state(n, options, fused, own=own)
         MEMO.array(state.fresh_memo)["recorded"] = 1
-        made = _Kept(state, LOOP.view(state.loop), MEMO.view(state.memo), EVENT.new(EVENTS), own)
+        made = _Kept(state, LOOP.view(state.loop), MEMO.view(state.memo), EVENT.new(EVENTS), own.caution)
         last = (options, key, made)
         if n <= KEPT:
             _kept.last = last
@@ -179,7 +179,7 @@ def minimize(
         As from the driver; the history has no times, and there is no state to resume from.
     """
     n = x0.size
-    state, position, memo, events, own = _own_state(n, options, compiled.fused)
+    state, position, memo, events, caution = _own_state(n, options, compiled.fused)
     table, keep = tables(args)
     x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 5), dtype=np.int64)
     rows: Array = np.empty((64, 8))
@@ -225,8 +225,10 @@ def minimize(
     run.read_events(events, texts)
     result = run.outcome(Status(status), Point(x[0], float(f[0]), g[0]))
     if position.phase == CONVEX and memo.convex_begun:
+        own = own_solver(options)
+        own.state = state.convex
         result.update(own.of_result())
-    run.objective.caution = own.caution
+    run.objective.caution = caution
     run.caution(result, above=7)
     return result
 
