@@ -109,7 +109,7 @@ def test_adam_is_translation_equivariant_with_a_given_learning_rate(seed, n, mov
 
 
 @searched(15)
-@given(seed=seeds, n=st.integers(2, 8), convex_method=st.sampled_from(["CG", "memory-cg"]))
+@given(seed=seeds, n=st.integers(2, 8), convex_method=st.sampled_from(["CG", "memory-cg", "ssbroyden"]))
 def test_the_whole_method_is_permutation_equivariant_to_rounding(seed, n, convex_method):
     """Property: permuting the variables permutes the first iterates of a default run, up to rounding.
 
