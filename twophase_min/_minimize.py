@@ -65,7 +65,8 @@ def minimize(
     OptimizeResult
         SciPy's fields x, fun, jac, nit, nfev, njev, status, success, message, and ``swaps``, ``phases``,
         ``history``, ``gradient``. x is the best point seen, however the run ended. jac is
-        NaN where the run ended before the gradient at x was asked for.
+        NaN where the run ended before the gradient at x was asked for. A run that ends in a phase with a
+        dense inverse Hessian of its own has it as ``hess_inv``, shape (n, n).
 
     Raises
     ------
