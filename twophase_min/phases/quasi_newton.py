@@ -94,8 +94,8 @@ class QuasiNewton(ConvexPhase):
 
     Notes
     -----
-    Without ``hess_inv0`` H is a multiple of the metric D until the first pair comes, from Adam or from the
-    first step along ``-D g``. That pair sets the multiple to ``s'y / y'Dy``.
+    Without ``hess_inv0`` H is a multiple of the metric D until the first pair comes. One of Adam's sets the
+    multiple to ``s'D^-1 s / s'y``, the first step along ``-D g`` to the shorter scale ``s'y / y'Dy``.
 
     A pair is skipped if ``s'y`` is not positive, is rounding, or is not finite (counted in ``skipped``). H is
     set back to D (counted in ``restarts``) where the direction is no descent direction, where ``y'Hy`` is not

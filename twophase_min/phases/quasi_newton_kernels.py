@@ -272,14 +272,12 @@ def _take(state, phase, s, y, sy, member, b, gamma):
 
 
 @jit(no_cpython_wrapper=True)
-def _first_product(state, y, sy):
-    """Write ``gamma D y`` into row PRODUCT; gamma, with which ``y'Hy = s'y`` for ``H = gamma D``."""
+def _first_product(state, y, gamma):
+    """Write ``gamma D y`` into row PRODUCT."""
     scaled, metric = metric_of(state.vectors)
     w = state.work[PRODUCT]
-    gamma = sy / dual_length(state.vectors, y) ** 2
     for i in range(y.size):
         w[i] = gamma * np.float64(y[i]) * (np.float64(metric[i]) if scaled else 1.0)
-    return gamma
 
 
 @jit(no_cpython_wrapper=True)
@@ -295,7 +293,8 @@ def learn_step(state, phase, a, g):
     if phase.stored == 0:
         if not curved:
             return
-        gamma = _first_product(state, y, sy)
+        gamma = sy / dual_length(state.vectors, y) ** 2
+        _first_product(state, y, gamma)
         for i in range(y.size):
             out[i] = gamma * np.float64(g[i]) * (np.float64(metric[i]) if scaled else 1.0)
         b = length(state.vectors, s) ** 2 / (gamma * sy)
@@ -332,8 +331,10 @@ def learn_step(state, phase, a, g):
 def add_pair(state, s, y):
     """Teach H a pair from elsewhere (Adam's steps); False where its curvature is not positive.
 
-    By the formula of BFGS, which does not need the curvature that H expected along s. Between `start` or
-    ITERATION and `next_trial` only.
+    By the formula of BFGS, which does not need the curvature that H expected along s. The first pair of
+    several sets the multiple of D to the longer of the two usual scales, ``s'D^-1 s / s'y``: it only matters
+    in directions that the others do not show, mostly flat ones. Between `start` or ITERATION and
+    `next_trial` only.
     """
     phase = state.slot[0]
     sy = dot(s, y)
@@ -341,7 +342,8 @@ def add_pair(state, s, y):
         return False
     gamma = 1.0
     if phase.stored == 0:
-        gamma = _first_product(state, y, sy)
+        gamma = length(state.vectors, s) ** 2 / sy
+        _first_product(state, y, gamma)
     else:
         copy(y, state.work[OPERAND])
         _multiply(state, phase)
