@@ -62,8 +62,10 @@ def test_the_mapping_is_not_changed():
 
 @pytest.mark.parametrize("name", PHASES)
 def test_convex_methods_in_any_case(name):
+    """'BFGS' is SciPy's and 'bfgs' ours: a name as it is written comes first."""
     for spelling in (name, name.lower(), name.upper()):
-        assert TwoPhaseOptions(convex_method=spelling).convex_method == name
+        meant = spelling if spelling in PHASES else name
+        assert TwoPhaseOptions(convex_method=spelling).convex_method == meant
 
 
 def test_a_callable_convex_method_is_kept():

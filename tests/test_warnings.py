@@ -21,7 +21,7 @@ from twophase_min._scipy_quiet import _minimize as quiet
 
 anp = pytest.importorskip("autograd.numpy")
 
-METHODS = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg"]
+METHODS = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg", "ssbroyden"]
 SOURCES = ["own", "fused", "autograd", "2-point", None]
 DRIVERS = ["minimize", "twophase", "multistart"]
 RAISE = {"divide": "raise", "over": "raise", "under": "raise", "invalid": "raise"}

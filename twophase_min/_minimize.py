@@ -73,7 +73,8 @@ def minimize(
         - ``history``: a row an iteration (`History`), to pandas, CSV, JSON lines or a picture;
         - ``gradient``: where the gradient came from; ``seconds``: what the run took;
         - ``state``: what ``options={'resume': state}`` goes on from, a dictionary of arrays. Runs of the
-          compiled loop (engine='numba') and of SciPy's methods by name have none.
+          compiled loop (engine='numba') and of SciPy's methods by name have none;
+        - ``hess_inv``, shape (n, n): where the run ends in a phase with a dense inverse Hessian of its own.
 
         ``print(result)`` shows a summary, a notebook also the picture. x is the best point seen, however
         the run ended. jac is NaN where the run ended before the gradient at x was asked for.

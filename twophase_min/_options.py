@@ -22,6 +22,9 @@ _RATES = ("learning_rate", "beta1", "beta2", "epsilon", "swap_factor", "swap_pat
 NUMBERS = (*_LIMITS, *_RATES, "checkpoint_every")
 """Fields that hold a real number; the ranges are checked one by one."""
 
+_ANY_CASE = {name.lower(): name for name in reversed(PHASES)}
+"""Convex methods by names in lower case. As written, 'bfgs' is ours and 'BFGS' is SciPy's."""
+
 
 @dataclass(frozen=True)
 class TwoPhaseOptions:
@@ -76,7 +79,8 @@ class TwoPhaseOptions:
         Exponential smoothing of the observed norm, [0, 1). Unit 1.
     convex_method : str or callable, optional
         A convex method of the table below, or a callable with SciPy's protocol. Default 'CG'; for an
-        objective compiled by Numba 'memory-cg', which compiles along with it.
+        objective compiled by Numba 'memory-cg', which compiles along with it. 'BFGS' is SciPy's method,
+        'bfgs' this package's; of other names the case does not matter.
     convex_options : mapping, optional
         Options handed to the convex method over the defaults; those of our own methods are listed below.
     precondition : {'auto', 'adam', None}, default 'auto'
@@ -177,7 +181,8 @@ class TwoPhaseOptions:
         self._check("engine", self.engine in engines, "'auto', 'numba' or 'python'")
         self._check("on_error", self.on_error in ("raise", "return"), "'raise' or 'return'")
         if self.convex_method is not None and not callable(self.convex_method):
-            match = {name.lower(): name for name in PHASES}.get(str(self.convex_method).lower())
+            given = str(self.convex_method)
+            match = given if given in PHASES else _ANY_CASE.get(given.lower())
             self._check("convex_method", match is not None, f"a callable or one of {', '.join(PHASES)}")
             object.__setattr__(self, "convex_method", match)
             PHASES[str(match)].check(self.convex_options or {})

@@ -28,7 +28,7 @@ from twophase_min.objective.calls import Objective, Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
 from twophase_min.run import epochs, external, machine, own, resume, settling
-from twophase_min.run.build import fallbacks, run_detector
+from twophase_min.run.build import fallbacks, own_solver, run_detector
 from twophase_min.run.checkpoint import Checkpoint
 from twophase_min.run.detecting import can_compile
 from twophase_min.run.diagnosis import WRONG, diagnose, last_step
@@ -111,6 +111,8 @@ class Driver(Report):
         set_limits(loop, x0.size, options, float(np.finfo(objective.dtype).eps))
         loop.fallbacks = len(self.fallbacks)
         loop.sampled = objective.finite_sum is not None
+        if is_ours(self.methods[0]):
+            own_solver(options).check(x0.size)
         self.event = EVENT.new()
         self.detector = run_detector(options, objective.finite_sum is not None)
         self.users_rule = not can_compile(self.detector)
@@ -190,6 +192,8 @@ class Driver(Report):
             self.start = self.point
         result = self.result(status, f"{detail} {self.inexact}".strip(), phase)
         result.state = state
+        if self.own is not None:
+            result.update(self.own.of_result())
         return result
 
     def _attach(self, error: BaseException) -> None:

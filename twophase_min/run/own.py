@@ -53,6 +53,7 @@ def _begin(driver: Driver, method: str, scaled: bool) -> Any:
     pairs = list(driver.pairs) if scaled and own.keeps_pairs else None
     diagonal = driver.scales if scaled else None
     own.start(point.x, point.f, point.g, first_length(driver), pairs, diagonal)
+    driver.objective.caution = driver.objective.caution or own.caution
     return own
 
 

@@ -127,11 +127,14 @@ class Report:
             f"{objective.unsound_entry}{why}); such a point counts as a failed trial."
         )
 
-    def caution(self, result: OptimizeResult) -> None:
-        """Warn of what the run has had to do without; an error made of it keeps the result."""
+    def caution(self, result: OptimizeResult, above: int = 5) -> None:
+        """Warn of what the run has had to do without; an error made of it keeps the result.
+
+        The caller of `minimize` stands ``above`` so many frames, this one included.
+        """
         if self.objective.caution:
             try:
-                warnings.warn(self.objective.caution, RuntimeWarning, stacklevel=5)
+                warnings.warn(self.objective.caution, RuntimeWarning, stacklevel=above)
             except RuntimeWarning as error:
                 error.optimize_result = result  # type: ignore[attr-defined]
                 raise
