@@ -295,7 +295,7 @@ def strict():
         yield
 
 
-@pytest.mark.parametrize("convex_method", ["CG", "BFGS", "L-BFGS-B", "memory-cg"])
+@pytest.mark.parametrize("convex_method", ["CG", "BFGS", "L-BFGS-B", "memory-cg", "ssbroyden"])
 @pytest.mark.parametrize("rate", [None, 0.01])
 @pytest.mark.parametrize("fused", [False, True])
 def test_a_lost_trial_restores_adam_as_if_nothing_had_been_tried(strict, convex_method, rate, fused):

@@ -67,8 +67,8 @@ def run(
     hessp : callable
         ``hessp(x, p)``, called for the methods that take it only.
     zero, unit : float
-        The method sees ``(f - zero) / unit``: the first trials of SciPy's methods depend on the unit of f. With
-        a power of two the arithmetic is the same in every unit.
+        The method sees ``(f - zero) / unit``: the first trials of SciPy's methods depend on the unit of f.
+        With a power of two the arithmetic is the same in every unit.
 
     Returns
     -------

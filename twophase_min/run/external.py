@@ -116,8 +116,8 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
 def variables(driver: Driver, scaled: bool, share: float = 1.0) -> tuple[Scaling, float]:
     """Variables for a SciPy method, sized for a good first trial step, and the unit of f in them.
 
-    The variables bring in what is known of the curvature. The unit is the power of two next to ``share`` times
-    the decrease that the slope promises along the first step, so that a run is the same in every unit of f.
+    The variables bring in what is known of the curvature. The unit is the power of two next to ``share``
+    times the decrease that the slope promises along the first step, so that a run is the same in every unit.
     """
     point = driver.point
     assert point.g is not None
