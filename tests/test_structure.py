@@ -31,6 +31,7 @@ CORE = (
 SIDE = {
     "finite_sum": {"objective"},
     "networks": {"finite_sum"},
+    "estimators": {"_minimize", "_status", "finite_sum", "networks", "phases"},
     "problems": set(),
     "curvature": {"objective"},
     "testing": {"problems", "objective"},

@@ -37,7 +37,16 @@ _HOMES = {
     "Status": "_status",
     "History": "_history",
 }
-_MODULES = ("curvature", "detector", "finite_sum", "networks", "plotting", "problems", "testing")
+_MODULES = (
+    "curvature",
+    "detector",
+    "estimators",
+    "finite_sum",
+    "networks",
+    "plotting",
+    "problems",
+    "testing",
+)
 
 __all__ = [
     "ConvexitySwapDetector",

@@ -187,7 +187,7 @@ def test_finite_sums_weigh_by_the_mean_of_the_whole_data():
     [
         (np.ones(4), r"sample_weight must have shape \(25,\), got \(4,\)"),
         (-np.ones(25), "finite and >= 0"),
-        (np.zeros(25), "not all 0"),
+        (np.zeros(25), "not zero for all samples"),
         (np.full(25, np.nan), "finite"),
     ],
 )
@@ -324,7 +324,7 @@ def test_bad_parameters_of_a_loss(make):
 def test_an_object_is_known_by_its_class():
     loss = Quantile(0.9)
     assert find_loss(loss, None) == ("Quantile(0.9)", "identity", loss)
-    assert find_loss("sigmoid_cross_entropy", None)[1] == "sigmoid"
+    assert find_loss("sigmoid_cross_entropy", None)[1] == "logistic"
     assert find_loss(SquaredError(3.0), "identity")[1] == "identity"
     assert {name for name, _ in LOSSES} == set(ORACLES)
 

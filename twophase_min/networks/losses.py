@@ -289,7 +289,7 @@ LOSSES: dict[tuple[str, str], Loss] = {
     ("poisson", "identity"): Poisson(),
     ("cross_entropy", "softmax"): CrossEntropy(),
     ("cross_entropy", "identity"): CrossEntropy(),
-    ("sigmoid_cross_entropy", "sigmoid"): SigmoidCrossEntropy(),
+    ("sigmoid_cross_entropy", "logistic"): SigmoidCrossEntropy(),
     ("sigmoid_cross_entropy", "identity"): SigmoidCrossEntropy(),
 }
 """The losses by (loss, output); the first output of a loss is its default. Losses that have their output
@@ -298,7 +298,7 @@ function inside take identity outputs too: the same loss, but the network gives 
 OUTPUTS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda z: z,
     "softmax": softmax_in_place,
-    "sigmoid": lambda z: expit(z, out=z),
+    "logistic": lambda z: expit(z, out=z),
     "exp": lambda z: np.exp(z, out=z),
 }
 """The output functions by name; they may overwrite z."""

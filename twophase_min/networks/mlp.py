@@ -47,8 +47,8 @@ class MLP:
         A name from above. An object with the methods of `networks.losses.Loss`, such as
         ``networks.Huber(delta=2.0)`` or ``networks.Quantile(0.9)``. Or a function of last-layer values and
         targets that autograd differentiates, see `networks.custom.CustomLoss`.
-    output : {'softmax', 'sigmoid', 'exp', 'identity'}, optional
-        The output function p(z). Default: softmax and sigmoid for the cross-entropies, exp for 'poisson',
+    output : {'softmax', 'logistic', 'exp', 'identity'}, optional
+        The output function p(z). Default: softmax and logistic for the cross-entropies, exp for 'poisson',
         else identity (the paper's runs are mse with softmax). A loss with one of these inside is the same
         with ``'identity'``, but `predict` returns the logits.
     l2 : float, default 0.0

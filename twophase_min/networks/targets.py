@@ -75,6 +75,6 @@ def as_weights(sample_weight: ArrayLike, n: int, dtype: np.dtype) -> Array:
     if weights.shape != (n,):
         raise ValueError(f"sample_weight must have shape ({n},), got {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise ValueError("sample_weight must be finite and >= 0, and not all 0")
+        raise ValueError("sample_weight must be finite and >= 0, and not zero for all samples")
     weights = weights / weights.max()  # the sum of huge ones would overflow
     return (weights / weights.mean()).astype(dtype)
