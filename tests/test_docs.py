@@ -19,7 +19,7 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ["index", "quickstart", "method", "options", "scipy", "engine"]
+        for name in ["index", "quickstart", "method", "options", "scipy", "engine", "estimators"]
     ),
 ]
 

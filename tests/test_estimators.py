@@ -269,10 +269,10 @@ def test_mini_batches_beyond_their_size():
 
 def test_options_have_the_last_word():
     X, y = iris()
-    with pytest.warns(ConvergenceWarning, match="Maximum number of iterations"):
+    with pytest.warns(ConvergenceWarning, match="raise max_iter to go on"):
         model = clone(CLASSIFIER).set_params(options={"maxiter": 3}).fit(X, y)
     assert model.n_iter_ == 3
-    with pytest.warns(ConvergenceWarning, match="evaluations"):
+    with pytest.warns(ConvergenceWarning, match="raise max_fun to go on"):
         clone(CLASSIFIER).set_params(max_fun=4).fit(X, y)
 
 

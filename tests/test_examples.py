@@ -12,8 +12,10 @@ PRINTED = {
     "curve_fit_scipy": ("terminated successfully", "amplitude, rate, offset: [2.5"),
     "finite_sum": ("terminated successfully", "correlation with the true weights: 0.9"),
     "mlp_digits": ("adam -> ", "held-out accuracy 0.9"),
+    "sklearn_pipeline": ("two-phase ", "adam -> ", "held-out accuracy 0.9", "grid search: "),
     "property_test": ("25 random quadratics minimised",),
 }
+NEEDS = {"sklearn_pipeline": "sklearn"}
 OTHERS = {"detector_csv", "detector_pytorch", "detector_sklearn", "decay_stack"}
 """Examples of the detector and of multistart; tested with them."""
 
@@ -25,6 +27,8 @@ def test_no_example_is_forgotten():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PRINTED))
 def test_example(name, tmp_path):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     printed = output_of(EXAMPLES / f"{name}.py", cwd=tmp_path, path=EXAMPLES.parent, MPLBACKEND="Agg")
     for text in PRINTED[name]:
         assert text in printed, printed

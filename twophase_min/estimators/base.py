@@ -27,6 +27,8 @@ from twophase_min.networks.targets import as_weights
 
 Array = NDArray[np.floating]
 
+CONVEX_METHOD = "L-BFGS-B"
+"""Default: the least seconds on scikit-learn's digits, and nothing to compile besides Adam's own kernels."""
 WHOLE = 5000
 """Samples up to which batch_size='auto' takes all of them at once."""
 BATCH = 512
@@ -292,7 +294,7 @@ class TwoPhaseMLP(BaseEstimator):
             "maxfun": self.max_fun,
             "gtol": self.tol,
             "swap": self.swap,
-            "convex_method": "L-BFGS-B" if self.convex_method is None else self.convex_method,
+            "convex_method": self.convex_method or CONVEX_METHOD,
             "learning_rate": self.learning_rate_init,
             "beta1": self.beta_1,
             "beta2": self.beta_2,
@@ -316,7 +318,8 @@ class TwoPhaseMLP(BaseEstimator):
         if self.verbose:
             print("The validation score has stopped rising." if stopped else result.message)
         if not (result.success or stopped):
-            warnings.warn(result.message, ConvergenceWarning, stacklevel=3)
+            text = result.message.replace("raise maxiter", "raise max_iter").replace("maxfun", "max_fun")
+            warnings.warn(text, ConvergenceWarning, stacklevel=3)
         return result
 
     def _split(self, X: Any, targets: NDArray, weights: Array | None, random: Any) -> list[Any]:
