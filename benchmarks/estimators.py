@@ -1,4 +1,4 @@
-"""The estimators beside scikit-learn's networks: held-out score, training loss, processor seconds, iterations.
+"""The estimators beside scikit-learn's networks: held-out score, loss, processor seconds, iterations.
 
 Three data sets that scikit-learn ships, inputs (and the targets of the regression) standardised; a quarter is
 held out. A seed sets the split and the initial weights. Hidden layers, activation, alpha, tolerance and limit

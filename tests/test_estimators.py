@@ -393,6 +393,20 @@ def test_partial_fit_goes_on_after_fit():
     assert model.n_iter_ == len(model.loss_curve_) == 25
 
 
+def test_partial_fit_survives_a_part_that_teaches_nothing():
+    X, y = numbers()
+    model = clone(REGRESSOR).set_params(hidden_layer_sizes=(), alpha=0.0)
+    model.partial_fit(np.zeros((10, 5)), np.zeros(10))
+    assert model.loss_ == 0.0
+    for _ in range(300):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.9
+    before = [W.copy() for W in model.coefs_]
+    model.partial_fit(np.full((10, 5), 1e300), np.zeros(10))  # a loss that is not finite
+    assert all(np.isfinite(W).all() for W in model.coefs_)
+    np.testing.assert_allclose(model.coefs_[0], before[0], atol=1.0)
+
+
 def test_partial_fit_says_what_it_lacks():
     X, y = iris()
     with pytest.raises(ValueError, match="classes must be passed on the first call"):

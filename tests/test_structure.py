@@ -30,7 +30,7 @@ CORE = (
 # What stands at the side, and what it imports; nothing of the core imports it. "" is the package itself.
 SIDE = {
     "finite_sum": {"objective"},
-    "networks": {"finite_sum"},
+    "networks": {"_errstate", "finite_sum"},
     "estimators": {"_minimize", "_status", "finite_sum", "networks", "phases"},
     "problems": set(),
     "curvature": {"objective"},

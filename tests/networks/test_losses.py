@@ -222,6 +222,13 @@ def test_poisson_keeps_its_accuracy_near_a_perfect_fit():
     assert net.loss(w, [[1.0]], [t]) == pytest.approx(t * 1e-14 / 2, rel=1e-5)
 
 
+def test_a_target_of_zero_and_a_huge_rate_warn_of_nothing():
+    net = MLP([1, 1], loss="poisson")
+    with np.errstate(all="raise"):
+        assert net.loss([0.0, 1.0], [[1.0]], [0.0]) == pytest.approx(np.e)
+        assert net.loss([0.0, 1e4], [[1.0]], [0.0]) == np.inf
+
+
 def test_poisson_outputs_are_rates():
     net = MLP([2, 1], loss="poisson")
     w, X = np.array([0.3, -0.2, 0.1]), np.array([[1.0, 2.0]])
@@ -313,6 +320,23 @@ def test_a_loss_function_that_cannot_serve_says_why():
         net = MLP([2, 3], loss=function)
         with pytest.raises(error, match=message):
             net.loss_and_gradient(net.init(0), X, Y)
+
+
+def test_floating_point_errors_of_a_loss_function_are_its_writers():
+    """In our arithmetic they are ignored, in the function they are as its writer has set them."""
+    seen = []
+
+    def function(z, t):
+        seen.append(np.geterr()["over"])
+        return anp.sum((z - t) ** 2, axis=1)
+
+    net = MLP([2, 3], loss=function)
+    X, Y, w = np.ones((4, 2)), np.ones((4, 3)), net.init(0)
+    with np.errstate(over="raise"):
+        net.loss(w, X, Y)
+        net.loss_and_gradient(w, X, Y)
+        net.hessp(w, w, X, Y)
+    assert set(seen) == {"raise"}
 
 
 @pytest.mark.parametrize("make", [lambda: Huber(0.0), lambda: Huber(np.inf), lambda: Quantile(1.0)])

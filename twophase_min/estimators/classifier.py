@@ -159,8 +159,8 @@ class TwoPhaseMLPClassifier(ClassifierMixin, TwoPhaseMLP):
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
         """Return the logarithm of `predict_proba`."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        p = self.predict_proba(X)
+        return np.log(p, out=np.full_like(p, -np.inf), where=p > 0)
 
     def _loss_and_output(self) -> tuple[Any, str]:
         loss = choose("loss", self.loss, LOSSES)

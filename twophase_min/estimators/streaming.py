@@ -17,7 +17,7 @@ Array = NDArray[np.floating]
 
 def adam_epoch(
     part: FiniteSum, w: Array, state: dict[str, Any] | None, settings: Mapping[str, Any], epoch: int
-) -> tuple[Array, float, dict[str, Any]]:
+) -> tuple[Array, float, dict[str, Any] | None]:
     """Go once through a part of the data.
 
     A part of one mini-batch is one step, with the gradient of the part before and after it, so that the
@@ -42,8 +42,8 @@ def adam_epoch(
         A new vector; the given one where no step leads to a finite loss.
     value : float
         The loss over the part there.
-    state : dict
-        For the next call.
+    state : dict or None
+        For the next call; None where the probe found no step.
     """
     adam = Adam(**settings)
     f, g = part.value_and_gradient(w)
@@ -57,7 +57,7 @@ def adam_epoch(
     if part.n_batches > 1 and adam.need != FAILED:
         _mini_batches(adam, part, epoch)
     reached, f, _ = adam.iterate()
-    return reached.copy(), f, adam.get_state()
+    return reached.copy(), f, None if adam.probing else adam.get_state()  # a probe that failed is made again
 
 
 def _step(adam: Adam, part: FiniteSum) -> None:

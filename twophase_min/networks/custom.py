@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._errstate import users
 from twophase_min.networks.elementwise import weigh
 
 Array = NDArray[np.floating]
@@ -34,7 +35,7 @@ class CustomLoss:
 
     def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
         """See `Loss.value`."""
-        terms = self._checked(self.function(z, y), z)
+        terms = self._checked(users(self.function, z, y), z)
         return float(np.sum(self._shares(terms.astype(np.float64), s)))
 
     def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
@@ -42,7 +43,7 @@ class CustomLoss:
         pull_back, terms = _vector_jacobian(self.function, z, y)
         terms = self._checked(terms, z)
         value = float(np.sum(self._shares(terms.astype(np.float64), s)))
-        return value, np.asarray(pull_back(self._shares(np.ones_like(terms), s)), dtype=z.dtype)
+        return value, np.asarray(users(pull_back, self._shares(np.ones_like(terms), s)), dtype=z.dtype)
 
     def delta_and_curvature(
         self, z: Array, rz: Array, y: NDArray, s: Array | None = None
@@ -50,7 +51,7 @@ class CustomLoss:
         """See `Loss.delta_and_curvature`: the gradient of the slope along ``rz``."""
         from autograd import grad
 
-        shape = self._checked(self.function(z, y), z).shape
+        shape = self._checked(users(self.function, z, y), z).shape
         shares = self._shares(np.ones(shape, dtype=z.dtype), s)
 
         def slope(z: Any) -> Any:
@@ -58,7 +59,7 @@ class CustomLoss:
 
         _, delta = self.value_and_delta(z, y, s)
         try:
-            curvature = np.asarray(grad(slope)(z), dtype=z.dtype)
+            curvature = np.asarray(users(grad(slope), z), dtype=z.dtype)
         except Exception as error:
             raise _untraceable(error) from error
         return delta, curvature
@@ -85,9 +86,9 @@ def _vector_jacobian(function: Callable[..., Any], z: Array, y: Array) -> tuple[
     from autograd import make_vjp
 
     try:
-        return make_vjp(lambda z: function(z, y))(z)
+        return users(make_vjp(lambda z: function(z, y)), z)
     except Exception as error:
-        function(z, y)  # where the function itself fails, that is the error to see
+        users(function, z, y)  # where the function itself fails, that is the error to see
         raise _untraceable(error) from error
 
 

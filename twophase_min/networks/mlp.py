@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.sparse import issparse
 
+from twophase_min._errstate import our_arithmetic
 from twophase_min.finite_sum import FiniteSum
 from twophase_min.networks import backprop
 from twophase_min.networks.activations import ACTIVATIONS
@@ -222,13 +223,13 @@ class MLP:
     def forward(self, w: ArrayLike, X: ArrayLike) -> Array:
         """Return the last layer before the output function, shape (N, M): the logits of a classifier."""
         layers, X = self._layers(w), self._inputs(X)
-        with np.errstate(all="ignore"):
+        with our_arithmetic():
             return backprop.forward(layers, self._activation, X)
 
     def predict(self, w: ArrayLike, X: ArrayLike) -> Array:
         """Return the outputs of the network, shape (N, M): p(z), such as probabilities."""
         z = self.forward(w, X)
-        with np.errstate(all="ignore"):
+        with our_arithmetic():
             return OUTPUTS[self.output](z)
 
     def predict_classes(self, w: ArrayLike, X: ArrayLike) -> NDArray[np.intp]:
@@ -361,7 +362,7 @@ class MLP:
 
     def _loss(self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> float:
         layers = self._layers(w)
-        with np.errstate(all="ignore"):
+        with our_arithmetic():
             z = backprop.forward(layers, self._activation, X)
             return self._data_term.value(z, Y, s) + self._penalty(layers)
 
@@ -371,7 +372,7 @@ class MLP:
         layers = self._layers(w)
         gradient = np.empty(self.n_params, dtype=self.dtype)
         slots = self.unpack(gradient)
-        with np.errstate(all="ignore"):
+        with our_arithmetic():
             value = backprop.gradient_into(slots, layers, self._activation, self._data_term, X, Y, s)
             if self.l2:
                 value += self._penalty(layers)
@@ -383,7 +384,7 @@ class MLP:
         layers, directions = self._layers(w), self._layers(v, "v")
         product = np.empty(self.n_params, dtype=self.dtype)
         slots = self.unpack(product)
-        with np.errstate(all="ignore"):
+        with our_arithmetic():
             backprop.hessp_into(slots, layers, directions, self._activation, self._data_term, X, Y, s)
             if self.l2:
                 for (out_W, _), (V, _) in zip(slots, directions, strict=True):
