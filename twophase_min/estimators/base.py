@@ -232,7 +232,8 @@ class TwoPhaseMLP(BaseEstimator):
         """Return the outputs of the network, shape (n_samples, n_outputs_)."""
         check_is_fitted(self, "coefs_")
         X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=DTYPES)
-        net = self._architecture(self._sizes(), self.coefs_[0].dtype, 0.0)
+        sizes = [*(W.shape[0] for W in self.coefs_), self.n_outputs_]
+        net = self._architecture(sizes, self.coefs_[0].dtype, 0.0)
         return net.predict(self._start(net), X)
 
     # -- what a subclass says -------------------------------------------------------------------------------
