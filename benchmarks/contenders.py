@@ -191,13 +191,14 @@ def _adam(learning_rate: float) -> Solver:
     return solve
 
 
-def _memory_cg(**options: Any) -> Solver:
+def _phase(name: str, **options: Any) -> Solver:
     def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
         from phase_alone import minimize_memory_cg
 
-        from twophase_min.phases.memory_cg import MemoryCG
+        from twophase_min.phases import PHASES
 
-        return minimize_memory_cg(objective.fun, objective.grad, x0, gtol=gtol, solver=MemoryCG(**options))
+        solver = PHASES[name].load()(**options)
+        return minimize_memory_cg(objective.fun, objective.grad, x0, gtol=gtol, solver=solver)
 
     return solve
 
@@ -227,11 +228,15 @@ SOLVERS: dict[str, Solver] = {
     "cg-descent-0": _cg_descent(0),
     "optimistix-lbfgs": _optimistix(10),
     "adam": _adam(1e-2),
-    "memory-cg": _memory_cg(),
-    "memory-cg-0": _memory_cg(memory=0),
-    "memory-cg-5": _memory_cg(memory=5),
+    "memory-cg": _phase("memory-cg"),
+    "memory-cg-0": _phase("memory-cg", memory=0),
+    "memory-cg-5": _phase("memory-cg", memory=5),
+    "ssbroyden": _phase("ssbroyden"),
+    "ssbfgs": _phase("ssbfgs"),
+    "bfgs": _phase("bfgs"),
     "twophase": _twophase(),
     "twophase+memory-cg": _twophase(convex_method="memory-cg"),
+    "twophase+ssbroyden": _twophase(convex_method="ssbroyden"),
     "twophase-unguarded": _twophase(guard=False),
     "twophase+memory-cg-unguarded": _twophase(convex_method="memory-cg", guard=False),
 }

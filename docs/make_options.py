@@ -49,7 +49,7 @@ of SciPy's whose search fails is tried again in plain variables; then come the f
 """
 
 OWN = """
-`convex_options` of `{name}`:
+`convex_options` of {names}:
 
 | option | range | default | meaning |
 | --- | --- | --- | --- |
@@ -76,13 +76,13 @@ def convex_methods() -> list[str]:
 
 
 def own_options() -> str:
-    """Return a table of options for every method of the package's own."""
+    """Return a table of the options of every method of the package's own."""
     text = ""
-    for phase in PHASES.values():
-        if phase.options:
-            text += OWN.format(name=phase.name)
-            for option in phase.options:
-                text += f"| `{option.name}` | {option.range} | {option.default} | {option.meaning} |\n"
+    for options in dict.fromkeys(phase.options for phase in PHASES.values() if phase.options):
+        names = [f"`{phase.name}`" for phase in PHASES.values() if phase.options == options]
+        text += OWN.format(names=", ".join(names))
+        for option in options:
+            text += f"| `{option.name}` | {option.range} | {option.default} | {option.meaning} |\n"
     return text
 
 

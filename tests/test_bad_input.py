@@ -1,12 +1,13 @@
 """Bad input gets a clear error or warning, and nothing is lost."""
 
+import functools
 import warnings
 
 import autograd.numpy as anp
 import numpy as np
 import pytest
 import scipy.optimize
-from scipy.optimize import OptimizeWarning, rosen, rosen_der
+from scipy.optimize import Bounds, OptimizeWarning, rosen, rosen_der
 
 from twophase_min import Status, TwoPhaseOptions, minimize, twophase
 
@@ -367,6 +368,33 @@ def test_differences_over_many_variables_are_warned_of_before_they_begin():
         assert [warning.filename for warning in caught if "each" in str(warning.message).lower()] == [
             __file__
         ]
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(None, None)] * 2,
+        [(-np.inf, np.inf), (None, np.inf)],
+        Bounds(),
+        Bounds(-np.inf, np.inf),
+        Bounds([-np.inf] * 2, [np.inf] * 2),
+        np.array([[-np.inf, np.inf]] * 2),
+    ],
+)
+@pytest.mark.parametrize("call", [minimize, functools.partial(scipy.optimize.minimize, method=twophase)])
+def test_bounds_without_limits_are_no_bounds(call, bounds):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert call(sphere, START, jac=sphere_der, bounds=bounds).success
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [[(None, 2), (None, None)], [(0, None)] * 2, Bounds(0, np.inf), Bounds([-np.inf, 0], np.inf), "odd"],
+)
+def test_one_limit_is_a_bound(bounds):
+    with pytest.warns(RuntimeWarning, match="Method twophase cannot handle bounds"):
+        minimize(sphere, START, jac=sphere_der, bounds=bounds)
 
 
 def test_unknown_options_warn_and_go_on():

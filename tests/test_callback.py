@@ -71,7 +71,7 @@ def test_a_callback_must_be_callable():
         wrap_callback(3)
 
 
-@pytest.mark.parametrize("convex_method", ["CG", "L-BFGS-B", "memory-cg"])
+@pytest.mark.parametrize("convex_method", ["CG", "L-BFGS-B", "memory-cg", "ssbroyden"])
 def test_arrays_handed_out_are_copies(convex_method):
     """What a callback does to its arrays, or keeps of them, has no effect on the run."""
     kept = []

@@ -19,7 +19,17 @@ PAGES = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ["index", "quickstart", "method", "options", "scipy", "engine", "from_jax_and_pytorch"]
+        for name in [
+            "index",
+            "quickstart",
+            "checkpoints",
+            "method",
+            "options",
+            "scipy",
+            "engine",
+            "from_jax_and_pytorch",
+            "uncertainty",
+        ]
     ),
 ]
 

@@ -20,7 +20,7 @@ from twophase_min.objective.clock import Clock
 from twophase_min.objective.differences import gradient_by_differences
 
 modest = settings(max_examples=40, deadline=None, derandomize=True)
-METHODS = ["CG", "memory-cg"]
+METHODS = ["CG", "memory-cg", "ssbroyden"]
 
 
 # ---- differences at an edge -------------------------------------------------------------------------------
@@ -151,8 +151,9 @@ def quadratic(seed, n):
     n=st.integers(1, 6),
     room=st.sampled_from([0.03, 0.3, 3.0]),
     box=st.booleans(),
+    method=st.sampled_from(["memory-cg", "ssbroyden"]),
 )
-def test_a_convex_function_with_an_edge_is_minimised(seed, n, room, box):
+def test_a_convex_function_with_an_edge_is_minimised(seed, n, room, box, method):
     """Property: the minimum inside a box or a half-space is reached, in a few times the free calls."""
     q, m, rng = quadratic(seed, n)
     if box:
@@ -165,7 +166,7 @@ def test_a_convex_function_with_an_edge_is_minimised(seed, n, room, box):
         x0 = m + 2 * rng.normal(size=n)
         x0 -= v * (max(v @ (x0 - m) - room, 0.0) + 0.05)
         inside = lambda x: v @ (x - m) < room  # noqa: E731
-    options = {"convex_method": "memory-cg"}
+    options = {"convex_method": method}
     free = minimize(q, x0, jac="2-point", options=options)
     result = minimize(lambda x: q(x) if inside(x) else np.inf, x0, jac="2-point", options=options)
     assert result.success, result.message

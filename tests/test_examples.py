@@ -15,6 +15,7 @@ PRINTED = {
     "from_jax": ("321 variables in float64", "terminated successfully", "relative L2 error of u: "),
     "from_pina": ("variables in float64", "relative L2 error of u: "),
     "from_pytorch": ("193 variables in float64", "terminated successfully"),
+    "curve_fit_errors": ("Misra1a", "certified to 10 digits"),
     "finite_sum": ("terminated successfully", "correlation with the true weights: 0.9"),
     "mlp_digits": ("adam -> ", "held-out accuracy 0.9"),
     "property_test": ("25 random quadratics minimised",),

@@ -1,7 +1,11 @@
 """The record of a run: columns, stretches, and the way to a file and back."""
 
 import copy
+import csv
+import json
+import math
 import pickle
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -120,3 +124,65 @@ def test_to_dict_and_back(rows):
     assert len(again) == len(rows)
     assert "History" in repr(again)
     assert sum(stretch["last"] - stretch["first"] + 1 for stretch in again.phases) == len(rows)
+
+
+# ---- to other tools ----------------------------------------------------------------------------------------
+
+
+def odd_history():
+    """Numbers that texts lose: infinities, NaN, all digits, the smallest double."""
+    history = History()
+    history.append("start", (0, 1, 1, 2.0, math.nan, 1 / 3, math.inf, 0.0))
+    history.append("adam", (1, 2.5, 2.5, 5.0, 0.1, -5e-324, -math.inf, 1e300))
+    history.swaps.append({"iteration": 1, "reason": 'a, "b"'})
+    return history
+
+
+@pytest.mark.parametrize("which", ["run", "odd", "empty"])
+def test_csv_has_every_digit(result, tmp_path, which):
+    history = {"run": result.history, "odd": odd_history(), "empty": History()}[which]
+    history.to_csv(tmp_path / "run.csv")
+    with open(tmp_path / "run.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(history)
+    for name in COLUMNS:
+        np.testing.assert_array_equal([float(row[name]) for row in rows], history[name])
+    assert [row["phase"] for row in rows] == history.phase.tolist()
+
+
+@pytest.mark.parametrize("which", ["run", "odd", "empty"])
+def test_json_lines_have_every_digit(result, tmp_path, which):
+    """Strict JSON: what is not finite is null."""
+    history = {"run": result.history, "odd": odd_history(), "empty": History()}[which]
+    history.to_json_lines(tmp_path / "run.jsonl")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    lines = (tmp_path / "run.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=refuse) for line in lines]
+    assert len(rows) == len(history)
+    for name in COLUMNS:
+        written = np.array([math.nan if row[name] is None else row[name] for row in rows], dtype=float)
+        expected = np.asarray(history[name], dtype=float)
+        np.testing.assert_array_equal(written, np.where(np.isfinite(expected), expected, math.nan))
+    assert [row["phase"] for row in rows] == history.phase.tolist()
+
+
+def test_a_frame_has_the_columns_with_their_types(result):
+    pytest.importorskip("pandas")
+    frame = result.history.to_frame()
+    assert tuple(frame.columns) == result.history.keys()
+    assert len(frame) == result.nit + 1
+    assert frame["iteration"].dtype == int
+    for name in COLUMNS:
+        np.testing.assert_array_equal(frame[name].to_numpy(), result.history[name])
+    assert frame["phase"].tolist() == result.history.phase.tolist()
+    assert frame.attrs["swaps"] == result.history.swaps
+    assert frame.groupby("phase")["fun"].min().min() == result.history.fun.min()
+
+
+def test_without_pandas_the_error_names_the_remedy(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"needs pandas: pip install .*to_csv"):
+        result.history.to_frame()

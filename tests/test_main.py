@@ -206,3 +206,39 @@ def test_the_startup_benchmark_names_the_same_heavy_modules():
     text = (ROOT / "benchmarks" / "startup.py").read_text()
     for module in HEAVY:
         assert f'"{module}"' in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "listed"),
+    [
+        (["--swap", "nonsense"], "norm-against-loss"),
+        (["--swap", "hessian"], "norm-peak"),
+        (["--swap", "-3"], "no number of iterations"),
+        (["--convex-method", "nonsense"], "memory-cg"),
+    ],
+)
+def test_a_wrong_rule_or_method_is_one_sentence_that_lists_the_right_ones(wrong, listed, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(wrong)
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"python -m twophase_min: error: {wrong[0]} {wrong[1]!r} is none of ")
+    assert listed in last
+
+
+def test_the_help_lists_the_rules_and_the_methods(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # names have hyphens, at which lines are broken
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name in (*command.SWAPS, *command.PHASES):
+        assert name in text
+
+
+def test_every_rule_that_the_command_offers_runs():
+    from scipy.optimize import rosen, rosen_der
+
+    from twophase_min import minimize
+
+    for rule in command.SWAPS:
+        assert minimize(rosen, [-1.2, 1.0], jac=rosen_der, options={"swap": rule, "maxiter": 3}).nit == 3

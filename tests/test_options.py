@@ -62,8 +62,10 @@ def test_the_mapping_is_not_changed():
 
 @pytest.mark.parametrize("name", PHASES)
 def test_convex_methods_in_any_case(name):
+    """'BFGS' is SciPy's and 'bfgs' ours: a name as it is written comes first."""
     for spelling in (name, name.lower(), name.upper()):
-        assert TwoPhaseOptions(convex_method=spelling).convex_method == name
+        meant = spelling if spelling in PHASES else name
+        assert TwoPhaseOptions(convex_method=spelling).convex_method == meant
 
 
 def test_a_callable_convex_method_is_kept():
@@ -105,3 +107,33 @@ def test_ranges(name, good, bad):
     for value in bad:
         with pytest.raises(ValueError, match=name):
             TwoPhaseOptions(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("max_iter", "maxiter"),
+        ("maxIter", "maxiter"),
+        ("gtoll", "gtol"),
+        ("lr", "learning_rate"),
+        ("learningrate", "learning_rate"),
+        ("convexmethod", "convex_method"),
+        ("check_point", "checkpoint"),
+        ("Disp", "disp"),
+        ("swap-factor", "swap_factor"),
+    ],
+)
+def test_an_unknown_name_warns_with_the_nearest(given, meant):
+    with pytest.warns(OptimizeWarning) as caught:
+        TwoPhaseOptions.from_mapping({given: 1, "rubbish": 2})
+    assert [str(w.message) for w in caught] == [
+        f"Unknown solver options: {given} (did you mean {meant!r}?), rubbish"
+    ]
+
+
+def test_what_other_libraries_call_an_option_is_an_option_here():
+    from twophase_min._options import _ELSEWHERE
+
+    fields = TwoPhaseOptions.__dataclass_fields__
+    assert not _ELSEWHERE.keys() & fields.keys()
+    assert set(_ELSEWHERE.values()) <= fields.keys()

@@ -256,3 +256,62 @@ def test_module_runs_as_a_command(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "swap at index" in done.stdout
+
+
+# ---- JSON lines --------------------------------------------------------------------------------------------
+
+
+def test_the_command_reads_json_lines_as_it_reads_csv(tmp_path, capsys):
+    """Property: one history gives one report, whichever of its two texts is read."""
+    from scipy.optimize import rosen, rosen_der
+
+    from twophase_min import minimize
+
+    history = minimize(
+        rosen, [-1.2, 1.0, 0.5], jac=rosen_der, options={"swap": "never", "maxiter": 60}
+    ).history
+    history.to_csv(tmp_path / "run.csv")
+    history.to_json_lines(tmp_path / "run.jsonl")
+    assert read_columns(str(tmp_path / "run.csv")) == read_columns(str(tmp_path / "run.jsonl"))
+    shown = []
+    for name in ("run.csv", "run.jsonl"):
+        assert main([str(tmp_path / name), "--rule", "norm-against-loss"]) == 0
+        shown.append(capsys.readouterr().out.replace(name, "").splitlines())
+    assert shown[0][:-1] == shown[1][:-1]
+    assert "61 readings of 'fun' and 'grad_norm'" in shown[0][0]
+    assert (tmp_path / "run.png").exists()
+
+
+def test_json_lines_of_a_training_log(tmp_path):
+    """Nested members, members that come later, nulls, words, blank lines, a byte order mark."""
+    file = tmp_path / "log"
+    file.write_text(
+        '\ufeff\n{"epoch": 0, "train": {"loss": 3.0, "grad_norm": 1.5}}\n\n'
+        '{"epoch": 1, "note": "no numbers here"}\n'
+        '{"epoch": 2, "train": {"loss": null, "grad_norm": 2.5}, "done": true}\n'
+        '{"train": {"grad_norm": NaN, "loss": 1e-3}}\n'
+    )
+    losses, norms, loss_name, norm_name = read_columns(str(file))
+    np.testing.assert_array_equal(losses, [3.0, np.nan, 1e-3])
+    np.testing.assert_array_equal(norms, [1.5, 2.5, np.nan])
+    assert (loss_name, norm_name) == ("train/loss", "train/grad_norm")
+    assert read_columns(str(file), "train/grad_norm", "epoch")[0][0] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"loss": 1, "grad_norm": 2}\n{"loss": 1,', "line 2 of .* is not a JSON object"),
+        ('{"loss": 1, "grad_norm": 2}\n[1, 2]', "line 2 of .* is not a JSON object"),
+        ('{"loss": 1}', "at least two columns"),
+        ('{"a": 1, "b": 2}', "no column looks like the loss"),
+        ('{"loss": null, "grad_norm": "high"}', "holds no numbers"),
+    ],
+)
+def test_json_lines_that_are_none_are_refused_in_a_sentence(tmp_path, capsys, text, why):
+    file = tmp_path / "log.jsonl"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=why):
+        read_columns(str(file))
+    assert main([str(file)]) == 2
+    assert capsys.readouterr().err.startswith("twophase_min.detector: ")

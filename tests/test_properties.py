@@ -11,7 +11,17 @@ from twophase_min import FiniteSum, Status, minimize
 from twophase_min.testing import assert_converges, convex_quadratics, nonconvex_problems
 
 seeds = st.integers(0, 2**32 - 1)
-CONVEX = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg"]
+CONVEX = [
+    "CG",
+    "BFGS",
+    "L-BFGS-B",
+    "Newton-CG",
+    "trust-ncg",
+    "trust-krylov",
+    "memory-cg",
+    "ssbroyden",
+    "bfgs",
+]
 
 
 def searched(examples):
@@ -99,7 +109,7 @@ def test_adam_is_translation_equivariant_with_a_given_learning_rate(seed, n, mov
 
 
 @searched(15)
-@given(seed=seeds, n=st.integers(2, 8), convex_method=st.sampled_from(["CG", "memory-cg"]))
+@given(seed=seeds, n=st.integers(2, 8), convex_method=st.sampled_from(["CG", "memory-cg", "ssbroyden"]))
 def test_the_whole_method_is_permutation_equivariant_to_rounding(seed, n, convex_method):
     """Property: permuting the variables permutes the first iterates of a default run, up to rounding.
 
@@ -294,7 +304,7 @@ def test_fun_is_the_value_at_x_and_no_worse_than_at_x0(problem, convex_method, m
 
 
 @searched(10)
-@given(seed=seeds, n=st.integers(1, 5), convex_method=st.sampled_from([None, "memory-cg"]))
+@given(seed=seeds, n=st.integers(1, 5), convex_method=st.sampled_from([None, "memory-cg", "ssbroyden"]))
 def test_adam_and_memory_cg_have_no_units_of_f(seed, n, convex_method):
     """Property: c f with gtol_rel has the very iterates of f, probe included, for c a power of two.
 

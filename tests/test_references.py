@@ -11,13 +11,14 @@ from twophase_min import minimize, multistart
 
 anp = pytest.importorskip("autograd.numpy")
 
-METHODS = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg"]
+METHODS = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg", "ssbroyden"]
 OURS = {
     "Objective",
     "Driver",
     "ScalarFunction",
     "Scaling",
     "MemoryCG",
+    "SSBroyden",
     "Adam",
     "Point",
     "History",

@@ -21,7 +21,7 @@ from twophase_min._scipy_quiet import _minimize as quiet
 
 anp = pytest.importorskip("autograd.numpy")
 
-METHODS = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg"]
+METHODS = ["CG", "BFGS", "L-BFGS-B", "Newton-CG", "trust-ncg", "trust-krylov", "memory-cg", "ssbroyden"]
 SOURCES = ["own", "fused", "autograd", "2-point", None]
 DRIVERS = ["minimize", "twophase", "multistart"]
 RAISE = {"divide": "raise", "over": "raise", "under": "raise", "invalid": "raise"}
@@ -530,3 +530,30 @@ def test_scipys_cg_agrees(make):
         warnings.simplefilter("error")
         theirs = ends_with(lambda: scipy.optimize.minimize(table, [-1.2, 1.0], jac=rosen_der, method="CG"))
         assert ends_with(lambda: minimize(table, [-1.2, 1.0], jac=rosen_der)) == theirs == "RuntimeWarning"
+
+
+@pytest.mark.parametrize("source", [None, "2-point"])
+@pytest.mark.parametrize("method", ["CG", "L-BFGS-B", "Newton-CG", "memory-cg"])
+@pytest.mark.parametrize("start", [[1.0, 0.0, 0.0, 1.0, 1.0], [0.5, -1.87, 0.0, 1e-8, 2.0]])
+def test_a_singular_likelihood_warns_once_for_each_place(start, method, source):
+    """A mixture with a component on a point, or of weight 0: the user's warnings, as Python shows them.
+
+    Under the filter "default" Python shows one for each place and text, unless someone resets what has been
+    shown. The run itself adds one at most, of the gradient.
+    """
+    rng = np.random.default_rng(0)
+    data = np.r_[rng.normal(-2, 1, 60), rng.normal(3, 0.5, 40)]
+
+    def fun(p):
+        one = p[0] * anp.exp(-0.5 * ((data - p[1]) / p[3]) ** 2) / p[3]
+        other = (1 - p[0]) * anp.exp(-0.5 * ((data - p[2]) / p[4]) ** 2) / p[4]
+        return -anp.sum(anp.log(one + other))
+
+    minimize(fun, start, jac=source, options={"convex_method": method, "maxiter": 2})  # compiles
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        result = minimize(fun, start, jac=source, options={"convex_method": method, "maxiter": 200})
+    assert result.nfev > 50
+    places = [(str(w.message), w.filename, w.lineno) for w in caught]
+    assert len(places) == len(set(places))
+    assert sum("autograd's gradient is not finite" in text for text, _, _ in places) <= 1

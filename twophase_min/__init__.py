@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twophase_min._curve_fit import curve_fit
     from twophase_min._history import History
     from twophase_min._minimize import minimize
     from twophase_min._multistart import multistart
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from twophase_min.finite_sum import FiniteSum
     from twophase_min.jit.compilation import warmup
     from twophase_min.objective.check import GradientCheck, check_gradient
+    from twophase_min.run.checkpoint import load_state, save_state
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "curve_fit": "_curve_fit",
     "minimize": "_minimize",
     "twophase": "_scipy_methods",
     "shgo_method": "_scipy_methods",
@@ -36,6 +39,8 @@ _HOMES = {
     "TwoPhaseOptions": "_options",
     "Status": "_status",
     "History": "_history",
+    "save_state": "run.checkpoint",
+    "load_state": "run.checkpoint",
 }
 _MODULES = ("curvature", "detector", "finite_sum", "gradients", "networks", "plotting", "problems", "testing")
 
@@ -47,9 +52,12 @@ __all__ = [
     "Status",
     "TwoPhaseOptions",
     "check_gradient",
+    "curve_fit",
     "detect_swap",
+    "load_state",
     "minimize",
     "multistart",
+    "save_state",
     "shgo_method",
     "twophase",
     "warmup",

@@ -28,8 +28,12 @@ from twophase_min.demo import (
     tune,
     verdict,
 )
+from twophase_min.detector.registry import RULES, known_rules
 from twophase_min.networks import MLP
 from twophase_min.phases import PHASES
+
+SWAPS = ("auto", *(name for name in known_rules() if set(RULES[name].extras) <= {"curvature"}))
+"""Rules of the swap that need no more than what a run measures by itself."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--swap",
         default=None,
-        help="rule of the swap, or a number of iterations (the package's default if not given)",
+        help=f"rule of the swap, one of {', '.join(SWAPS)}, or a number of iterations (the package's default "
+        "if not given)",
     )
     add(
         "--batch-size",
@@ -92,6 +97,10 @@ def _checked(argv: Sequence[str] | None) -> argparse.Namespace:
         command.error("--start-scale must be positive, --learning-rate not negative")
     if any(units < 1 for units in asked.hidden) or asked.batch_size < 0 or not asked.l2 >= 0:
         command.error("--hidden must be positive, --batch-size and --l2 not negative")
+    if asked.convex_method is not None and asked.convex_method.lower() not in map(str.lower, PHASES):
+        command.error(f"--convex-method {asked.convex_method!r} is none of {', '.join(PHASES)}")
+    if asked.swap is not None and asked.swap not in SWAPS and not asked.swap.isdecimal():
+        command.error(f"--swap {asked.swap!r} is none of {', '.join(SWAPS)}, and no number of iterations")
     return asked
 
 
@@ -105,7 +114,7 @@ def _options(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.convex_method is not None:
         options["convex_method"] = asked.convex_method
     if asked.swap is not None:
-        options["swap"] = int(asked.swap) if asked.swap.isdigit() else asked.swap
+        options["swap"] = int(asked.swap) if asked.swap.isdecimal() else asked.swap
     return options
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -128,6 +131,54 @@ class History:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as data:
             return cls.from_dict({**data, "swaps": json.loads(str(data["swaps"]))})
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame: a row an iteration, a column for each of `keys`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``attrs["swaps"]`` holds the handovers.
+
+        Raises
+        ------
+        ImportError
+            If pandas is missing.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "history.to_frame() needs pandas: pip install 'twophase_min[pandas]', or use to_csv()."
+            ) from error
+        frame = pandas.DataFrame({name: self[name] for name in self.keys()})
+        frame.attrs["swaps"] = [dict(swap) for swap in self.swaps]
+        return frame
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write comma-separated values: the names of the columns, then a row an iteration.
+
+        Numbers have all their digits; one that is not known is ``nan``. The handovers are not written.
+        """
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.keys())
+            writer.writerows(self._plain_rows())
+
+    def to_json_lines(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON lines: an object an iteration, with `keys` for its names.
+
+        Numbers have all their digits; one that is not finite is ``null``, for JSON has no name for it. The
+        handovers are not written.
+        """
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            for row in self._plain_rows():
+                known = [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]
+                file.write(json.dumps(dict(zip(self.keys(), known, strict=True))) + "\n")
+
+    def _plain_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Rows of Python's own numbers and texts, in the order of `keys`."""
+        return zip(*(self[name].tolist() for name in self.keys()), strict=True)
 
     def __repr__(self) -> str:
         return f"History({len(self)} rows, phases {[p['name'] for p in self.phases]})"

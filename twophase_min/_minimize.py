@@ -51,21 +51,33 @@ def minimize(
         Hessian or its product with a vector; used by the convex methods 'Newton-CG', 'trust-ncg' and
         'trust-krylov' (autograd's product is used when none is given).
     bounds, constraints : optional
-        Not handled by 'twophase': a RuntimeWarning says so.
+        Not handled by 'twophase': a RuntimeWarning says so. Bounds without limits, such as
+        ``[(None, None)] * n``, are no bounds.
     tol : float, optional
         Sets ``gtol``.
     callback : callable, optional
         ``callback(intermediate_result=OptimizeResult)`` or ``callback(xk)``, once an iteration, with copies.
         Raising StopIteration or returning True stops the run.
     options : mapping, optional
-        See `TwoPhaseOptions`; unknown names warn.
+        See `TwoPhaseOptions`; an unknown name warns, and the warning says which one may be meant.
+        ``{'resume': result.state}`` goes on with an earlier run of 'twophase' from where it stopped, under
+        the present limits; ``{'checkpoint': path}`` keeps the state in a file while the run goes on, for a
+        later process to resume (`save_state`, `load_state`, docs/checkpoints.md).
 
     Returns
     -------
     OptimizeResult
-        SciPy's fields x, fun, jac, nit, nfev, njev, status, success, message, and ``swaps``, ``phases``,
-        ``history``, ``gradient``. x is the best point seen, however the run ended. jac is
-        NaN where the run ended before the gradient at x was asked for.
+        SciPy's fields x, fun, jac, nit, nfev, njev, status, success, message, and
+
+        - ``swaps``, ``phases``: the handovers with their reasons, and the stretches of one phase;
+        - ``history``: a row an iteration (`History`), to pandas, CSV, JSON lines or a picture;
+        - ``gradient``: where the gradient came from; ``seconds``: what the run took;
+        - ``state``: what ``options={'resume': state}`` goes on from, a dictionary of arrays. Runs of the
+          compiled loop (engine='numba') and of SciPy's methods by name have none;
+        - ``hess_inv``, shape (n, n): where the run ends in a phase with a dense inverse Hessian of its own.
+
+        ``print(result)`` shows a summary, a notebook also the picture. x is the best point seen, however
+        the run ended. jac is NaN where the run ended before the gradient at x was asked for.
 
     Raises
     ------

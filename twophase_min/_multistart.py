@@ -16,6 +16,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min._callback import Progress
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._result import Result
 from twophase_min._scipy_methods import limits
 from twophase_min._status import SUCCESSFUL, Status, describe
 from twophase_min.objective import workers as _workers
@@ -65,7 +66,7 @@ class MultistartResult(OptimizeResult):
     def row(self, i: int) -> OptimizeResult:
         """Return problem ``i`` as `minimize` would return it, without history."""
         names = ("x", "fun", "jac", "nit", "nfev", "njev", "status", "success")
-        return OptimizeResult(message=self.messages[i], **{name: self[name][i] for name in names})
+        return Result(message=self.messages[i], **{name: self[name][i] for name in names})
 
 
 def multistart(
@@ -105,7 +106,8 @@ def multistart(
     tol : float, optional
         As for `minimize`.
     options : mapping, optional
-        As for `minimize`, for each problem alone: limits are per problem. 'resume' is not possible.
+        As for `minimize`, for each problem alone: limits are per problem. 'resume' and
+            'checkpoint' are not possible.
     workers : int or map-like callable, default 1
         An int: so many threads for a compiled objective (fun and jac by ``numba.njit``), all inside one call;
         else so many processes, and threads, with a warning, where fun cannot be pickled. -1 is every core. A
@@ -150,6 +152,8 @@ def multistart(
         record = TwoPhaseOptions.from_mapping(options, tol)  # warns of unknown names once
         if record.resume is not None:
             raise ValueError("multistart cannot resume; hand the state of each run to minimize.")
+        if record.checkpoint is not None:
+            raise ValueError("multistart writes no checkpoints: its runs would share one file. Use minimize.")
         progress = progress or record.progress
         record = replace(record, progress=False, return_all=False, workers=None)
         given = {field.name: getattr(record, field.name) for field in fields(record)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -17,8 +19,11 @@ from twophase_min.phases import PHASES
 
 _LIMITS = ("maxiter", "maxfun", "maxtime", "f_target", "gtol", "gtol_rel", "norm", "c1", "c2", "max_swaps")
 _RATES = ("learning_rate", "beta1", "beta2", "epsilon", "swap_factor", "swap_patience", "swap_smoothing")
-NUMBERS = (*_LIMITS, *_RATES)
+NUMBERS = (*_LIMITS, *_RATES, "checkpoint_every")
 """Fields that hold a real number; the ranges are checked one by one."""
+
+_ANY_CASE = {name.lower(): name for name in reversed(PHASES)}
+"""Convex methods by names in lower case. As written, 'bfgs' is ours and 'BFGS' is SciPy's."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ class TwoPhaseOptions:
         Exponential smoothing of the observed norm, [0, 1). Unit 1.
     convex_method : str or callable, optional
         A convex method of the table below, or a callable with SciPy's protocol. Default 'CG'; for an
-        objective compiled by Numba 'memory-cg', which compiles along with it.
+        objective compiled by Numba 'memory-cg', which compiles along with it. 'BFGS' is SciPy's method,
+        'bfgs' this package's; of other names the case does not matter.
     convex_options : mapping, optional
         Options handed to the convex method over the defaults; those of our own methods are listed below.
     precondition : {'auto', 'adam', None}, default 'auto'
@@ -88,7 +94,13 @@ class TwoPhaseOptions:
         functions; it raises if that cannot be. 'auto' does so where it can and pays (not for the first run of
         an objective that is not kept on disk), and else uses Python, which visits the same points.
     resume : mapping, optional
-        ``state`` of an earlier result, to go on from.
+        ``state`` of an earlier result, or what `load_state` has read from a file, to go on from. See
+        docs/checkpoints.md.
+    checkpoint : str or path-like, optional
+        File that the state is written to while the run goes on and when it ends, in one piece each time
+        (`save_state`). A compiled objective then runs in the loop in Python.
+    checkpoint_every : float, default 60
+        Seconds from one checkpoint to the next, >= 0; 0 writes before every evaluation.
     seed : int, default 0
         Seed of everything random (the directional gradient check, mini-batch order comes from FiniteSum).
     on_error : {'raise', 'return'}, default 'raise'
@@ -133,6 +145,8 @@ class TwoPhaseOptions:
     max_swaps: int = 20
     engine: str = "auto"
     resume: Any = None
+    checkpoint: Any = None
+    checkpoint_every: float = 60.0
     seed: int = 0
     on_error: str = "raise"
     eps: Any = None
@@ -161,10 +175,14 @@ class TwoPhaseOptions:
         self._check("max_swaps", self.max_swaps >= 0, "an integer >= 0")
         self._check("precondition", self.precondition in (None, "adam", "auto"), "None, 'adam' or 'auto'")
         engines = ("auto", "numba", "python")
+        path = self.checkpoint
+        self._check("checkpoint", path is None or isinstance(path, (str, os.PathLike)), "a path")
+        self._check("checkpoint_every", self.checkpoint_every >= 0, "a number >= 0")
         self._check("engine", self.engine in engines, "'auto', 'numba' or 'python'")
         self._check("on_error", self.on_error in ("raise", "return"), "'raise' or 'return'")
         if self.convex_method is not None and not callable(self.convex_method):
-            match = {name.lower(): name for name in PHASES}.get(str(self.convex_method).lower())
+            given = str(self.convex_method)
+            match = given if given in PHASES else _ANY_CASE.get(given.lower())
             self._check("convex_method", match is not None, f"a callable or one of {', '.join(PHASES)}")
             object.__setattr__(self, "convex_method", match)
             PHASES[str(match)].check(self.convex_options or {})
@@ -192,7 +210,7 @@ class TwoPhaseOptions:
         Warns
         -----
         OptimizeWarning
-            "Unknown solver options: ..." for names that are not fields.
+            "Unknown solver options: ..." for names that are not fields, with the nearest one that is.
         """
         given = dict(options or {})
         if given.get("convex_method") is None and convex_method is not None:
@@ -204,13 +222,40 @@ class TwoPhaseOptions:
             given.setdefault("maxfun", given.pop("maxfev"))
         unknown = [str(name) for name in given if name not in cls.__dataclass_fields__]
         if unknown:
-            warnings.warn(f"Unknown solver options: {', '.join(unknown)}", OptimizeWarning, stacklevel=4)
+            told = ", ".join(map(_with_nearest, unknown))
+            warnings.warn(f"Unknown solver options: {told}", OptimizeWarning, stacklevel=4)
             given = {name: value for name, value in given.items() if name not in unknown}
         key = tuple((name, type(value), value) for name, value in given.items())
         try:
             return _checked(cls, key)  # type: ignore[arg-type]
         except TypeError:  # a value that has no hash, or that some check cannot compare: let it be told
             return cls(**given)
+
+
+_ELSEWHERE = {
+    "lr": "learning_rate",
+    "verbose": "disp",
+    "max_evals": "maxfun",
+    "max_nfev": "maxfun",
+    "n_iter": "maxiter",
+    "epochs": "maxiter",
+    "timeout": "maxtime",
+    "eps_abs": "gtol",
+    "optimizer": "convex_method",
+    "backend": "engine",
+}
+"""What other libraries call an option, where the letters do not tell."""
+
+
+def _with_nearest(name: str) -> str:
+    """Return an unknown name with the option that was probably meant."""
+    known = TwoPhaseOptions.__dataclass_fields__
+    plain = name.lower().replace("-", "_")
+    close = difflib.get_close_matches(plain, known, 1, 0.72)
+    if plain.replace("_", "") in known:
+        close = [plain.replace("_", "")]
+    nearest = plain if plain in known else _ELSEWHERE.get(plain) or (close[0] if close else "")
+    return f"{name} (did you mean {nearest!r}?)" if nearest else name
 
 
 @functools.lru_cache(maxsize=64)

@@ -16,9 +16,12 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import wrap_callback
 from twophase_min._history import History
+from twophase_min._result import Result, keep
 from twophase_min._scipy_quiet import minimize as scipy_minimize
 from twophase_min._status import TEXTS, Status
 from twophase_min._twophase import run_twophase
+from twophase_min.objective import foreign
+from twophase_min.objective.bounds import limits
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.foreign import require_function
 from twophase_min.objective.start import start_vector
@@ -180,7 +183,7 @@ def delegate(
         if by_scipy:
             objective.use_values_only()
             if name not in GRADIENT_FREE and jac is None:
-                objective.warn_of_differences(first, "jac is None")
+                foreign.warn_of_differences(objective, first, "jac is None")
             extra |= {key: value for key, value in own.items() if key != "workers" or value is not None}
             if name not in GRADIENT_FREE:
                 keywords["jac"] = jac or None
@@ -205,9 +208,14 @@ def delegate(
         except StopIteration:
             if not stopped:  # not ours: the objective's own
                 raise
-            result = _stopped(objective, iteration)  # TNC lets it escape
+            result = _best(objective, iteration, Status.CALLBACK)  # TNC lets it escape
+        except BaseException as error:
+            if objective.best is not None:
+                keep(error, _best(objective, iteration, Status.EXCEPTION))
+            raise
     if objective.caution:
         warnings.warn(objective.caution, RuntimeWarning, stacklevel=3)
+    result = Result(result)
     result.nfev = objective.nfev
     if not by_scipy:
         result.njev = objective.njev
@@ -215,30 +223,24 @@ def delegate(
     result.phases = history.phases
     result.swaps = []
     result.gradient = objective.description
+    result.seconds = objective.elapsed
     return result
 
 
-def limits(bounds: Any) -> tuple[Any, Any]:
-    """Lower and upper limits of a ``Bounds`` or of a sequence of pairs with None for no limit."""
-    if hasattr(bounds, "lb"):
-        return bounds.lb, bounds.ub
-    low, high = zip(*bounds, strict=True)
-    lower = np.array([-np.inf if limit is None else limit for limit in low], dtype=float)
-    return lower, np.array([np.inf if limit is None else limit for limit in high], dtype=float)
-
-
-def _stopped(objective: Objective, iteration: int) -> OptimizeResult:
-    """Build the result of a run whose stop by the callback SciPy's method did not catch: the best point."""
+def _best(objective: Objective, iteration: int, status: Status) -> Result:
+    """Build the result of a run that ended outside of SciPy's method: the best point."""
     best = objective.best
     assert best is not None
-    return OptimizeResult(
+    return Result(
         x=best.x,
         fun=best.f,
         jac=np.full(best.x.shape, np.nan) if best.g is None else best.g,
         nit=iteration,
-        status=int(Status.CALLBACK),
+        nfev=objective.nfev,
+        njev=objective.njev,
+        status=int(status),
         success=False,
-        message=TEXTS[Status.CALLBACK],
+        message=TEXTS[status],
     )
 
 

@@ -16,6 +16,7 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import wrap_callback
 from twophase_min._options import TwoPhaseOptions
+from twophase_min.objective.bounds import bind
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.clock import Clock
@@ -51,7 +52,7 @@ def run_twophase(
     record = TwoPhaseOptions.from_mapping(options, tol, COMPILED_DEFAULT if compiled else DEFAULT)
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     start = start_vector(x0, keep_float32=own_gradient)
-    if bounds is not None:
+    if bind(bounds):
         warnings.warn("Method twophase cannot handle bounds.", RuntimeWarning, stacklevel=3)
     if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:
         warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)

@@ -17,8 +17,6 @@ from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_NOISE, X
 from twophase_min.phases.memory_cg import MemoryCG
 from twophase_min.phases.memory_cg_kernels import (
     MEMORY_CG,
-    NOT_FINITE,
-    ZERO_GRADIENT,
     add_pair,
     new_state,
     next_trial,
@@ -26,6 +24,7 @@ from twophase_min.phases.memory_cg_kernels import (
 )
 from twophase_min.phases.memory_cg_kernels import start as begin
 from twophase_min.phases.pairs import default_memory
+from twophase_min.phases.search import NOT_FINITE, ZERO_GRADIENT
 
 BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
 sys.path.insert(0, BENCHMARKS)

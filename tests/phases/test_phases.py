@@ -101,7 +101,9 @@ def drive(state, x, f, g):
     return phase.f
 
 
-@pytest.mark.parametrize("phase", [steepest_descent.PHASE, PHASES["memory-cg"]], ids=lambda phase: phase.name)
+@pytest.mark.parametrize(
+    "phase", [steepest_descent.PHASE, PHASES["memory-cg"], PHASES["ssbroyden"]], ids=lambda phase: phase.name
+)
 def test_one_loop_serves_every_compiled_phase(phase):
     solver, other = phase.load()(), phase.load()()
     for one in (solver, other):

@@ -329,7 +329,7 @@ def test_a_best_value_that_is_lower_by_less_than_gtol_sees_does_not_hinder_conve
 
 
 @pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("convex_method", ["CG", "L-BFGS-B", "memory-cg"])
+@pytest.mark.parametrize("convex_method", ["CG", "L-BFGS-B", "memory-cg", "ssbroyden"])
 def test_nobody_reaches_the_arrays_of_a_run(convex_method, fused):
     """Iterates, best and last points share arrays inside; what is handed out may be overwritten."""
     buffer = np.empty(3)

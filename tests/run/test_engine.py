@@ -177,6 +177,20 @@ def test_the_same_points_as_the_driver(name):
     assert np.isnan(compiled.history.time).all()
 
 
+@pytest.mark.parametrize("method", ["ssbroyden", "ssbfgs", "bfgs"])
+@pytest.mark.parametrize("name", CASES)
+def test_dense_quasi_newton_visits_the_same_points_as_in_the_driver(name, method):
+    """Not to the end of a long run, where rounding decides."""
+    fun, jac, x0 = CASES[name]
+    compiled, python = both(fun, jac, x0, convex_method=method, maxiter=80)
+    assert_same_run(compiled, python)
+    assert compiled.message == python.message
+    assert ("hess_inv" in compiled) == ("hess_inv" in python)
+    if "hess_inv" in python:
+        size = np.max(np.abs(python.hess_inv))
+        np.testing.assert_allclose(compiled.hess_inv, python.hess_inv, rtol=1e-3, atol=1e-3 * size)
+
+
 STRICT = {
     "lost trials": {"trial_least": 4.0, "trial_share": 0.0, "trial_ahead": -math.inf},
     "stalls": {"trial_least": 4.0, "stall_span": 3.0, "early_span": 3.0, "earliest": 3.0, "early": 2.0}
@@ -191,12 +205,13 @@ def anew(monkeypatch):
     monkeypatch.setattr(engine_module, "_kept", threading.local())
 
 
+@pytest.mark.parametrize("method", ["memory-cg", "ssbroyden"])
 @pytest.mark.parametrize("guard", STRICT)
 @pytest.mark.parametrize("name", CASES)
-def test_a_strict_guard_is_as_strict_in_both_engines(name, guard, anew):
+def test_a_strict_guard_is_as_strict_in_both_engines(name, guard, method, anew):
     fun, jac, x0 = CASES[name]
     with LOOP.preset(guard=STRICT[guard]):
-        compiled, python = both(fun, jac, x0, gtol=0.0, maxiter=60)
+        compiled, python = both(fun, jac, x0, gtol=0.0, maxiter=60, convex_method=method)
     assert_same_run(compiled, python, rtol=1e-4)
     assert [s["reason"] for s in compiled.swaps] == [s["reason"] for s in python.swaps]
 
@@ -491,11 +506,12 @@ def test_ctrl_c_between_two_checks_keeps_the_best_point(monkeypatch):
     assert result.fun == pytest.approx(rosen(result.x), rel=1e-12)
 
 
-def test_many_problems_at_once_are_the_single_runs():
+@pytest.mark.parametrize("method", ["memory-cg", "ssbroyden"])
+def test_many_problems_at_once_are_the_single_runs(method):
     rng = np.random.default_rng(3)
     m, n = 40, 3
     x0s, targets, weights = rng.normal(size=(m, n)), rng.normal(size=(m, n)), rng.uniform(0.1, 9, m)
-    options = TwoPhaseOptions(convex_method="memory-cg", maxfun=500)
+    options = TwoPhaseOptions(convex_method=method, maxfun=500)
     kinds = engine_module.row_arguments((targets, weights))
     compiled = engine_module.compile_objective(scaled, scaled_grad, kinds)
     for threads in (1, 3):
@@ -503,7 +519,8 @@ def test_many_problems_at_once_are_the_single_runs():
         out = engine_module.solve_many(compiled, x0s, (), (targets, weights), options, threads, stop, done)
         assert done[0] == m
         for i in range(m):
-            single = minimize(scaled, x0s[i], (targets[i], float(weights[i])), jac=scaled_grad)
+            args, own = (targets[i], float(weights[i])), {"convex_method": method}
+            single = minimize(scaled, x0s[i], args, jac=scaled_grad, options=own)
             np.testing.assert_array_equal(out["x"][i], single.x)
             assert out["fun"][i] == single.fun
             assert out["status"][i] == single.status

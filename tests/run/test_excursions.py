@@ -252,7 +252,7 @@ def swap_often(loss, norm, step):
     return step % 10 == 0
 
 
-@pytest.mark.parametrize("convex_method", ["CG", "BFGS", "L-BFGS-B", "memory-cg"])
+@pytest.mark.parametrize("convex_method", ["CG", "BFGS", "L-BFGS-B", "memory-cg", "ssbroyden"])
 @pytest.mark.parametrize("rate", [None, 0.01])
 @pytest.mark.parametrize("fused", [False, True])
 def test_adam_goes_on_after_an_excursion_of_the_convex_phase_as_if_nothing_had_been_tried(
@@ -344,7 +344,7 @@ def test_guard_false_switches_it_off(strict):
     assert sum(swap["to"] == "adam" for swap in guarded.swaps) >= 2
 
 
-@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "BFGS", "L-BFGS-B"])
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "BFGS", "L-BFGS-B", "ssbroyden"])
 def test_a_convex_phase_that_earns_its_place_is_left_alone(convex_method):
     """It makes the first step and the last; CG, where it is slow, is taken over from, never left for Adam."""
     result = minimize(rosen, START, jac=rosen_der, options={"convex_method": convex_method})

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twophase_min.curvature.products import Product, hessian_matrix, size_of
+from twophase_min.curvature.dense import hessian_matrix
+from twophase_min.curvature.products import Product, size_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def trace_estimate(
     if products < 6:
         raise ValueError(f"products must be at least 6, got {products!r}")
     if products >= n:
-        return TraceEstimate(float(np.trace(hessian_matrix(hvp, n))), 0.0, n)
+        return TraceEstimate(float(np.trace(hessian_matrix(hvp, n=n))), 0.0, n)
     rng = np.random.default_rng(seed)
     third = products // 3
     sketch = np.array([hvp(_signs(rng, n)) for _ in range(third)]).T
@@ -101,7 +102,7 @@ def diagonal_estimate(
     if products < 2:
         raise ValueError(f"products must be at least 2, got {products!r}")
     if products >= n:
-        return DiagonalEstimate(np.diag(hessian_matrix(hvp, n)).copy(), np.zeros(n), n)
+        return DiagonalEstimate(np.diag(hessian_matrix(hvp, n=n)).copy(), np.zeros(n), n)
     rng = np.random.default_rng(seed)
     mean, squares = np.zeros(n), np.zeros(n)
     for k in range(1, products + 1):

@@ -115,14 +115,10 @@ def hessian_operator(
         raise ValueError(f"unknown method {method!r}: choose {', '.join(map(repr, METHODS))}")
     if not isinstance(args, tuple):
         args = (args,)
-    own = hessp is None and hess is None
-    if own:
-        hessp = getattr(fun, "hessp", None)
-        if hessp is None and not _is_array_method(fun):
-            hess = getattr(fun, "hess", None)
+    hess, hessp = _own(fun, hess, hessp)
     gradient = gradient_function(fun, jac, args)
     if method == "auto":
-        method = _best_method(hessp, hess, gradient)
+        method = chosen_method(fun, jac, args, hess, hessp)
 
     if method == "hessp":
         if hessp is None:
@@ -163,12 +159,23 @@ def gradient_function(fun: Any, jac: Any, args: tuple[Any, ...]) -> Product | No
     return (lambda x: np.asarray(own(x, *args), dtype=np.float64)) if callable(own) else None
 
 
-def _best_method(hessp: Any, hess: Any, gradient: Any) -> str:
+def _own(fun: Any, hess: Any, hessp: Any) -> tuple[Any, Any]:
+    """Return hess and hessp; the objective's own where neither is given."""
+    if hess is None and hessp is None:
+        hessp = getattr(fun, "hessp", None)
+        if hessp is None and not _is_array_method(fun):
+            hess = getattr(fun, "hess", None)
+    return hess, hessp
+
+
+def chosen_method(fun: Any, jac: Any, args: tuple[Any, ...], hess: Any, hessp: Any) -> str:
+    """Return what 'auto' means: the first at hand of hessp, hess, differences of a gradient, autograd."""
+    hess, hessp = _own(fun, hess, hessp)
     if hessp is not None:
         return "hessp"
     if hess is not None:
         return "hess"
-    return "reverse" if gradient is None else "difference"
+    return "reverse" if gradient_function(fun, jac, args) is None else "difference"
 
 
 def _by_autograd(
@@ -187,29 +194,15 @@ def _by_autograd(
         ) from error
 
 
-def hessian_matrix(hvp: Product, n: int | None = None) -> np.ndarray:
-    """Assemble the dense symmetric Hessian from n products.
-
-    Parameters
-    ----------
-    hvp : callable
-        ``hvp(v) -> H v``.
-    n : int, optional
-        Number of variables; a `HessianOperator` knows its own.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n)
-        Symmetric: the mean of what the products give and its transpose.
-    """
-    n = size_of(hvp, n)
+def by_products(hvp: Product, n: int) -> np.ndarray:
+    """Return the matrix whose rows are the products with the unit vectors, shape (n, n), as they come."""
     rows = np.empty((n, n))
     unit = np.zeros(n)
     for i in range(n):
         unit[i] = 1.0
         rows[i] = hvp(unit.copy())
         unit[i] = 0.0
-    return 0.5 * (rows + rows.T)
+    return rows
 
 
 def size_of(hvp: Any, n: int | None) -> int:

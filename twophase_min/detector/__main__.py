@@ -1,13 +1,15 @@
-"""``python -m twophase_min.detector FILE.csv``: where a logged run would have swapped, and the picture."""
+"""``python -m twophase_min.detector FILE``: where a logged run would have swapped, and the picture."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import SwapReport, detect_swap
 from .registry import RULES, known_rules
@@ -84,12 +86,13 @@ def draw(losses: list[float], norms: list[float], report: SwapReport, output: Pa
 def read_columns(
     path: str, loss: str | None = None, norm: str | None = None
 ) -> tuple[list[float], list[float], str, str]:
-    """Read the loss and the gradient norm from a delimited text file.
+    """Read the loss and the gradient norm from a delimited text file, or from JSON lines.
 
     Parameters
     ----------
     path : str
-        Comma, semicolon, tab or blank separated, with or without a header.
+        Comma, semicolon, tab or blank separated, with or without a header; or, where the first line begins
+        with ``{``, a JSON object a line. The members of an object in an object are named ``outer/inner``.
     loss, norm : str, optional
         Names of the columns, or their numbers from 1. By default they are recognised by their names, and a
         file of two columns without a header is loss and norm.
@@ -103,17 +106,14 @@ def read_columns(
     Raises
     ------
     ValueError
-        The columns are not found, or there is no row.
+        The columns are not found, there is no row, or a line is no JSON object where the first one is.
     """
     text = Path(path).read_text(encoding="utf-8-sig")
-    rows = [row for row in _cells(text) if any(cell.strip() for cell in row)]
-    rows = rows[:1] + [row for row in rows[1:] if not row[0].lstrip().startswith("#")]
-    if not rows:
-        raise ValueError(f"{path} holds no rows")
-    header = None
-    if not any(_is_number(cell) for cell in rows[0]):
-        header = [cell.strip().lstrip("# ") for cell in rows.pop(0)]
-        header = header[1:] if header[:1] == [""] and len(header) > max(map(len, rows), default=0) else header
+    header: list[str] | None
+    if text.lstrip().startswith("{"):
+        header, rows = _objects(text, path)
+    else:
+        header, rows = _table(text, path)
     width = max(map(len, rows)) if rows else 0
     if width < 2:
         raise ValueError(f"{path} needs a header and at least two columns of numbers")
@@ -130,6 +130,44 @@ def read_columns(
         raise ValueError(f"{path} holds no numbers in {names[at_loss]!r} and {names[at_norm]!r}")
     losses, norms = zip(*pairs, strict=True)
     return list(losses), list(norms), names[at_loss], names[at_norm]
+
+
+def _table(text: str, path: str) -> tuple[list[str] | None, list[list[str]]]:
+    """Return the header, if there is one, and the rows of a delimited text."""
+    rows = [row for row in _cells(text) if any(cell.strip() for cell in row)]
+    rows = rows[:1] + [row for row in rows[1:] if not row[0].lstrip().startswith("#")]
+    if not rows:
+        raise ValueError(f"{path} holds no rows")
+    header = None
+    if not any(_is_number(cell) for cell in rows[0]):
+        header = [cell.strip().lstrip("# ") for cell in rows.pop(0)]
+        header = header[1:] if header[:1] == [""] and len(header) > max(map(len, rows), default=0) else header
+    return header, rows
+
+
+def _objects(text: str, path: str) -> tuple[list[str], list[list[str]]]:
+    """Return the names of all members, in the order in which they are met, and the rows of JSON lines."""
+    objects: list[dict[str, str]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            members = json.loads(line)
+        except ValueError:
+            members = None
+        if not isinstance(members, dict):
+            raise ValueError(f"line {number} of {path} is not a JSON object, as its first line is")
+        objects.append(dict(_members(members)))
+    names = list(dict.fromkeys(name for members in objects for name in members))
+    return names, [[members.get(name, "") for name in names] for members in objects]
+
+
+def _members(members: dict[str, Any], outer: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in members.items():
+        if isinstance(value, dict):
+            yield from _members(value, f"{outer}{name}/")
+        else:
+            yield outer + name, "" if value is None or isinstance(value, bool) else str(value)
 
 
 def _cells(text: str) -> list[list[str]]:
@@ -181,7 +219,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m twophase_min.detector",
         description="Find the convexity swap in a log of losses and gradient norms; draw one over the other.",
     )
-    parser.add_argument("file", metavar="FILE.csv", help="the log, one row an iteration or epoch")
+    parser.add_argument(
+        "file", metavar="FILE", help="the log, CSV or JSON lines, a row an iteration or epoch"
+    )
     parser.add_argument("--loss", help="column of the loss: its name or number from 1 (default: recognised)")
     parser.add_argument("--norm", help="column of the gradient norm (default: recognised)")
     rules = ", ".join(name for name in known_rules() if not RULES[name].extras)
@@ -194,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--patience", type=int, default=1, help="readings in a row (default: 1)")
     parser.add_argument("--min-steps", type=int, default=0, help="readings before any swap (default: 0)")
-    parser.add_argument("--output", help="the picture (default: FILE.png)")
+    parser.add_argument("--output", help="the picture (default: the log's name, .png)")
     parser.add_argument("--no-plot", action="store_true", help="print only")
     return parser
 

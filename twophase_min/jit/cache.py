@@ -41,6 +41,7 @@ from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
 from twophase_min.jit import linking
+from twophase_min.jit.notice import announce
 from twophase_min.jit.reach import Uncachable, describe_function, describe_type
 
 
@@ -150,9 +151,13 @@ class DiskCache(NullCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compile result of a signature, or None."""
         entry = self._entry(sig, target_context) if self._enabled else None
-        if entry is None:
-            return None
-        name, wanted = entry
+        found = self._read(*entry, target_context) if entry is not None else None
+        if found is None:
+            announce(self._function.__module__, self._directories)
+        return found
+
+    def _read(self, name: str, wanted: bytes, target_context: Any) -> Any:
+        """Return the compile result in a file of this name with this stamp, or None."""
         for directory in self._directories:
             try:
                 with open(os.path.join(directory, name), "rb") as file:

@@ -10,7 +10,6 @@ Invariants
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -63,6 +62,11 @@ class Objective(Memory, Products):
         Of the directional check.
     began : float, optional
         Reading of ``time.perf_counter`` from which the time counts; default now.
+
+    Attributes
+    ----------
+    before_call : callable or None
+        Called before an evaluation, a gradient by differences or a mini-batch: what saves the run.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Objective(Memory, Products):
         self.reason = ""
         self.error: BaseException | None = None
         self._returned: type = float  # of fun's last value
+        self.before_call: Any = None
         self._autograd: Callable[[Array], tuple[Any, Array]] | None = None
         self._hess: Callable[..., Any] | None = None
         self._hessp: Callable[..., Any] | None = None
@@ -186,9 +191,9 @@ class Objective(Memory, Products):
             self._autograd = _gradient.autograd_value_and_gradient(self._traced)
 
     def close(self) -> None:
-        """Release the workers, if any were started, and the exception, whose frames hold this object."""
+        """Release the workers, and what refers to this object: the exception's frames, what saves the run."""
         self._release()
-        self.error = None
+        self.error = self.before_call = None
 
     # ---- the user's calls ---------------------------------------------------------------------------------
 
@@ -198,6 +203,8 @@ class Objective(Memory, Products):
             raise Stop(Status.MAXFUN)
         if self._f_samples:
             self._look_at_the_clock()
+        if self.before_call is not None:
+            self.before_call()
 
     def _look_at_the_clock(self) -> None:
         if self.clock.over:
@@ -401,6 +408,8 @@ class Objective(Memory, Products):
         if self._f_samples + len(indices) > self.maxfun * self._unit:
             raise Stop(Status.MAXFUN)
         self._look_at_the_clock()
+        if self.before_call is not None:
+            self.before_call()
         self._f_samples += len(indices)
         self._g_samples += len(indices)
         value, g = self._guarded(self.finite_sum.batch_value_and_gradient, self._copy(x), indices)
@@ -479,16 +488,8 @@ class Objective(Memory, Products):
                 why = f"autograd's gradient is wrong at x0: {clause}"
         self.kind, self._autograd = "2-point", None
         self.reason = f"finite differences, because {why}"
-        self.warn_of_differences(x0, why)
+        foreign.warn_of_differences(self, x0, why)
         return self.value_and_gradient(x0)
-
-    def warn_of_differences(self, x0: Array, why: str) -> None:
-        """Evaluate at x0, and warn where nobody asked for differences and they are the wrong choice."""
-        with foreign.explaining(self):
-            self.value(x0)
-        costly = foreign.costly(self._returned, self.n, why)
-        if costly:
-            warnings.warn(costly, RuntimeWarning, stacklevel=foreign.caller())
 
 
 def _listed(mapping: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:

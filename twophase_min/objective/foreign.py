@@ -6,6 +6,7 @@ They are recognised by the names of the modules of their types: neither library 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from traceback import walk_tb
@@ -171,3 +172,12 @@ def caller() -> int:
 
 
 _INNER = ("twophase_min.", "scipy.optimize.", "torch.", "jax.")
+
+
+def warn_of_differences(objective: Any, x0: Any, why: str) -> None:
+    """Evaluate an `Objective` at x0, and warn where differences nobody asked for are the wrong choice."""
+    with explaining(objective):
+        objective.value(x0)
+    text = costly(objective._returned, objective.n, why)
+    if text:
+        warnings.warn(text, RuntimeWarning, stacklevel=caller())

@@ -85,6 +85,8 @@ class Phase:
         Vectors of length n that it keeps.
     c2 : float
         Curvature constant of its line search where the options give none. Unit 1.
+    unit : float
+        Unit of f that it sees, in decreases that its first step promises.
     cycle : int or None
         Iterations after which its variables are renewed from the pairs seen; None for never.
     fallbacks : tuple of str
@@ -104,6 +106,7 @@ class Phase:
     wolfe: bool = False
     memory: str = ""
     c2: float = 0.9
+    unit: float = 1.0
     cycle: int | None = None
     fallbacks: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
@@ -146,11 +149,71 @@ def _scipy(name: str, memory: str, **flags: Any) -> Phase:
     return Phase(name, home, external=True, memory=memory, fallbacks=("memory-cg",), **flags)
 
 
+def _is_square(value: Any) -> bool:
+    shape: tuple[int, ...] = getattr(value, "shape", ())
+    return len(shape) == 2 and shape[0] == shape[1] and value.dtype.kind in "fiu"
+
+
+def _searching(c2: str) -> tuple[Option, ...]:
+    """Return the options of our own phases with a Wolfe search; ``c2`` is the text of its default."""
+    return (
+        Option(
+            "c1",
+            "Sufficient decrease of the line search. Unit 1.",
+            "the option `c1`",
+            "a number in (0, 1/2)",
+            lambda c: _number(c) and 0 < c < 0.5,
+        ),
+        Option(
+            "c2",
+            "Curvature condition of the line search, above c1. Unit 1.",
+            c2,
+            "None or a number in (0, 1)",
+            lambda c: c is None or (_number(c) and 0 < c < 1),
+        ),
+        Option(
+            "precondition",
+            "'auto' scales the variables by the sizes of x where the gradient supports it and the option "
+            "`precondition` gives no other scales.",
+            "None",
+            "'auto' or None",
+            lambda p: p is None or (isinstance(p, str) and p == "auto"),
+        ),
+    )
+
+
+_DENSE = (
+    Option(
+        "hess_inv0",
+        "Inverse Hessian to begin with, such as the `hess_inv` of an earlier result. Its symmetric part is "
+        "taken. One that is not positive definite is left out, with a warning. Unit x²/f.",
+        "from the pairs of Adam's steps",
+        "None or a square array of numbers",
+        lambda h: h is None or _is_square(h),
+    ),
+    Option(
+        "memory_limit",
+        "Bytes that the inverse Hessians may take, 8 n (n + 1): a run with the guard holds two triangles.",
+        "2**31",
+        "a number > 0",
+        lambda m: _number(m) and m > 0,
+    ),
+    *_searching("the option `c2`, else 0.9"),
+)
+"""Options of the quasi-Newton methods with a dense inverse Hessian."""
+
+
+def _quasi_newton(name: str, kind: str) -> Phase:
+    home = f"twophase_min.phases.quasi_newton:{kind}"
+    return Phase(name, home, compiled=True, wolfe=True, memory="n / 2 + 9", options=_DENSE)
+
+
 ADAM = Phase("adam", "twophase_min.phases.adam:Adam", compiled=True, memory="5, 6 with typical sizes")
 """The first phase of every run."""
 
 _PHASES = (
-    _scipy("CG", "5", wolfe=True, c2=0.4, cycle=5, settings={"gtol": 0.0}),
+    # in a small unit no step comes near 1, beyond which SciPy's search does not begin
+    _scipy("CG", "5", wolfe=True, c2=0.4, unit=2.0**-20, cycle=5, settings={"gtol": 0.0}),
     _scipy("BFGS", "n + 5", wolfe=True, settings={"gtol": 0.0, "xrtol": 0.0}),
     _scipy(
         "L-BFGS-B",
@@ -174,30 +237,12 @@ _PHASES = (
                 "None or an integer >= 0",
                 lambda m: m is None or (isinstance(m, Integral) and not isinstance(m, bool) and int(m) >= 0),
             ),
-            Option(
-                "c1",
-                "Sufficient decrease of the line search. Unit 1.",
-                "the option `c1`",
-                "a number in (0, 1/2)",
-                lambda c: _number(c) and 0 < c < 0.5,
-            ),
-            Option(
-                "c2",
-                "Curvature condition of the line search, above c1. Unit 1.",
-                "the option `c2`, else 0.9, without memory 0.2",
-                "None or a number in (0, 1)",
-                lambda c: c is None or (_number(c) and 0 < c < 1),
-            ),
-            Option(
-                "precondition",
-                "'auto' scales the variables by the sizes of x where the gradient supports it and the option "
-                "`precondition` gives no other scales.",
-                "None",
-                "'auto' or None",
-                lambda p: p is None or (isinstance(p, str) and p == "auto"),
-            ),
+            *_searching("the option `c2`, else 0.9, without memory 0.2"),
         ),
     ),
+    _quasi_newton("ssbroyden", "SSBroyden"),
+    _quasi_newton("ssbfgs", "SSBFGS"),
+    _quasi_newton("bfgs", "BFGS"),
 )
 
 PHASES: dict[str, Phase] = {phase.name: phase for phase in _PHASES}

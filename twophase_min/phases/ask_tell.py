@@ -117,10 +117,13 @@ class ConvexPhase(AskTell):
         Current iterate (copies).
     reason : str
         Why the phase failed.
+    caution : str
+        What could not be done as the options ask; empty if nothing.
     """
 
     precondition: str | None = None
     noise: float = 0.0
+    caution: str = ""
 
     @property
     def keeps_pairs(self) -> bool:
@@ -131,6 +134,14 @@ class ConvexPhase(AskTell):
     def scaled(self) -> bool:
         """Whether there is a change of variables, or place for one."""
         return self._state.vectors.shape[0] > METRIC
+
+    def check(self, n: int) -> None:
+        """Raise a ValueError if n variables do not fit the options."""
+        return
+
+    def of_result(self) -> dict[str, Any]:
+        """Fields of the result of a run that this phase has ended."""
+        return {}
 
     def allocate(self, n: int, dtype: Any, scaled: bool) -> None:
         """Make a state for n variables, with place for a change of variables or without."""

@@ -124,7 +124,7 @@ def kernel_of(kind: type, name: str) -> Any:
 
 BY_NAME = {stub.__name__: stub for stub in KERNELS}
 
-for _phase in PHASES.values():
-    if _phase.compiled:
-        for _name in EXAMPLES:
-            register(kernel_of(_phase.load().kind, _name), _example(_phase, _name))
+_KINDS = {_phase.load().kind: _phase for _phase in PHASES.values() if _phase.compiled}
+for _kind, _phase in _KINDS.items():
+    for _name in EXAMPLES:
+        register(kernel_of(_kind, _name), _example(_phase, _name))

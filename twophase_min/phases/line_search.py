@@ -43,7 +43,8 @@ LINE = Record(
     real("guess_f", "value there"),
     count("trials", "values that this search has asked for"),
     count("max_trials", "values that a search may ask for", 40),
-    count("refine", "flag: go from the first trial to the minimum of its parabola"),
+    count("exact", "flag: every search goes from its first trial to the minimum of its parabola"),
+    count("refine", "flag: this one does"),
     count("refining", "flag: that minimum is being tried"),
     count("edge", "flag: the trial was accepted because the edge of the domain is near, not for its slope"),
     count("parabola", "flag: the last search saw a parabola"),
@@ -88,7 +89,8 @@ def line_init(
         Go from the first trial to the minimum of the parabola through it, unless it is there already: one
         value more, for a search that is exact on a quadratic (step I1 of Hager & Zhang 2005, section 3.2).
     """
-    line.c2, line.upper, line.max_trials, line.refine = c2, upper, max_trials, int(refine)
+    line.c2, line.upper, line.max_trials = c2, upper, max_trials
+    line.exact = line.refine = int(refine)
 
 
 @jit(no_cpython_wrapper=True)

@@ -43,6 +43,8 @@ def run(
     c2: float,
     options: Mapping[str, Any] | None,
     hessp: Callable[[Array, Array], Array],
+    zero: float = 0.0,
+    unit: float = 1.0,
 ) -> str:
     """Run a SciPy method from ``scaling.origin`` until it gives up by itself or the driver stops it.
 
@@ -64,6 +66,9 @@ def run(
         Further options of the method, which win over ours.
     hessp : callable
         ``hessp(x, p)``, called for the methods that take it only.
+    zero, unit : float
+        The method sees ``(f - zero) / unit``: the first trials of SciPy's methods depend on the unit of f.
+        With a power of two the arithmetic is the same in every unit.
 
     Returns
     -------
@@ -73,13 +78,13 @@ def run(
 
     def value(z: Array) -> float:
         f = objective.value(scaling.to_x(z))
-        return f if np.isfinite(f) else np.inf
+        return (f - zero) / unit if np.isfinite(f) else np.inf
 
     def gradient(z: Array) -> Array:
         x = scaling.to_x(z)
         g = objective.gradient(x)
         on_gradient(x, g)
-        return scaling.pull(g)
+        return scaling.pull(g / unit)
 
     def callback(z: Array) -> None:
         on_iterate(scaling.to_x(z))
@@ -92,7 +97,7 @@ def run(
         if phase.wolfe:
             chosen |= {"c1": c1, "c2": c2}
         if phase.hessian:
-            keywords["hessp"] = lambda z, p: scaling.pull(hessp(scaling.to_x(z), scaling.apply(p)))
+            keywords["hessp"] = lambda z, p: scaling.pull(hessp(scaling.to_x(z), scaling.apply(p)) / unit)
     chosen |= dict(options or {})
     handed: tuple[Callable[..., Any], ...] = (value, gradient, callback)
     if not isinstance(method, str):  # the caller's own arithmetic, which calls ours

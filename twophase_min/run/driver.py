@@ -21,13 +21,15 @@ from scipy.optimize import OptimizeResult
 from twophase_min._callback import Progress
 from twophase_min._errstate import our_arithmetic, users
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._result import keep
 from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
 from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
 from twophase_min.run import epochs, external, machine, own, resume, settling
-from twophase_min.run.build import fallbacks, quick, run_detector
+from twophase_min.run.build import fallbacks, own_solver, quick, run_detector
+from twophase_min.run.checkpoint import Checkpoint
 from twophase_min.run.detecting import can_compile
 from twophase_min.run.diagnosis import WRONG, diagnose, last_step
 from twophase_min.run.result import Report
@@ -110,6 +112,8 @@ class Driver(Report):
         set_limits(loop, x0.size, options, float(np.finfo(objective.dtype).eps))
         loop.fallbacks, loop.quick = len(self.fallbacks), quick(self.fallbacks)
         loop.sampled = objective.finite_sum is not None
+        if is_ours(self.methods[0]):
+            own_solver(options).check(x0.size)
         self.event = EVENT.new()
         self.detector = run_detector(options, objective.finite_sum is not None)
         self.users_rule = not can_compile(self.detector)
@@ -131,6 +135,9 @@ class Driver(Report):
         self.epoch = self.batch = 0
         self.epoch_start: dict[str, Any] | None = None
         self.inexact = ""
+        if options.checkpoint is not None:
+            write = Checkpoint(options.checkpoint, options.checkpoint_every, lambda: resume.pack(self, False))
+            objective.before_call = write
 
     @property
     def iterations(self) -> int:
@@ -164,7 +171,7 @@ class Driver(Report):
                 status, detail = stop.status, stop.detail
             except KeyboardInterrupt:
                 status = Status.INTERRUPTED
-            except Exception as error:
+            except BaseException as error:
                 if self.options.on_error != "return" or error is not self.objective.error:
                     self._attach(error)
                     raise
@@ -177,22 +184,24 @@ class Driver(Report):
 
     def outcome(self, status: Status, detail: str) -> OptimizeResult:
         """Build what the caller gets, with the state to resume from."""
+        checkpoint, self.objective.before_call = self.objective.before_call, None
         state = resume.pack(self)  # before a gradient is asked for that the run itself did not need
+        if checkpoint is not None and state:
+            checkpoint.write(state)
         phase = self.phase if self.loop.begun else ""
         if self.objective.best is None and self.final is None:
             self.start = self.point
         result = self.result(status, f"{detail} {self.inexact}".strip(), phase)
         result.state = state
+        if self.own is not None:
+            result.update(self.own.of_result())
         return result
 
     def _attach(self, error: BaseException) -> None:
         """Lose nothing: hang the best point so far on an exception that is passed on."""
         if self.objective.best is None:
             return
-        try:
-            error.optimize_result = self.outcome(Status.EXCEPTION, str(error))  # type: ignore[attr-defined]
-        except Exception:  # an exception type that takes no attributes is still the user's to see
-            return
+        keep(error, self.outcome(Status.EXCEPTION, str(error)))
 
     def drive(self) -> None:
         """Carry out the decisions of the machine until it stops; always ends by raising `Stop`."""
@@ -221,7 +230,7 @@ class Driver(Report):
         self.machine.begin(self.slot, *self._counts(), f, norm, size, finite)
         if np.isfinite(f) and finite:
             x0 = np.asarray(self.point.x, dtype=objective.dtype)
-            self._move(objective.kept(x0, f, g))
+            self.move(objective.kept(x0, f, g))
             self._record("start", float(np.linalg.norm(g)), 0.0)
         self._stop_if_due()
         self._detect(f, norm)
@@ -294,7 +303,7 @@ class Driver(Report):
             objective.gradient(objective.best.x)
         return objective.best
 
-    def _move(self, point: Point) -> None:
+    def move(self, point: Point) -> None:
         """Make an evaluated point the current one without a step."""
         self.point = point
         self.loop.f, self.loop.norm = point.f, math.nan
@@ -447,7 +456,7 @@ class Driver(Report):
         loop = self.loop
         method, scaled = self.fallbacks[loop.fallback]
         if self.own is None and not loop.unread and not loop.off_incumbent:
-            self._move(self.best())
+            self.move(self.best())
         if is_ours(method):
             cause, text = own.run(self, method, scaled)
         else:
@@ -477,7 +486,7 @@ class Driver(Report):
         self.note(text, phase_f=phase.f if phase is not None else loop.f)
         self.machine.enter(self.slot, self.adam.f)
         if following == RESUME_CONVEX:
-            self._resume_convex()
+            own.resume(self)
         elif following == NEW_ADAM:
             self.back_in_adam(best)
         else:
@@ -485,16 +494,6 @@ class Driver(Report):
 
     def back_in_adam(self, point: Point) -> None:
         """Make the point at which Adam stands the current one, and forget the evidence of a swap."""
-        self._move(point)
+        self.move(point)
         users(self.detector.rearm)
         self.epoch_start = None
-
-    def _resume_convex(self) -> None:
-        """Resume the suspended convex phase."""
-        self.pairs.clear()
-        self.pairs.extend(self.suspended_pairs)
-        self.scales = self.suspended_scales
-        if self.suspended_own is not None and is_ours(self.fallbacks[self.loop.first][0]):
-            self.own = self.suspended_own
-            self._move(Point(self.own.x, self.own.f, self.own.g))
-        self.suspended_own = None

@@ -4,8 +4,8 @@ Its loop (`compiled`) uses the same state machine as the loop in Python. For the
 same points, up to rounding. The compiled loop returns to Python between iterations, first after a few
 evaluations and then some twenty times per second, so that time limits and Ctrl-C work.
 
-What needs Python stays with the driver: callbacks, progress bars, resuming, finite sums, float32, custom
-detector rules, SciPy's convex methods. `why_not` says which of them a run asks for.
+What needs Python stays with the driver: callbacks, progress bars, resuming, checkpoints, finite sums,
+float32, custom detector rules, SciPy's convex methods. `why_not` says which of them a run asks for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import functools
 import math
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min._errstate import Here, our_arithmetic
 from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._result import keep
 from twophase_min._status import ENDED_BY, Cause, Status, sentence
 from twophase_min.jit.compilation import prepare, register
 from twophase_min.objective.calls import Objective, Point
@@ -38,30 +40,27 @@ from twophase_min.objective.compiled import (
 )
 from twophase_min.phases import COMPILED_DEFAULT, PHASES, convex_phase
 from twophase_min.phases.adam import ADAM as ADAM_RECORD
-from twophase_min.phases.adam import Adam, adam_init
+from twophase_min.phases.adam import Adam
 from twophase_min.run import detecting
+from twophase_min.run.allocation import new_state
 from twophase_min.run.build import fallbacks, own_solver, run_detector
-from twophase_min.run.compiled import AUTOMATIC, FROM_ADAM, PAUSED, UNSCALED, solve
-from twophase_min.run.detecting import COMPILED_RULES, DetectorState, can_compile, pack
+from twophase_min.run.compiled import PAUSED, solve
+from twophase_min.run.detecting import COMPILED_RULES, DetectorState, can_compile
 from twophase_min.run.diagnosis import diagnose, last_step
 from twophase_min.run.exactness import measured_noise, noise_of
-from twophase_min.run.noise import POINTS
 from twophase_min.run.result import Report, relative_gradient
 from twophase_min.run.state import (
     ADAM,
     BEST_POINT,
     CONVEX,
-    DIAGONAL,
     EVENT,
     HANDED,
     LOOP,
     MEMO,
     PAIRS,
-    SIZES,
     TIME_IS_UP,
     UNSOUND_X,
     State,
-    set_limits,
 )
 
 Array = NDArray[np.floating]
@@ -75,56 +74,6 @@ CHECK_INTERVAL = 0.05
 _NO_RING = np.zeros((2, 0))
 
 
-def new_state(n: int, options: TwoPhaseOptions, fused: bool, stop: NDArray[np.int64] | None = None) -> State:
-    """Allocate a run of n variables and enter the settings.
-
-    Parameters
-    ----------
-    n : int
-        Number of variables.
-    options : TwoPhaseOptions
-        With nothing in them that `why_not` names.
-    fused : bool
-        Whether one call of the objective gives value and gradient.
-    stop : ndarray of int64, shape (1,), optional
-        The flag that ends the run early.
-    """
-    own, suspended = own_solver(options), own_solver(options)
-    changed = options.precondition is not None
-    own.allocate(n, np.float64, changed or own.precondition == "auto")
-    # without the guard nothing is ever suspended
-    suspended.allocate(n if options.guard else 0, np.float64, changed or own.precondition == "auto")
-    sizes = np.ones(n) if options.precondition == "auto" else None
-    adam = adam_init(
-        n, np.float64, options.learning_rate, options.beta1, options.beta2, options.epsilon, sizes
-    )
-    fresh_loop, fresh_memo = LOOP.new(), MEMO.new()
-    set_limits(LOOP.view(fresh_loop), n, options, float(np.finfo(float).eps))
-    memo = MEMO.view(fresh_memo)
-    memo.f_target = -math.inf if options.f_target is None else options.f_target
-    memo.gtol, memo.gtol_rel, memo.two_norm = options.gtol, options.gtol_rel, options.norm == 2
-    memo.given_rate = math.nan if options.learning_rate is None else options.learning_rate
-    memo.given_epsilon = ADAM_RECORD.view(adam.slot).epsilon
-    memo.fused = fused
-    memo.precondition = {None: UNSCALED, "adam": FROM_ADAM, "auto": AUTOMATIC}[options.precondition]
-    memo.typical = own.precondition == "auto"
-    memo.keep_pairs = keep = changed and own.keeps_pairs
-    return State(
-        LOOP.new(),
-        MEMO.new(),
-        fresh_loop,
-        fresh_memo,
-        np.zeros(1 + 2 * POINTS),
-        np.zeros((SIZES + 1 if changed else DIAGONAL, n)),
-        adam,
-        own.state,
-        suspended.state,
-        pack(run_detector(options, sampled=False)),
-        np.zeros((2, PAIRS if keep else 0, 2, n)),
-        np.zeros(1, dtype=np.int64) if stop is None else stop,
-    )
-
-
 def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: Any) -> str:
     """Say why a run cannot be compiled; '' where it can, as far as is known before compiling."""
     if not runs_compiled(fun, True):
@@ -136,13 +85,14 @@ def why_not(fun: Any, jac: Any, options: TwoPhaseOptions, callback: Any, dtype: 
         ("progress", options.progress),
         ("return_all", options.return_all),
         ("resume", options.resume is not None),
+        ("checkpoint", options.checkpoint is not None),
     ):
         if given:
             return f"{name!r} needs Python after every iteration"
     if np.dtype(dtype) != np.float64:
         return f"it works in float64, and x0 is {np.dtype(dtype)}: convert x0"
     if not convex_phase(options.convex_method).compiled:
-        names = " or ".join(repr(phase.name) for phase in PHASES.values() if phase.compiled)
+        names = ", ".join(repr(phase.name) for phase in PHASES.values() if phase.compiled)
         return f"convex_method {options.convex_method!r} is not compiled: use {names}"
     if options.norm not in (2, np.inf):
         return f"it knows the norms 2 and inf, not {options.norm!r}"
@@ -160,6 +110,7 @@ class _Kept(NamedTuple):
     loop: Any
     memo: Any
     events: Any
+    caution: str
 
 
 _kept = threading.local()
@@ -174,9 +125,11 @@ def _own_state(n: int, options: TwoPhaseOptions, fused: bool) -> _Kept:
     key = (n, fused)
     last = getattr(_kept, "last", None)
     if last is None or last[0] is not options or last[1] != key:
-        state = new_state(n, options, fused)
+        own = own_solver(options)
+        own.check(n)
+        state = new_state(n, options, fused, own=own)
         MEMO.array(state.fresh_memo)["recorded"] = 1
-        made = _Kept(state, LOOP.view(state.loop), MEMO.view(state.memo), EVENT.new(EVENTS))
+        made = _Kept(state, LOOP.view(state.loop), MEMO.view(state.memo), EVENT.new(EVENTS), own.caution)
         last = (options, key, made)
         if n <= KEPT:
             _kept.last = last
@@ -228,7 +181,7 @@ def minimize(
         As from the driver; the history has no times, and there is no state to resume from.
     """
     n = x0.size
-    state, position, memo, events = _own_state(n, options, compiled.fused)
+    state, position, memo, events, caution = _own_state(n, options, compiled.fused)
     table, keep = tables(args)
     x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 5), dtype=np.int64)
     rows: Array = np.empty((64, 8))
@@ -271,8 +224,16 @@ def minimize(
         status = Status.MAXTIME
     del keep  # the memory that the table points into has served
     run = _CompiledRun(fun, jac, args, x0, options, state, position, memo, rows)
+    run.objective.clock.began = began
     run.read_events(events, texts)
-    return run.outcome(Status(status), Point(x[0], float(f[0]), g[0]))
+    result = run.outcome(Status(status), Point(x[0], float(f[0]), g[0]))
+    if position.phase == CONVEX and memo.convex_begun:
+        own = own_solver(options)
+        own.state = state.convex
+        result.update(own.of_result())
+    run.objective.caution = caution
+    run.caution(result, above=7)
+    return result
 
 
 def _detected(options: TwoPhaseOptions, state: DetectorState) -> str:
@@ -391,8 +352,7 @@ class _CompiledRun(Report):
             return f"{type(error).__name__}: {error}"
         try:
             if best is not None:
-                result = self.result(Status.EXCEPTION, str(error), self._phase)
-                error.optimize_result = result  # type: ignore[attr-defined]
+                keep(error, self.result(Status.EXCEPTION, str(error), self._phase))
             raise error
         finally:
             del error  # whose frames include this one
@@ -459,6 +419,11 @@ def solve_many(
     size = max(1, min(256, -(-m // (4 * max(threads, 1)))))
     no_rows, no_events = np.empty((0, 0)), EVENT.new(0)
     loop = _entry(str(options.convex_method))
+    own = own_solver(options)
+    own.check(n)
+    own.allocate(n, np.float64, False)
+    if own.caution:
+        warnings.warn(own.caution, RuntimeWarning, stacklevel=4)
 
     @our_arithmetic()
     def work(chunk: int) -> None:

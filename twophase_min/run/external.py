@@ -6,6 +6,7 @@ new variables: a change of variables is a preconditioner for a method that takes
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -89,16 +90,21 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
                 raise _PhaseEnd(Cause.NONE)
 
         try:
+            scaling, unit = variables(driver, scaled, phase.unit)
+            if callable(method):  # the caller's own, which may look at values
+                unit = 1.0
             message = scipy_phase.run(
                 method,
                 evaluations,
-                variables(driver, scaled),  # not kept here: the next one takes its place
+                scaling,
                 on_iterate,
                 on_gradient,
                 c1=options.c1,
                 c2=c2,
                 options=options.convex_options,
                 hessp=objective.hessp,
+                zero=0.0 if callable(method) else driver.point.f,
+                unit=unit,
             )
         except _PhaseEnd as end:
             if end.cause != Cause.NONE:
@@ -107,8 +113,12 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         return Cause.SEARCH_FAILED, message
 
 
-def variables(driver: Driver, scaled: bool) -> Scaling:
-    """Variables for a SciPy method: what is known of the curvature, sized for a good first trial step."""
+def variables(driver: Driver, scaled: bool, share: float = 1.0) -> tuple[Scaling, float]:
+    """Variables for a SciPy method, sized for a good first trial step, and the unit of f in them.
+
+    The variables bring in what is known of the curvature. The unit is the power of two next to ``share``
+    times the decrease that the slope promises along the first step, so that a run is the same in every unit.
+    """
     point = driver.point
     assert point.g is not None
     origin, g = point.x.astype(float), point.g.astype(float)
@@ -122,11 +132,13 @@ def variables(driver: Driver, scaled: bool) -> Scaling:
     pulled = scaling.pull(g)
     h = float(np.linalg.norm(pulled))
     if not (np.isfinite(h) and h > 0):
-        return Scaling(origin)
+        return Scaling(origin), 1.0
     step = 1.0
     if not scaling.used:
         length, reach = first_length(driver), float(np.linalg.norm(scaling.apply(pulled)))
         step = length / reach if length and reach > 0 else 1.0 / h
+    exponent = math.log2(step) + 2.0 * math.log2(h)
+    unit = 2.0 ** min(max(round(exponent + math.log2(share)), -1000), 1000)
     # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
-    scaling.rescale(step * h / 1.01 if step * h * h >= 1.01**2 else step**0.5)
-    return scaling
+    scaling.rescale(step * h / 1.01 if 2.0**exponent >= 1.01**2 * unit else (step * unit) ** 0.5)
+    return scaling, unit

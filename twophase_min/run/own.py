@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from twophase_min._status import Cause
 from twophase_min.jit.kernels import norm2
 from twophase_min.objective.calls import Point
-from twophase_min.phases import FAILED
+from twophase_min.phases import FAILED, is_ours
 from twophase_min.run.build import own_solver
 from twophase_min.run.result import relative_gradient
 from twophase_min.run.state import MOMENTS, STOP
@@ -53,7 +53,19 @@ def _begin(driver: Driver, method: str, scaled: bool) -> Any:
     pairs = list(driver.pairs) if scaled and own.keeps_pairs else None
     diagonal = driver.scales if scaled else None
     own.start(point.x, point.f, point.g, first_length(driver), pairs, diagonal)
+    driver.objective.caution = driver.objective.caution or own.caution
     return own
+
+
+def resume(driver: Driver) -> None:
+    """Put the suspended convex phase where it was; one that SciPy runs begins anew at the best point."""
+    driver.pairs.clear()
+    driver.pairs.extend(driver.suspended_pairs)
+    driver.scales = driver.suspended_scales
+    suspended, driver.suspended_own = driver.suspended_own, None
+    if suspended is not None and is_ours(driver.fallbacks[driver.loop.first][0]):
+        driver.own = suspended
+        driver.move(Point(suspended.x, suspended.f, suspended.g))
 
 
 def _search_failed(driver: Driver, own: Any) -> None:

@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeResult, OptimizeWarning
 
 from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
+from twophase_min._result import Result
 from twophase_min._status import SUCCESSFUL, Status, Stop, describe, sentence
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.run.state import CONVEX
@@ -93,7 +94,7 @@ class Report:
         g = best.g
         if g is None and status in (Status.MAXITER, Status.MAXFUN, Status.TARGET, Status.CALLBACK):
             g = self._gradient_afterwards(best)
-        result = OptimizeResult(
+        result = Result(
             x=np.array(best.x),
             fun=float(best.f),
             jac=np.full(best.x.shape, np.nan) if g is None else g.copy(),
@@ -107,6 +108,7 @@ class Report:
             phases=self.history.phases,
             history=self.history,
             gradient=objective.description,
+            seconds=objective.elapsed,
         )
         if objective.nhev:
             result.nhev = objective.nhev
@@ -127,11 +129,14 @@ class Report:
             f"{objective.unsound_entry}{why}); such a point counts as a failed trial."
         )
 
-    def caution(self, result: OptimizeResult) -> None:
-        """Warn of what the run has had to do without; an error made of it keeps the result."""
+    def caution(self, result: OptimizeResult, above: int = 5) -> None:
+        """Warn of what the run has had to do without; an error made of it keeps the result.
+
+        The caller of `minimize` stands ``above`` so many frames, this one included.
+        """
         if self.objective.caution:
             try:
-                warnings.warn(self.objective.caution, RuntimeWarning, stacklevel=5)
+                warnings.warn(self.objective.caution, RuntimeWarning, stacklevel=above)
             except RuntimeWarning as error:
                 error.optimize_result = result  # type: ignore[attr-defined]
                 raise

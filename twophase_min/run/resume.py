@@ -1,9 +1,8 @@
 """A run's state as one flat dictionary of arrays: ``result.state`` for ``options={'resume': state}``.
 
-No entry needs pickle, so that ``numpy.savez(path, **result.state)`` keeps a run and ``numpy.load(path)``
-hands it back. Adam and our own conjugate gradients go on bit for bit, whichever evaluation the run was
-stopped at. SciPy's methods keep their state in local variables that nobody can save: resuming restarts them
-from the best point.
+No entry needs pickle: `checkpoint.save_state` and `load_state` keep a run in NumPy's ``.npz`` format. Adam
+and our own conjugate gradients go on bit for bit, whichever evaluation the run was stopped at. SciPy's
+methods keep their state in local variables that nobody can save: resuming restarts them from the best point.
 """
 
 from __future__ import annotations
@@ -43,10 +42,11 @@ _LIMITS = (
 _VECTORS = ("sizes", "scales", "suspended_scales")
 
 
-def pack(driver: Driver) -> dict[str, Any]:
-    """Everything that the rest of a run which has ended depends on; empty before the first iterate exists.
+def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:
+    """Everything that the rest of a run depends on; empty before the first iterate exists.
 
-    The arrays are the run's own: nobody needs it any more.
+    The arrays are the run's own. Once it has ended nobody else needs them; of a run that goes on
+    (``ended=False``, between two evaluations) they must be written before it does.
     """
     if driver.adam is None:
         return {}
@@ -67,7 +67,8 @@ def pack(driver: Driver) -> dict[str, Any]:
     for name, pairs in (("pairs", driver.pairs), ("suspended_pairs", driver.suspended_pairs)):
         if pairs:
             state[name] = np.array(pairs)
-            pairs.clear()
+            if ended:
+                pairs.clear()
     for name, own in (("own", driver.own), ("suspended_own", driver.suspended_own)):
         if own is not None:
             _put(state, name, {"name": own.name, **own.get_state(copied=False)})

@@ -1,0 +1,113 @@
+"""Time per iteration of the dense quasi-Newton methods, beside SciPy's BFGS and beside copying H.
+
+    python benchmarks/quasi_newton_step.py --sizes 10,100,1000,3000
+
+The objective is a diagonal quadratic, which costs O(n), so that an iteration is the method's own work. The
+phase runs by ask and tell from Python, as the driver runs it. The yardstick is one read and one write of all
+n x n numbers of H (`numpy.copyto`), once in the same round. All take turns; the median over the rounds is
+printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import numpy as np  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:
+    sys.path.insert(0, str(HERE.parent))  # run from a checkout without installing
+
+CONDITION = 1e6
+ITERATIONS = 25
+"""Of a run: no method has converged by then."""
+
+
+def bowl(n: int) -> tuple[Callable[[Any], float], Callable[[Any], Any], np.ndarray]:
+    """Return value, gradient and start of a diagonal quadratic."""
+    weights = np.geomspace(1.0, CONDITION, n)[np.random.default_rng(0).permutation(n)]
+    return lambda x: 0.5 * float(x @ (weights * x)), lambda x: weights * x, np.ones(n)
+
+
+def ours(name: str, n: int, iterations: int) -> float:
+    """Seconds per iteration of a phase; the first, which is O(n), is left out."""
+    from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, PHASES
+
+    fun, jac, x0 = bowl(n)
+    solver = PHASES[name].load()()
+    code = solver.start(x0, fun(x0), jac(x0))
+    done, began = 0, 0.0
+    while done <= iterations and code != FAILED:
+        if code == ITERATION:
+            done += 1
+            if done == 1:
+                began = time.perf_counter()
+            code = solver.next()
+        elif code == NEED_NOISE:
+            code = solver.tell(0.0)
+        else:
+            x = solver.trial
+            code = solver.tell(fun(x)) if code == NEED_F else solver.tell(math.nan, jac(x))
+    return (time.perf_counter() - began) / max(done - 1, 1)
+
+
+def scipys(n: int, iterations: int) -> float:
+    """Seconds per iteration of SciPy's BFGS."""
+    from scipy.optimize import minimize
+
+    fun, jac, x0 = bowl(n)
+    began = time.perf_counter()
+    result = minimize(fun, x0, jac=jac, method="BFGS", options={"gtol": 0.0, "maxiter": iterations})
+    return (time.perf_counter() - began) / max(result.nit, 1)
+
+
+def copied(n: int, iterations: int) -> float:
+    """Seconds to read and write n x n numbers once."""
+    source, target = np.ones((n, n)), np.ones((n, n))
+    began = time.perf_counter()
+    for _ in range(iterations):
+        np.copyto(target, source)
+    return (time.perf_counter() - began) / iterations
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line; see ``--help``."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--sizes", default="10,100,1000,3000", help="comma-separated numbers of variables")
+    parser.add_argument("--methods", default="ssbroyden,ssbfgs,bfgs,memory-cg")
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args(argv)
+    names = args.methods.split(",")
+    for name in names:
+        ours(name, 3, 3)  # compiled here
+    heads = [*names, "scipy BFGS", "copy of H"]
+    print("microseconds per iteration\n" + f"{'n':>6s}" + "".join(f"{head:>14s}" for head in heads), end="")
+    print(f"{'/ copy':>9s}{'scipy /':>9s}   (both of {names[0]})")
+    for n in map(int, args.sizes.split(",")):
+        few = max(2, min(ITERATIONS, 2 * 10**10 // n**3))  # SciPy's take O(n^3)
+        times: dict[str, list[float]] = {head: [] for head in heads}
+        for _ in range(args.rounds):
+            for name in names:
+                times[name].append(ours(name, n, ITERATIONS))
+            times["scipy BFGS"].append(scipys(n, few))
+            times["copy of H"].append(copied(n, ITERATIONS))
+        median = {head: statistics.median(seconds) for head, seconds in times.items()}
+        print(f"{n:6d}" + "".join(f"{1e6 * median[head]:14.1f}" for head in heads), end="")
+        first = median[names[0]]
+        print(f"{first / median['copy of H']:9.2f}{median['scipy BFGS'] / first:9.1f}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
