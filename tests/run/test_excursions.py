@@ -155,8 +155,8 @@ def test_the_runs_of_made_up_phases_meet_every_verdict():
 def test_excursions_in_vain_cost_no_more_than_is_stated(rise, crawl, ends, step, n, share, factor, total):
     """Property: of W evaluations, Adam gets at most a q / (q - 1) W, and an iterate for each excursion.
 
-    No phase converges, and Adam's own path leads nowhere. The trials after excursions cost little too, and
-    what the convex phase has left is as far as it would have got with that many evaluations alone.
+    No phase converges, and Adam's own path leads nowhere. The trials after excursions, half as long again at
+    most, are all else that it costs: the convex phase gets as far as with what is left alone.
     """
     run = Simulation(
         FORMS[0],
@@ -173,9 +173,9 @@ def test_excursions_in_vain_cost_no_more_than_is_stated(rise, crawl, ends, step,
     bound = share * factor / (factor - 1.0)
     assert run.made <= bound * run.work + step * len(excursions)
     assert len(excursions) <= 1 + math.log(max(run.work / CONSTANT.first_look, 1.0), factor)
-    trials = sum(max(LEAST, CONSTANT.trial_share * (1 + 2 * share) * work) + step for work in excursions)
+    longest = [1.5 * max(LEAST, CONSTANT.trial_share * (1 + 2 * share) * work) + step for work in excursions]
     if run.loop.phase == CONVEX and math.isnan(run.loop.suspended_f):
-        assert run.spent >= run.work - 2.0 - run.made - trials - step
+        assert run.spent >= run.work - 2.0 - run.made - sum(longest) - step
         assert run.best == pytest.approx(run.start - run.convex(run.spent))
 
 
