@@ -322,6 +322,23 @@ def test_arguments_arrive(seed, n):
     assert_same_run(compiled, python)
 
 
+def test_a_run_does_not_depend_on_the_one_before(anew):
+    """The state is kept for the next run: that the last search saw a parabola must not be."""
+
+    def solved(seed):
+        rng = np.random.default_rng(seed)
+        target, weight = rng.normal(size=1), float(rng.uniform(0.1, 10))
+        options = {"engine": "numba", "maxfun": 2000}
+        return minimize(scaled, rng.normal(size=1), (target, weight), jac=scaled_grad, options=options)
+
+    alone = solved(59)
+    for before in range(5):
+        solved(before)
+        again = solved(59)
+        np.testing.assert_array_equal(again.history.fun, alone.history.fun)
+        assert (again.nfev, again.njev) == (alone.nfev, alone.njev)
+
+
 @numba.njit
 def mixed(x, count, flag, grid, mask, deep):
     total = 0.0
