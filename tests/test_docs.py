@@ -29,6 +29,7 @@ PAGES = [
             "engine",
             "from_jax_and_pytorch",
             "uncertainty",
+            "estimators",
         ]
     ),
 ]

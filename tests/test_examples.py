@@ -18,11 +18,18 @@ PRINTED = {
     "curve_fit_errors": ("Misra1a", "certified to 10 digits"),
     "finite_sum": ("terminated successfully", "correlation with the true weights: 0.9"),
     "mlp_digits": ("adam -> ", "held-out accuracy 0.9"),
+    "sklearn_pipeline": ("two-phase ", "adam -> ", "held-out accuracy 0.9", "grid search: "),
     "property_test": ("25 random quadratics minimised",),
 }
 OTHERS = {"detector_csv", "detector_pytorch", "detector_sklearn", "decay_stack"}
 """Examples of the detector and of multistart; tested with them."""
-NEEDS = {"from_deepxde": "deepxde", "from_jax": "jax", "from_pina": "pina", "from_pytorch": "torch"}
+NEEDS = {
+    "from_deepxde": "deepxde",
+    "from_jax": "jax",
+    "from_pina": "pina",
+    "from_pytorch": "torch",
+    "sklearn_pipeline": "sklearn",
+}
 """What an example needs that the tests do not."""
 
 

@@ -31,7 +31,8 @@ CORE = (
 SIDE = {
     "finite_sum": {"objective"},
     "gradients": {"objective"},
-    "networks": {"finite_sum"},
+    "networks": {"_errstate", "finite_sum"},
+    "estimators": {"_minimize", "_status", "finite_sum", "networks", "phases"},
     "problems": set(),
     "curvature": {"_errstate", "objective"},
     "_least_squares": {"_errstate", "_minimize", "objective"},

@@ -460,7 +460,6 @@ ERRSTATE = {
     "curvature/path.py": "arithmetic on arrays",
     "objective/differences.py": "arithmetic on arrays, after the user's function has been called",
     "finite_sum.py": "arithmetic on arrays",
-    "networks/mlp.py": "arithmetic on arrays",
 }
 
 

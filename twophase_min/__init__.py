@@ -42,7 +42,17 @@ _HOMES = {
     "save_state": "run.checkpoint",
     "load_state": "run.checkpoint",
 }
-_MODULES = ("curvature", "detector", "finite_sum", "gradients", "networks", "plotting", "problems", "testing")
+_MODULES = (
+    "curvature",
+    "detector",
+    "estimators",
+    "finite_sum",
+    "gradients",
+    "networks",
+    "plotting",
+    "problems",
+    "testing",
+)
 
 __all__ = [
     "ConvexitySwapDetector",

@@ -26,6 +26,7 @@ DTYPES = [np.float64, np.float32]
 TOLERANCE = {np.float64: 1e-12, np.float32: 2e-5}
 
 ORACLE_ACTIVATIONS = {
+    "identity": lambda z: z,
     "tanh": anp.tanh,
     "relu": lambda z: anp.where(z > 0, z, 0.0),
     "gelu": lambda z: z * 0.5 * (1 + erf(z / np.sqrt(2.0))),
@@ -223,7 +224,13 @@ def test_init_is_seeded_and_scaled(activation):
         w.astype(np.float32), MLP([300, 200, 100], activation, dtype=np.float32).init(3)
     )
     (W1, b1), (W2, b2) = net.unpack(w)
-    variance = {"tanh": 2 / 500, "logistic": 16 * 2 / 500, "relu": 2 / 300, "gelu": 2 / 300}[activation]
+    variance = {
+        "tanh": 2 / 500,
+        "identity": 2 / 500,
+        "logistic": 16 * 2 / 500,
+        "relu": 2 / 300,
+        "gelu": 2 / 300,
+    }[activation]
     assert W1.var() == pytest.approx(variance, rel=0.03)
     assert W2.var() == pytest.approx(2 / 300, rel=0.03)
     assert not b1.any()
@@ -408,9 +415,13 @@ def test_gelu_keeps_its_left_tail():
     [
         ({"sizes": [3]}, "sizes"),
         ({"sizes": [3, 0, 1]}, "sizes"),
-        ({"activation": "swish"}, "unknown activation 'swish'; choose one of gelu, logistic, relu, tanh"),
-        ({"loss": "hinge"}, "unknown loss 'hinge'; choose one of cross_entropy, mse"),
+        (
+            {"activation": "swish"},
+            "unknown activation 'swish'; choose one of gelu, identity, logistic, relu, tanh",
+        ),
+        ({"loss": "hinge"}, "unknown loss 'hinge'; choose one of cross_entropy, half_mse, huber"),
         ({"output": "tanh"}, "unknown output 'tanh'"),
+        ({"loss": "mae", "output": "softmax"}, "loss 'mae' has no output 'softmax'; choose identity"),
         ({"sizes": [3, 1], "loss": "cross_entropy"}, "at least two outputs"),
         ({"sizes": [3, 1], "output": "softmax"}, "at least two outputs"),
         ({"l2": -1.0}, "l2"),

@@ -37,6 +37,27 @@ class Activation(Protocol):
         """Return σ(z), σ'(z) and σ''(z); None for a second derivative that is zero. May overwrite ``z``."""
 
 
+class Identity:
+    """z: a network of linear layers; σ' = 1, σ'' = 0."""
+
+    gain = 1.0
+
+    def apply(self, z: Array) -> Array:
+        """See `Activation.apply`."""
+        return z
+
+    def apply_saving(self, z: Array) -> tuple[Array, None]:
+        """See `Activation.apply_saving`."""
+        return z, None
+
+    def pull_back(self, delta: Array, a: Array, saved: Array | None) -> None:
+        """See `Activation.pull_back`."""
+
+    def derivatives(self, z: Array) -> tuple[Array, Array, None]:
+        """See `Activation.derivatives`."""
+        return z, np.ones_like(z), None
+
+
 class Tanh:
     """tanh(z); σ' = 1 - σ², σ'' = -2 σ σ'."""
 
@@ -158,6 +179,7 @@ def _density_into(z: Array, out: Array) -> Array:
 
 
 ACTIVATIONS: dict[str, Activation] = {
+    "identity": Identity(),
     "tanh": Tanh(),
     "relu": Relu(),
     "gelu": Gelu(),

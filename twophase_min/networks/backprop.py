@@ -1,8 +1,9 @@
 """Forward pass, backpropagation and Hessian-vector products of a fully connected network: arrays in and out.
 
 Layer l maps a_{l-1}, shape (N, n_in), to z_l = a_{l-1} W_l + b_l and a_l = σ(z_l), shape (N, n_out); the last
-layer has no σ, its z goes to the loss. Results are written into the caller's arrays, usually views of one
-flat vector. Nothing is kept between calls, so that any number of threads may call at once.
+layer has no σ, its z goes to the loss. a_0 = X may be a sparse matrix (CSR). Results are written into the
+caller's arrays, usually views of one flat vector. Nothing is kept between calls, so any number of threads
+may call at once.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ def forward(layers: Layers, activation: Activation, X: Array) -> Array:
 
 
 def gradient_into(
-    out: Layers, layers: Layers, activation: Activation, loss: Loss, X: Array, Y: NDArray
+    out: Layers,
+    layers: Layers,
+    activation: Activation,
+    loss: Loss,
+    X: Array,
+    Y: NDArray,
+    s: Array | None = None,
 ) -> float:
     """Write the gradient of the data term into ``out`` and return the value.
 
@@ -37,12 +44,12 @@ def gradient_into(
         a, kept = activation.apply_saving(_affine(inputs[-1], W, b))
         inputs.append(a)
         saved.append(kept)
-    value, delta = loss.value_and_delta(_affine(inputs[-1], *layers[-1]), Y)
+    value, delta = loss.value_and_delta(_affine(inputs[-1], *layers[-1]), Y, s)
 
     ones = np.ones(X.shape[0], dtype=X.dtype)  # summing by a product is faster and adds in blocks
     for (out_W, out_b), (W, _) in zip(reversed(out), reversed(layers), strict=True):
         a = inputs.pop()
-        np.matmul(a.T, delta, out=out_W)
+        _transposed_product_into(out_W, a, delta)
         np.matmul(ones, delta, out=out_b)
         if inputs:
             delta = delta @ W.T
@@ -51,7 +58,14 @@ def gradient_into(
 
 
 def hessp_into(
-    out: Layers, layers: Layers, directions: Layers, activation: Activation, loss: Loss, X: Array, Y: NDArray
+    out: Layers,
+    layers: Layers,
+    directions: Layers,
+    activation: Activation,
+    loss: Loss,
+    X: Array,
+    Y: NDArray,
+    s: Array | None = None,
 ) -> None:
     """Write the Hessian of the data term times a direction into ``out``.
 
@@ -74,13 +88,13 @@ def hessp_into(
             bends.append((slope, None if second is None else np.multiply(second, rz, out=second)))
             rz *= slope
             ra = rz
-    delta, rdelta = loss.delta_and_curvature(z, rz, Y)
+    delta, rdelta = loss.delta_and_curvature(z, rz, Y, s)
 
     ones = np.ones(X.shape[0], dtype=X.dtype)
     for i in range(last, -1, -1):
         W, V, (out_W, out_b) = layers[i][0], directions[i][0], out[i]
         a, ra = inputs[i]
-        np.matmul(a.T, rdelta, out=out_W)
+        _transposed_product_into(out_W, a, rdelta)
         if ra is not None:
             out_W += ra.T @ delta
         np.matmul(ones, rdelta, out=out_b)
@@ -99,3 +113,10 @@ def _affine(a: Array, W: Array, b: Array) -> Array:
     z = a @ W
     z += b
     return z
+
+
+def _transposed_product_into(out: Array, a: Array, delta: Array) -> None:
+    if isinstance(a, np.ndarray):
+        np.matmul(a.T, delta, out=out)
+    else:  # a sparse matrix knows no ``out``
+        out[:] = a.T @ delta

@@ -7,6 +7,9 @@ values z, outputs p and targets t:
 - mean squared error      L = 1/(N M) Σ_i Σ_k (p_ik - t_ik)²   (p = z, or p = softmax(z))
 - softmax cross-entropy   L = -1/N Σ_i Σ_k t_ik log p_ik       (p = softmax(z))
 
+and those of `elementwise` and `custom`. With weights s of the samples, the term of sample i counts s_i times;
+their mean is 1 where the whole data are seen, so that L is the weighted mean.
+
 Targets are an (N, M) array of the network's dtype, or N class labels (intp) that stand for one-hot rows.
 Labels are not only smaller: with them 1 - p_y is formed from the other classes' probabilities instead of by
 a subtraction that cancels, so that losses and gradients keep their relative accuracy as the fit becomes
@@ -17,68 +20,115 @@ Values are accumulated in float64 and returned as Python floats. Every method ma
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
+
+from twophase_min.networks.custom import CustomLoss
+from twophase_min.networks.elementwise import (
+    AbsoluteError,
+    Huber,
+    Poisson,
+    Quantile,
+    SigmoidCrossEntropy,
+    weigh,
+)
 
 Array = NDArray[np.floating]
 
 
+@runtime_checkable
 class Loss(Protocol):
-    """What a network asks of a loss. ``z`` has shape (N, M); ``y`` is (N, M) targets or (N,) labels."""
+    """What a network asks of a loss.
 
-    def value(self, z: Array, y: NDArray) -> float:
+    ``z`` has shape (N, M); ``y`` is (N, M) targets or, where ``labels`` allows it, (N,) labels; ``s`` is the
+    weights of the samples, shape (N,), or None for equal ones.
+    """
+
+    labels: bool
+    """Whether class labels are taken instead of one-hot rows."""
+
+    def check(self, y: NDArray) -> None:
+        """Raise ValueError for targets that the loss is not made for."""
+
+    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
         """Return L(z)."""
 
-    def value_and_delta(self, z: Array, y: NDArray) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
         """Return L(z) and dL/dz, shape (N, M)."""
 
-    def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
+    def delta_and_curvature(
+        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+    ) -> tuple[Array, Array]:
         """Return dL/dz and (d²L/dz²) rz, the change of dL/dz along ``rz``, both of shape (N, M)."""
 
 
-class SquaredError:
-    """Mean squared error of linear outputs."""
+class _LabelLoss:
+    """What the losses below share: labels are welcome, and so is every real target."""
 
-    def value(self, z: Array, y: NDArray) -> float:
+    labels = True
+
+    def check(self, y: NDArray) -> None:
+        """Accept every target."""
+
+
+class SquaredError(_LabelLoss):
+    """Mean squared error of linear outputs.
+
+    Parameters
+    ----------
+    factor : float, default 1.0
+        On the whole; 0.5 makes it the negative log-likelihood of normal errors of unit variance.
+    """
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
+
+    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
         """See `Loss.value`."""
-        return sum_of_squares(_residual_in_place(z, y)) / z.size
+        return self.factor * sum_of_squares(_residual_in_place(z, y), s) / z.size
 
-    def value_and_delta(self, z: Array, y: NDArray) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`."""
-        value = self.value(z, y)
-        z *= 2.0 / z.size
-        return value, z
+        value = self.value(z, y, s)
+        z *= self.factor * 2.0 / z.size
+        return value, weigh(z, s)
 
-    def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
+    def delta_and_curvature(
+        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+    ) -> tuple[Array, Array]:
         """See `Loss.delta_and_curvature`."""
         delta = _residual_in_place(z, y)
-        delta *= 2.0 / z.size
-        rz *= 2.0 / z.size
-        return delta, rz
+        delta *= self.factor * 2.0 / z.size
+        rz *= self.factor * 2.0 / z.size
+        return weigh(delta, s), weigh(rz, s)
 
 
-class SoftmaxSquaredError:
+class SoftmaxSquaredError(_LabelLoss):
     """Mean squared error of softmax outputs, the paper's loss against one-hot targets."""
 
-    def value(self, z: Array, y: NDArray) -> float:
+    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
         """See `Loss.value`."""
-        return sum_of_squares(_softmax_residual_in_place(softmax_in_place(z), y)) / z.size
+        return sum_of_squares(_softmax_residual_in_place(softmax_in_place(z), y), s) / z.size
 
-    def value_and_delta(self, z: Array, y: NDArray) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`: with e = p - t, dL/dz_k = 2/(N M) p_k (e_k - Σ_j e_j p_j)."""
         p = softmax_in_place(z)
         residual = _softmax_residual_in_place(p.copy(), y)
-        value = sum_of_squares(residual) / residual.size
+        value = sum_of_squares(residual, s) / residual.size
         residual -= row_dots(residual, p)
         residual *= p
         residual *= 2.0 / residual.size
         if y.ndim == 1:
             _balance_rows(residual, y)
-        return value, residual
+        return value, weigh(residual, s)
 
-    def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
+    def delta_and_curvature(
+        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+    ) -> tuple[Array, Array]:
         """See `Loss.delta_and_curvature`: the product rule on `value_and_delta`'s formula."""
         p = softmax_in_place(z)
         rz -= row_dots(rz, p)
@@ -97,23 +147,25 @@ class SoftmaxSquaredError:
         residual *= scale
         if y.ndim == 1:
             _balance_rows(residual, y)
-        return residual, curvature
+        return weigh(residual, s), weigh(curvature, s)
 
 
-class CrossEntropy:
+class CrossEntropy(_LabelLoss):
     """Softmax cross-entropy, with the softmax inside: ``z`` are logits."""
 
-    def value(self, z: Array, y: NDArray) -> float:
+    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
         """See `Loss.value`."""
-        return self._value_and_exponentials(z, y)[0]
+        return self._value_and_exponentials(z, y, s)[0]
 
-    def value_and_delta(self, z: Array, y: NDArray) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`: dL/dz_k = (p_k Σ_j t_j - t_k) / N."""
-        value, p, total = self._value_and_exponentials(z, y)
+        value, p, total = self._value_and_exponentials(z, y, s)
         p /= total
-        return value, _cross_entropy_delta(p, y)
+        return value, weigh(_cross_entropy_delta(p, y), s)
 
-    def delta_and_curvature(self, z: Array, rz: Array, y: NDArray) -> tuple[Array, Array]:
+    def delta_and_curvature(
+        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+    ) -> tuple[Array, Array]:
         """See `Loss.delta_and_curvature`: p_k (rz_k - Σ_j p_j rz_j) Σ_j t_j / N."""
         p = softmax_in_place(z)
         rz -= row_dots(rz, p)
@@ -121,10 +173,10 @@ class CrossEntropy:
         if y.ndim == 2:
             rz *= row_sums(y)
         rz /= p.shape[0]
-        return _cross_entropy_delta(p, y), rz
+        return weigh(_cross_entropy_delta(p, y), s), weigh(rz, s)
 
     @staticmethod
-    def _value_and_exponentials(z: Array, y: NDArray) -> tuple[float, Array, Array]:
+    def _value_and_exponentials(z: Array, y: NDArray, s: Array | None) -> tuple[float, Array, Array]:
         """Return the loss, exp(z - max) in place of ``z``, and its row sums (N, 1)."""
         rows = np.arange(z.shape[0])
         top = _shift_rows_in_place(z)
@@ -134,12 +186,14 @@ class CrossEntropy:
             exponentials = np.exp(z, out=z)
             log_total = _log1p_of_rest(exponentials, rows, top)
             log_total -= missing
+            if s is not None:
+                log_total *= s
             value = float(log_total.sum(dtype=np.float64))
         else:
             shifted = z
             exponentials = np.exp(z)
             log_total = _log1p_of_rest(exponentials, rows, top)
-            surprisal = np.subtract(log_total[:, None], shifted, out=shifted)
+            surprisal = weigh(np.subtract(log_total[:, None], shifted, out=shifted), s)
             value = float(np.einsum("ij,ij->", surprisal, y, dtype=np.float64))
         return value / z.shape[0], exponentials, row_sums(exponentials)
 
@@ -152,8 +206,10 @@ def softmax_in_place(z: Array) -> Array:
     return z
 
 
-def sum_of_squares(a: Array) -> float:
-    """Return Σ a², accumulated in float64 whatever the dtype of ``a``."""
+def sum_of_squares(a: Array, s: Array | None = None) -> float:
+    """Return Σ a², accumulated in float64 whatever the dtype of ``a``; row i counts s_i times if given."""
+    if s is not None:
+        return float(np.einsum("ij,ij,i->", a, a, s, dtype=np.float64))
     if a.dtype == np.float64:
         return float(np.vdot(a, a))
     flat = a.reshape(-1)
@@ -225,7 +281,56 @@ def _cross_entropy_delta(p: Array, y: NDArray) -> Array:
 LOSSES: dict[tuple[str, str], Loss] = {
     ("mse", "identity"): SquaredError(),
     ("mse", "softmax"): SoftmaxSquaredError(),
+    ("half_mse", "identity"): SquaredError(0.5),
+    ("mae", "identity"): AbsoluteError(),
+    ("huber", "identity"): Huber(),
+    ("quantile", "identity"): Quantile(),
+    ("poisson", "exp"): Poisson(),
+    ("poisson", "identity"): Poisson(),
     ("cross_entropy", "softmax"): CrossEntropy(),
     ("cross_entropy", "identity"): CrossEntropy(),
+    ("sigmoid_cross_entropy", "logistic"): SigmoidCrossEntropy(),
+    ("sigmoid_cross_entropy", "identity"): SigmoidCrossEntropy(),
 }
-"""The losses by (loss, output). Cross-entropy of identity outputs reads the outputs as logits."""
+"""The losses by (loss, output); the first output of a loss is its default. Losses that have their output
+function inside take identity outputs too: the same loss, but the network gives z, the logits."""
+
+OUTPUTS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda z: z,
+    "softmax": softmax_in_place,
+    "logistic": lambda z: expit(z, out=z),
+    "exp": lambda z: np.exp(z, out=z),
+}
+"""The output functions by name; they may overwrite z."""
+
+
+def find_loss(loss: Any, output: str | None) -> tuple[str, str, Loss]:
+    """Return a loss's name, its output function's, and the loss.
+
+    Parameters
+    ----------
+    loss : str, Loss or callable
+        A name of `LOSSES`; an object with the methods of `Loss`; or a function, see `custom.CustomLoss`.
+    output : str or None
+        A name of `OUTPUTS`; None for the loss's own.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or an output that does not go with the loss.
+    """
+    if output is not None and output not in OUTPUTS:
+        raise ValueError(f"unknown output {output!r}; choose one of {', '.join(sorted(OUTPUTS))}")
+    if not isinstance(loss, str):
+        if isinstance(loss, Loss):
+            own = next((key[1] for key, known in LOSSES.items() if type(known) is type(loss)), "identity")
+            return repr(loss), output or own, loss
+        if callable(loss):
+            return getattr(loss, "__name__", type(loss).__name__), output or "identity", CustomLoss(loss)
+    outputs = [own for name, own in LOSSES if name == loss]
+    if not outputs:
+        names = ", ".join(sorted({name for name, _ in LOSSES}))
+        raise ValueError(f"unknown loss {loss!r}; choose one of {names}, or pass a function")
+    if output is not None and output not in outputs:
+        raise ValueError(f"loss {loss!r} has no output {output!r}; choose {' or '.join(outputs)}")
+    return loss, output or outputs[0], LOSSES[loss, output or outputs[0]]

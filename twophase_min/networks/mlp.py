@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy.sparse import issparse
 
+from twophase_min._errstate import our_arithmetic
 from twophase_min.finite_sum import FiniteSum
 from twophase_min.networks import backprop
 from twophase_min.networks.activations import ACTIVATIONS
 from twophase_min.networks.backprop import Array, Layers
 from twophase_min.networks.init import glorot_uniform, he_normal
-from twophase_min.networks.losses import LOSSES, softmax_in_place, sum_of_squares
-from twophase_min.networks.targets import as_targets
+from twophase_min.networks.losses import OUTPUTS, CrossEntropy, Loss, find_loss, sum_of_squares
+from twophase_min.networks.objective import MLPObjective
+from twophase_min.networks.targets import as_targets, as_weights
 
 
 class MLP:
@@ -26,7 +29,11 @@ class MLP:
     The loss is the mean over samples of the data term plus an L2 term on the weights, not the biases:
 
     - ``'mse'``: 1/(N M) Σ_i Σ_k (p_ik - t_ik)², per sample and output, as the paper counts it;
-    - ``'cross_entropy'``: -1/N Σ_i Σ_k t_ik log softmax(z_i)_k;
+    - ``'half_mse'``: half of that, as scikit-learn counts it;
+    - ``'mae'``, ``'huber'``, ``'quantile'``, ``'poisson'``: means over samples and outputs, see
+      `networks.elementwise`;
+    - ``'cross_entropy'``: -1/N Σ_i Σ_k t_ik log softmax(z_i)_k, for one class out of M;
+    - ``'sigmoid_cross_entropy'``: -1/N Σ_i Σ_k t_ik log p_ik + (1 - t_ik) log(1 - p_ik), for M labels;
     - plus l2/2 Σ_l ‖W_l‖². The term does not depend on N: a mini-batch sees the same term as the whole data.
 
     An MLP holds no parameters and no buffers: it may be shared between threads and pickled.
@@ -35,14 +42,16 @@ class MLP:
     ----------
     sizes : sequence of int
         Units per layer from input to output, at least two: ``[784, 32, 10]``.
-    activation : {'tanh', 'relu', 'gelu', 'logistic'}, default 'tanh'
+    activation : {'tanh', 'relu', 'gelu', 'logistic', 'identity'}, default 'tanh'
         Of every hidden layer. ``'gelu'`` is the exact one; relu's derivative at its kink is 0.
-    loss : {'mse', 'cross_entropy'}, default 'mse'
-        See above.
-    output : {'softmax', 'identity'}, optional
-        The output function p(z). Default: softmax for cross-entropy, identity for mean squared error (the
-        paper's runs are mse with softmax). Cross-entropy with ``'identity'`` is the same loss, but
-        `predict` returns the logits.
+    loss : str, Loss or callable, default 'mse'
+        A name from above. An object with the methods of `networks.losses.Loss`, such as
+        ``networks.Huber(delta=2.0)`` or ``networks.Quantile(0.9)``. Or a function of last-layer values and
+        targets that autograd differentiates, see `networks.custom.CustomLoss`.
+    output : {'softmax', 'logistic', 'exp', 'identity'}, optional
+        The output function p(z). Default: softmax and logistic for the cross-entropies, exp for 'poisson',
+        else identity (the paper's runs are mse with softmax). A loss with one of these inside is the same
+        with ``'identity'``, but `predict` returns the logits.
     l2 : float, default 0.0
         Weight of the L2 term, finite and >= 0.
     dtype : {float64, float32}, default float64
@@ -57,15 +66,19 @@ class MLP:
     Raises
     ------
     ValueError
-        Unknown names, too few or non-positive sizes, softmax over a single output, a bad ``l2`` or ``dtype``.
+        Unknown names, an output that does not go with the loss, too few or non-positive sizes, softmax over
+        a single output, a bad ``l2`` or ``dtype``.
 
     Notes
     -----
     Non-finite results (from non-finite or huge parameters) are returned as inf or NaN without a warning:
     a line search expects them. Finite logits, however large, give a finite cross-entropy.
 
-    ``X`` is (N, sizes[0]) throughout. ``Y`` is (N, M) targets, (N,) integer class labels, or (N,) targets if
-    M is 1. Rows that are exactly one-hot are handled as labels: the same loss, faster and more accurate.
+    ``X`` is (N, sizes[0]) throughout, an array or a sparse matrix of SciPy, which is kept sparse. ``Y`` is
+    (N, M) targets, (N,) integer class labels, or (N,) targets if M is 1. Rows that are exactly one-hot are
+    handled as labels where the loss takes these: the same loss, faster and more accurate. With
+    ``sample_weight``, shape (N,), the data term is the weighted mean over the samples: an integer weight
+    counts as so many copies of the sample, and the weights' unit is free.
 
     Source of the Hessian-vector product: Pearlmutter, Neural Computation 6 (1994) 147-160.
 
@@ -85,7 +98,7 @@ class MLP:
         self,
         sizes: Sequence[int],
         activation: str = "tanh",
-        loss: str = "mse",
+        loss: str | Loss | Callable[..., Any] = "mse",
         output: str | None = None,
         l2: float = 0.0,
         dtype: DTypeLike = np.float64,
@@ -94,13 +107,11 @@ class MLP:
         if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes must be at least two positive integers, got {list(sizes)!r}")
         _check_name("activation", activation, ACTIVATIONS)
-        _check_name("loss", loss, {name for name, _ in LOSSES})
-        if output is None:
-            output = "softmax" if loss == "cross_entropy" else "identity"
-        _check_name("output", output, {name for _, name in LOSSES})
-        if self.sizes[-1] < 2 and (output == "softmax" or loss == "cross_entropy"):
+        self.loss_name, self.output, self._data_term = find_loss(loss, output)
+        certain = self.output == "softmax" or isinstance(self._data_term, CrossEntropy)
+        if self.sizes[-1] < 2 and certain:
             raise ValueError("softmax and cross-entropy need at least two outputs; one is always certain")
-        self.activation, self.loss_name, self.output = activation, loss, output
+        self.activation = activation
         self.l2 = float(l2)
         if not (math.isfinite(self.l2) and self.l2 >= 0):
             raise ValueError(f"l2 must be finite and >= 0, got {l2!r}")
@@ -108,7 +119,7 @@ class MLP:
         if self.dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise ValueError(f"dtype must be float64 or float32, got {self.dtype}")
 
-        self._activation, self._data_term = ACTIVATIONS[activation], LOSSES[loss, output]
+        self._activation = ACTIVATIONS[activation]
         self._slices: list[tuple[slice, tuple[int, int], slice]] = []
         start = 0
         for n_in, n_out in pairwise(self.sizes):
@@ -212,14 +223,14 @@ class MLP:
     def forward(self, w: ArrayLike, X: ArrayLike) -> Array:
         """Return the last layer before the output function, shape (N, M): the logits of a classifier."""
         layers, X = self._layers(w), self._inputs(X)
-        with np.errstate(all="ignore"):
+        with our_arithmetic():
             return backprop.forward(layers, self._activation, X)
 
     def predict(self, w: ArrayLike, X: ArrayLike) -> Array:
-        """Return the outputs of the network, shape (N, M): probabilities if ``output`` is softmax."""
+        """Return the outputs of the network, shape (N, M): p(z), such as probabilities."""
         z = self.forward(w, X)
-        with np.errstate(all="ignore"):
-            return softmax_in_place(z) if self.output == "softmax" else z
+        with our_arithmetic():
+            return OUTPUTS[self.output](z)
 
     def predict_classes(self, w: ArrayLike, X: ArrayLike) -> NDArray[np.intp]:
         """Return the class with the largest output of each sample, shape (N,)."""
@@ -227,31 +238,34 @@ class MLP:
 
     # -- loss ---------------------------------------------------------------------------------------------
 
-    def loss(self, w: ArrayLike, X: ArrayLike, Y: ArrayLike) -> float:
+    def loss(self, w: ArrayLike, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the loss alone, at a third to a half of the cost of `loss_and_gradient`.
 
         Parameters
         ----------
         w : array_like, shape (n_params,)
         X : array_like, shape (N, sizes[0])
-        Y : array_like
+        Y, sample_weight : array_like
             See the notes of the class.
 
         Raises
         ------
         ValueError
-            A wrong shape, N = 0, labels that are not integers or lie outside 0..M-1.
+            A wrong shape, N = 0, labels that are not integers or lie outside 0..M-1, targets that the loss is
+            not made for, weights that are negative or all 0.
         """
-        return self._loss(w, *self._data(X, Y))
+        return self._loss(w, *self._data(X, Y, sample_weight))
 
-    def loss_and_gradient(self, w: ArrayLike, X: ArrayLike, Y: ArrayLike) -> tuple[float, Array]:
+    def loss_and_gradient(
+        self, w: ArrayLike, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, Array]:
         """Return the loss and its gradient, by backpropagation.
 
         Parameters
         ----------
         w : array_like, shape (n_params,)
         X : array_like, shape (N, sizes[0])
-        Y : array_like
+        Y, sample_weight : array_like
             See the notes of the class.
 
         Returns
@@ -265,16 +279,23 @@ class MLP:
         ValueError
             As `loss`.
         """
-        return self._loss_and_gradient(w, *self._data(X, Y))
+        return self._loss_and_gradient(w, *self._data(X, Y, sample_weight))
 
-    def hessp(self, w: ArrayLike, v: ArrayLike, X: ArrayLike, Y: ArrayLike) -> Array:
+    def hessp(
+        self,
+        w: ArrayLike,
+        v: ArrayLike,
+        X: ArrayLike,
+        Y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array:
         """Return the Hessian of the loss at ``w`` times ``v``, exactly, at the cost of about two gradients.
 
         Parameters
         ----------
         w, v : array_like, shape (n_params,)
         X : array_like, shape (N, sizes[0])
-        Y : array_like
+        Y, sample_weight : array_like
             See the notes of the class.
 
         Returns
@@ -287,11 +308,11 @@ class MLP:
         ValueError
             As `loss`.
         """
-        return self._hessp(w, v, *self._data(X, Y))
+        return self._hessp(w, v, *self._data(X, Y, sample_weight))
 
     # -- objectives ---------------------------------------------------------------------------------------
 
-    def objective(self, X: ArrayLike, Y: ArrayLike) -> MLPObjective:
+    def objective(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPObjective:
         """Return the loss over the whole of the data as a function of ``w`` alone.
 
         Data are checked and converted once, here.
@@ -301,7 +322,7 @@ class MLP:
         ValueError
             As `loss`, or non-finite values in ``X`` or ``Y``.
         """
-        return MLPObjective(self, *self._checked_data(X, Y))
+        return MLPObjective(self, *self._checked_data(X, Y, sample_weight))
 
     def finite_sum(
         self,
@@ -310,13 +331,14 @@ class MLP:
         batch_size: int = 512,
         seed: int = 0,
         chunk_size: int | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> FiniteSum:
         """Return the loss as a mean over samples: seeded mini-batches, and all data in bounded chunks.
 
         Parameters
         ----------
-        X, Y : array_like
-            See the notes of the class.
+        X, Y, sample_weight : array_like
+            See the notes of the class; the mean weight is that of the whole data, not of a mini-batch.
         batch_size, seed, chunk_size
             See `FiniteSum`.
 
@@ -327,7 +349,7 @@ class MLP:
         """
         return FiniteSum(
             self._loss_and_gradient,
-            self._checked_data(X, Y),
+            self._checked_data(X, Y, sample_weight),
             jac=True,
             value=self._loss,
             hessp=self._hessp,
@@ -336,32 +358,34 @@ class MLP:
             seed=seed,
         )
 
-    # -- the computation; X and Y have been through _data ---------------------------------------------------
+    # -- the computation; the data have been through _data ---------------------------------------------------
 
-    def _loss(self, w: ArrayLike, X: Array, Y: NDArray) -> float:
+    def _loss(self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> float:
         layers = self._layers(w)
-        with np.errstate(all="ignore"):
+        with our_arithmetic():
             z = backprop.forward(layers, self._activation, X)
-            return self._data_term.value(z, Y) + self._penalty(layers)
+            return self._data_term.value(z, Y, s) + self._penalty(layers)
 
-    def _loss_and_gradient(self, w: ArrayLike, X: Array, Y: NDArray) -> tuple[float, Array]:
+    def _loss_and_gradient(
+        self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None
+    ) -> tuple[float, Array]:
         layers = self._layers(w)
         gradient = np.empty(self.n_params, dtype=self.dtype)
         slots = self.unpack(gradient)
-        with np.errstate(all="ignore"):
-            value = backprop.gradient_into(slots, layers, self._activation, self._data_term, X, Y)
+        with our_arithmetic():
+            value = backprop.gradient_into(slots, layers, self._activation, self._data_term, X, Y, s)
             if self.l2:
                 value += self._penalty(layers)
                 for (out_W, _), (W, _) in zip(slots, layers, strict=True):
                     out_W += self.l2 * W
         return value, gradient
 
-    def _hessp(self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray) -> Array:
+    def _hessp(self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> Array:
         layers, directions = self._layers(w), self._layers(v, "v")
         product = np.empty(self.n_params, dtype=self.dtype)
         slots = self.unpack(product)
-        with np.errstate(all="ignore"):
-            backprop.hessp_into(slots, layers, directions, self._activation, self._data_term, X, Y)
+        with our_arithmetic():
+            backprop.hessp_into(slots, layers, directions, self._activation, self._data_term, X, Y, s)
             if self.l2:
                 for (out_W, _), (V, _) in zip(slots, directions, strict=True):
                     out_W += self.l2 * V
@@ -380,65 +404,30 @@ class MLP:
         return self.unpack(w)
 
     def _inputs(self, X: ArrayLike) -> Array:
-        X = np.asarray(X, dtype=self.dtype)
-        if X.ndim != 2 or X.shape[1] != self.sizes[0]:
-            raise ValueError(f"X must have shape (N, {self.sizes[0]}), got {X.shape}")
-        return X
+        rows: Any = X
+        rows = rows.tocsr().astype(self.dtype, copy=False) if issparse(X) else np.asarray(X, self.dtype)
+        if rows.ndim != 2 or rows.shape[1] != self.sizes[0]:
+            raise ValueError(f"X must have shape (N, {self.sizes[0]}), got {rows.shape}")
+        return rows
 
-    def _data(self, X: ArrayLike, Y: ArrayLike) -> tuple[Array, NDArray]:
+    def _data(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[Any, ...]:
+        """Return X, Y and, where given, the weights, converted."""
         X = self._inputs(X)
-        if X.shape[0] == 0:
+        n = X.shape[0]
+        if n == 0:
             raise ValueError("X holds no samples")
-        return X, as_targets(Y, X.shape[0], self.sizes[-1], self.dtype)
+        Y = as_targets(Y, n, self.sizes[-1], self.dtype, self._data_term.labels)
+        self._data_term.check(Y)
+        return (X, Y) if sample_weight is None else (X, Y, as_weights(sample_weight, n, self.dtype))
 
-    def _checked_data(self, X: ArrayLike, Y: ArrayLike) -> tuple[Array, NDArray]:
-        X, Y = self._data(X, Y)
-        for name, array in (("X", X), ("Y", Y)):
-            if not np.isfinite(array).all():
+    def _checked_data(
+        self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[Any, ...]:
+        data = self._data(X, Y, sample_weight)
+        for name, array in zip(("X", "Y"), data, strict=False):
+            if not np.isfinite(array.data if issparse(array) else array).all():
                 raise ValueError(f"{name} holds NaN or infinite values")
-        return X, Y
-
-
-class MLPObjective:
-    """The loss of a network over fixed data; made by `MLP.objective`.
-
-    Calling it gives ``(loss, gradient)``, the form of ``jac=True`` in `minimize` and in SciPy. Every method
-    takes ``w`` of shape (n_params,); gradients and products are new arrays of the network's dtype.
-
-    Attributes
-    ----------
-    net : MLP
-    X, Y : ndarray
-        The converted data (labels instead of exactly one-hot rows).
-    n_params, n_samples : int
-    """
-
-    def __init__(self, net: MLP, X: Array, Y: NDArray) -> None:
-        self.net, self.X, self.Y = net, X, Y
-        self.n_params, self.n_samples = net.n_params, X.shape[0]
-
-    def __repr__(self) -> str:
-        return f"MLPObjective({self.net!r}, {self.n_samples} samples)"
-
-    def __call__(self, w: ArrayLike) -> tuple[float, Array]:
-        """Return loss and gradient."""
-        return self.net._loss_and_gradient(w, self.X, self.Y)
-
-    def value(self, w: ArrayLike) -> float:
-        """Return the loss alone, at a third to a half of the cost of both."""
-        return self.net._loss(w, self.X, self.Y)
-
-    def gradient(self, w: ArrayLike) -> Array:
-        """Return the gradient alone, at the cost of both."""
-        return self(w)[1]
-
-    def value_and_gradient(self, w: ArrayLike) -> tuple[float, Array]:
-        """Return loss and gradient, as calling the object."""
-        return self(w)
-
-    def hessp(self, w: ArrayLike, v: ArrayLike) -> Array:
-        """Return the Hessian at ``w`` times ``v``."""
-        return self.net._hessp(w, v, self.X, self.Y)
+        return data
 
 
 def _check_name(what: str, name: Any, known: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from twophase_min.networks.losses import row_sums
 Array = NDArray[np.floating]
 
 
-def as_targets(Y: ArrayLike, n: int, m: int, dtype: np.dtype) -> NDArray:
+def as_targets(Y: ArrayLike, n: int, m: int, dtype: np.dtype, labels: bool = True) -> NDArray:
     """Return targets (n, m) of the given dtype, or labels (n,) of intp.
 
     Parameters
@@ -22,6 +22,8 @@ def as_targets(Y: ArrayLike, n: int, m: int, dtype: np.dtype) -> NDArray:
         Numbers of samples and outputs.
     dtype : numpy.dtype
         Of the network.
+    labels : bool, default True
+        Whether labels are wanted; False turns labels into one-hot rows, and leaves those as they are.
 
     Raises
     ------
@@ -30,7 +32,8 @@ def as_targets(Y: ArrayLike, n: int, m: int, dtype: np.dtype) -> NDArray:
     """
     Y = np.asarray(Y)
     if Y.shape == (n,) and m > 1:
-        return _as_labels(Y, m)
+        classes = _as_labels(Y, m)
+        return classes if labels else np.eye(m, dtype=dtype)[classes]
     if Y.shape != (n, m) and not (m == 1 and Y.shape == (n,)):
         raise ValueError(
             f"Y must have shape ({n}, {m}) for targets or ({n},) for class labels, got {Y.shape}"
@@ -39,7 +42,7 @@ def as_targets(Y: ArrayLike, n: int, m: int, dtype: np.dtype) -> NDArray:
         raise ValueError("Y must be real")
     targets = Y.reshape(n, m).astype(dtype, copy=False)
     # the first rows settle it for most regression targets without a pass over all of them
-    if m > 1 and _is_one_hot(targets[:8]) and _is_one_hot(targets):
+    if labels and m > 1 and _is_one_hot(targets[:8]) and _is_one_hot(targets):
         return targets.argmax(axis=1)
     return targets
 
@@ -58,3 +61,20 @@ def _as_labels(Y: NDArray, m: int) -> NDArray[np.intp]:
 
 def _is_one_hot(rows: Array) -> bool:
     return bool(((rows == 0) | (rows == 1)).all() and (row_sums(rows) == 1).all())
+
+
+def as_weights(sample_weight: ArrayLike, n: int, dtype: np.dtype) -> Array:
+    """Return the weights of n samples, of the given dtype and with mean 1.
+
+    Raises
+    ------
+    ValueError
+        Another shape, a negative or non-finite weight, or no positive one.
+    """
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight must have shape ({n},), got {weights.shape}")
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise ValueError("sample_weight must be finite and >= 0, and not zero for all samples")
+    weights = weights / weights.max()  # the sum of huge ones would overflow
+    return (weights / weights.mean()).astype(dtype)

@@ -451,6 +451,15 @@ class Adam(AskTell):
         state.vectors[G] = g
         self.view.code = ITERATION
 
+    def move(self, x: Array, f: float, g: Array) -> None:
+        """Go on at another evaluated point, or with another part of the data; moments and rate stay."""
+        state = self.state
+        state.vectors[X], state.vectors[G] = x, g
+        self.view.f = float(f)
+        self.view.rejections = 0
+        self.view.reason = NONE
+        self.view.code = ITERATION
+
     def scale_back(self, factor: float = 0.1) -> None:
         """Reduce the learning rate (the driver does so when an epoch ended non-finite)."""
         self.view.rate *= factor

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import norm2
 from twophase_min.phases import P, X
@@ -15,6 +18,13 @@ SIZE = 0.3
 """Or as far as this share of x."""
 GUESS = 1.0
 """First trial where nothing is known: its largest entry, in sizes of x."""
+
+
+def first_step(x: NDArray[np.floating], p: NDArray[np.floating]) -> float:
+    """Return the multiple of p whose largest entry is `GUESS` sizes of x, as `first_guess` has it."""
+    size, reach = float(np.max(np.abs(x))), float(np.max(np.abs(p)))
+    guess = GUESS * size / reach
+    return guess if 0.0 < guess < math.inf else GUESS / reach
 
 
 @jit(no_cpython_wrapper=True)

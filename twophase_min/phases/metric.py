@@ -26,6 +26,14 @@ def metric_of(vectors):
     return scaled, vectors[METRIC if scaled else X]
 
 
+def power_of_two(size: float) -> float:
+    """Return the power of two at or below a positive number, 1 for what is none: to divide by it is exact."""
+    return 2.0 ** (math.frexp(size)[1] - 1) if 2.0**-1000 < size < 2.0**1000 else 1.0
+
+
+power_of_two_in_kernels = _inner(power_of_two)
+
+
 @_inner
 def length(vectors, p):
     """Norm of a step or direction in the scaled variables, ``sqrt(p . D^-1 p)``."""

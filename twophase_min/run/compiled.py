@@ -18,6 +18,7 @@ from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, NEED_
 from twophase_min.phases import adam as adam_phase
 from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam import adam_next, adam_scales, adam_start, adam_tell
+from twophase_min.phases.metric import power_of_two_in_kernels
 from twophase_min.run import detecting, exactness, machine
 from twophase_min.run.points import cost_of, distance, evaluate, move, noise_at, relative_gradient
 from twophase_min.run.state import (
@@ -208,8 +209,9 @@ def _metric(state):
         largest = norm_inf(out)
         if not 0.0 < largest < math.inf:
             return False
+        unit = power_of_two_in_kernels(largest)  # the root of what is taken
         for i in range(metric.size):
-            d = 1.0 / math.sqrt(max(out[i], 1e-6 * largest))
+            d = 1.0 / math.sqrt(max(out[i], 1e-6 * largest) / unit)
             metric[i] = d * d
         return True
     if kind != UNSCALED and memo.sized != 0:

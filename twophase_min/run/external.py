@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from twophase_min._status import Cause
 from twophase_min.phases import convex_phase
 from twophase_min.phases import scipy as scipy_phase
+from twophase_min.phases.first_trial import first_step
+from twophase_min.phases.metric import power_of_two
 from twophase_min.phases.scaling import Scaling
 from twophase_min.run.own import first_length
 from twophase_min.run.settling import settles
@@ -123,6 +125,10 @@ def variables(driver: Driver, scaled: bool, share: float = 1.0) -> tuple[Scaling
     assert point.g is not None
     origin, g = point.x.astype(float), point.g.astype(float)
     useful = [(s, y) for s, y in driver.pairs if s @ y > 0] if scaled else []
+    # roots of it follow: in units of a power of two they are the same numbers whatever the unit of f
+    size = power_of_two(float(useful[-1][0] @ useful[-1][1] if useful else np.max(np.abs(g))))
+    g /= size
+    useful = [(s, y / size) for s, y in useful]
     diagonal = driver.scales if scaled else None
     scale: Array | float = 1.0 if diagonal is None else diagonal
     if useful:
@@ -136,9 +142,9 @@ def variables(driver: Driver, scaled: bool, share: float = 1.0) -> tuple[Scaling
     step = 1.0
     if not scaling.used:
         length, reach = first_length(driver), float(np.linalg.norm(scaling.apply(pulled)))
-        step = length / reach if length and reach > 0 else 1.0 / h
+        step = length / reach if length and reach > 0 else first_step(origin, scaling.apply(pulled))
     exponent = math.log2(step) + 2.0 * math.log2(h)
     unit = 2.0 ** min(max(round(exponent + math.log2(share)), -1000), 1000)
     # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step
     scaling.rescale(step * h / 1.01 if 2.0**exponent >= 1.01**2 * unit else (step * unit) ** 0.5)
-    return scaling, unit
+    return scaling, unit * size

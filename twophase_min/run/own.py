@@ -11,6 +11,7 @@ from twophase_min._status import Cause
 from twophase_min.jit.kernels import norm2
 from twophase_min.objective.calls import Point
 from twophase_min.phases import FAILED, is_ours
+from twophase_min.phases.metric import power_of_two
 from twophase_min.run.build import own_solver
 from twophase_min.run.result import relative_gradient
 from twophase_min.run.state import MOMENTS, STOP
@@ -102,5 +103,6 @@ def diagonal(driver: Driver) -> Array | None:
     if driver.adam.t < wanted:
         return driver.sizes
     scales = driver.adam.scales()
+    scales /= power_of_two(float(scales.max()))  # of which the root is taken
     largest = float(scales.max())
     return np.maximum(scales, 1e-6 * largest) ** -0.5 if largest > 0 and np.isfinite(largest) else None
