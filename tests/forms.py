@@ -3,14 +3,15 @@
 A test calls any of them with slots, whether the kernel takes a slot, or a record as those that only other
 kernels call::
 
-    slot = RATE.new()
-    form.begin_rate(slot, 0.0, 10.0, 24.0, 0.3)
+    slot = PATH.new()
+    form.begin_path(slot, 0.0, 10.0, 24.0, 0.3)
     form.accept(loop, ...)
 """
 
 import functools
 import importlib.util
 import inspect
+import math
 import sys
 from unittest import mock
 
@@ -19,10 +20,10 @@ import numpy as np
 from twophase_min.jit import compilation, records
 from twophase_min.jit.records import Record
 from twophase_min.run import exactness, guard, machine, state
-from twophase_min.run.guard import GUARD, RATE
+from twophase_min.run.guard import GUARD, PATH
 from twophase_min.run.state import EVENT, LOOP
 
-RECORDS = {record.dtype: record for record in (GUARD, RATE, LOOP, EVENT)}
+RECORDS = {record.dtype: record for record in (GUARD, PATH, LOOP, EVENT)}
 
 
 class Form:
@@ -82,7 +83,7 @@ def takes_slot(kernel):
 
 def takes_record(kernel):
     """Whether a kernel takes a record first, as only kernels can hand it over."""
-    return _first_parameter(kernel) in ("rate", "guard", "loop")
+    return _first_parameter(kernel) in ("path", "guard", "loop")
 
 
 def _plain_slot(argument):
@@ -165,10 +166,10 @@ def a_loop(**members):
     return slot, entered(LOOP, slot, **members)
 
 
-def a_rate_of(slot, place):
-    """Return a slot that shares the memory of one of the rates of a run."""
-    rate = LOOP.array(slot)["rates"][0, place : place + 1]
-    return records._PlainSlot(RATE, rate) if compilation.DISABLED else rate
+def a_path_of(slot, place):
+    """Return a slot that shares the memory of one of the paths of a run."""
+    path = LOOP.array(slot)["paths"][0, place : place + 1]
+    return records._PlainSlot(PATH, path) if compilation.DISABLED else path
 
 
 def bytes_of(record: Record, slot):
@@ -187,3 +188,16 @@ def unlimited(monkeypatch):
         loop.maxfun = np.inf
 
     monkeypatch.setattr(driver, "set_limits", set_limits)
+
+
+# ---- values of a made-up phase, by its evaluations ---------------------------------------------------------
+
+
+def straight(slope, height=0.0):
+    """Value that falls by so much an evaluation."""
+    return lambda spent: height - slope * spent
+
+
+def fading(slope, length, height=0.0):
+    """Value that falls the more slowly the nearer it is to its limit."""
+    return lambda spent: height + slope * length * math.expm1(-spent / length)

@@ -33,25 +33,36 @@ class Counted:
 
 
 @pytest.mark.parametrize("name", CONVEX)
-@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
-def test_on_a_convex_start_adam_costs_at_most_three_evaluations(name, convex_method):
-    """A value and a gradient one each; those at x0, which any method needs, are not Adam's."""
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "BFGS", "L-BFGS-B"])
+def test_on_a_convex_start_adam_costs_nothing(name, convex_method):
+    """The convex phase makes the first step, from x0, before anything else is evaluated, and Adam none."""
     counted = Counted(problems.get(name))
     result = minimize(
         counted.fun, counted.problem.x0, jac=counted.jac, options={"convex_method": convex_method}
     )
     assert result.success, result.message
     first = result.swaps[0]
-    assert first["from"] == "adam"
-    assert first["evaluations"] - 2 <= 3
-    assert first["iteration"] == 1
+    assert (first["from"], first["to"]) == ("start", convex_method)
+    assert first["evaluations"] == 2  # a value and a gradient at x0, which any method needs
+    assert first["iteration"] == 0
+    assert (first["loss"], first["norm"]) == (result.history.fun[0], result.history.grad_norm[0])
+    assert "adam" not in result.history.phase
 
 
-def test_no_point_is_evaluated_twice_at_the_handover():
-    """The accepted probe is the first iterate, and the convex phase begins from it without asking again."""
+@pytest.mark.parametrize("options", [{"swap": "norm-peak"}, {"learning_rate": 0.01}, {"max_swaps": 0}])
+def test_where_a_rule_or_a_rate_is_given_adam_makes_the_first_step(options):
+    result = minimize(rosen, START, jac=rosen_der, options={**options, "maxiter": 50})
+    assert result.history.phase[1] == "adam"
+    assert all(swap["from"] != "start" for swap in result.swaps)
+
+
+@pytest.mark.parametrize("options", [{}, {"swap": 1}])
+def test_no_point_is_evaluated_twice_at_the_handover(options):
+    """The convex phase begins from x0, or from the accepted probe of Adam, without asking again."""
     for convex_method in ("CG", "memory-cg"):
         counted = Counted(problems.get("convex_quadratic"))
-        minimize(counted.fun, counted.problem.x0, jac=counted.jac, options={"convex_method": convex_method})
+        options = {"convex_method": convex_method, **options}
+        minimize(counted.fun, counted.problem.x0, jac=counted.jac, options=options)
         first = [point.tobytes() for point in counted.values[:10]]
         assert len(set(first)) == len(first)
         first = [point.tobytes() for point in counted.gradients[:10]]
@@ -152,7 +163,7 @@ def test_the_fallbacks_come_in_order(broken, convex_method):
     assert result.success, result.message
     assert np.linalg.norm(result.jac, ord=np.inf) <= 1e-5
     assert [swap["to"] for swap in result.swaps[:3]] == [convex_method, convex_method, "memory-cg"]
-    assert [swap["from"] for swap in result.swaps[:3]] == ["adam", convex_method, convex_method]
+    assert [swap["from"] for swap in result.swaps[:3]] == ["start", convex_method, convex_method]
     assert all("broken on purpose" in swap["reason"] for swap in result.swaps[1:3])
 
 

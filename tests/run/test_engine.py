@@ -192,11 +192,19 @@ def test_dense_quasi_newton_visits_the_same_points_as_in_the_driver(name, method
 
 
 STRICT = {
-    "lost trials": {"trial_least": 4.0, "trial_share": 0.0, "trial_ahead": -math.inf},
-    "stalls": {"trial_least": 4.0, "stall_span": 3.0, "early_span": 3.0, "earliest": 3.0, "early": 2.0}
-    | {"slow": 1.0, "stalled": 0.9},
+    "lost trials": (
+        {"trial_least": 0.5, "trial_share": 0.0},
+        {"swap": 3, "learning_rate": 0.1, "precondition": None},
+        "Adam headed for",
+    ),
+    "looks": (
+        {"trial_least": 4.0, "trial_share": 0.0, "first_look": 0.0, "again": 0.0, "fading": math.inf},
+        {},
+        "not on course",
+    ),
 }
-"""Constants of the guard with which it calls the convex phase back within a few evaluations."""
+"""Constants of the guard with which it calls the convex phase back within a few evaluations, and options that
+let it; what it says then."""
 
 
 @pytest.fixture
@@ -210,20 +218,21 @@ def anew(monkeypatch):
 @pytest.mark.parametrize("name", CASES)
 def test_a_strict_guard_is_as_strict_in_both_engines(name, guard, method, anew):
     fun, jac, x0 = CASES[name]
-    with LOOP.preset(guard=STRICT[guard]):
-        compiled, python = both(fun, jac, x0, gtol=0.0, maxiter=60, convex_method=method)
+    constants, options, _ = STRICT[guard]
+    with LOOP.preset(guard=constants):
+        compiled, python = both(fun, jac, x0, gtol=0.0, maxiter=60, convex_method=method, **options)
     assert_same_run(compiled, python, rtol=1e-4)
     assert [s["reason"] for s in compiled.swaps] == [s["reason"] for s in python.swaps]
 
 
 @pytest.mark.parametrize("guard", STRICT)
 def test_a_strict_guard_calls_back_and_adam_goes_on_as_if_nothing_had_been_tried(guard, anew):
-    x0, options = np.array([-1.2, 1.0, -0.5]), {"engine": "numba", "maxiter": 200, "gtol": 0.0}
+    constants, others, says = STRICT[guard]
+    x0, options = np.array([-1.2, 1.0, 0.5]), {"engine": "numba", "maxiter": 200, "gtol": 0.0, **others}
     alone = minimize(rosen, x0, jac=rosen_grad, options={**options, "swap": "never"})
-    with LOOP.preset(guard=STRICT[guard]):
-        result = minimize(rosen, x0, jac=rosen_grad, options={**options, "swap": 10})
-    word = {"lost trials": "trial", "stalls": "stalled"}[guard]
-    assert any(swap["to"] == "adam" and word in swap["reason"] for swap in result.swaps)
+    with LOOP.preset(guard=constants):
+        result = minimize(rosen, x0, jac=rosen_grad, options={"swap": 10, **options})
+    assert any(swap["to"] == "adam" and says in swap["reason"] for swap in result.swaps)
     history = result.history
     adams = history.fun[(history.phase == "adam") | (history.phase == "start")]
     assert adams.size >= 20
@@ -311,6 +320,23 @@ def test_arguments_arrive(seed, n):
     assert compiled.success, compiled.message
     np.testing.assert_allclose(compiled.x, target, atol=1e-4)
     assert_same_run(compiled, python)
+
+
+def test_a_run_does_not_depend_on_the_one_before(anew):
+    """The state is kept for the next run: that the last search saw a parabola must not be."""
+
+    def solved(seed):
+        rng = np.random.default_rng(seed)
+        target, weight = rng.normal(size=1), float(rng.uniform(0.1, 10))
+        options = {"engine": "numba", "maxfun": 2000}
+        return minimize(scaled, rng.normal(size=1), (target, weight), jac=scaled_grad, options=options)
+
+    alone = solved(59)
+    for before in range(5):
+        solved(before)
+        again = solved(59)
+        np.testing.assert_array_equal(again.history.fun, alone.history.fun)
+        assert (again.nfev, again.njev) == (alone.nfev, alone.njev)
 
 
 @numba.njit

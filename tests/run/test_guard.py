@@ -1,21 +1,20 @@
-"""The guard: its rates and verdicts, and what a run makes of them."""
+"""The guard: its paths and verdicts, each against its docstring, compiled and as plain Python."""
 
 import math
 
 import numpy as np
 import pytest
-from forms import FORMS, a_loop, a_rate_of, bytes_of
+from forms import FORMS, a_loop, a_path_of, bytes_of, fading, straight
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import rosen, rosen_der
 
-from twophase_min import Status, minimize
 from twophase_min._status import Cause, sentence
-from twophase_min.run.guard import COURSE, GUARD, MARKS, RATE
+from twophase_min.run.guard import ADAM_PATH, COURSE, GUARD, MARKS, NORM_PATH, PATH
 from twophase_min.run.state import EVENT, LOOP
 
-START = np.array([-1.2, 1.0, -0.5])
 CONSTANT = GUARD.view(GUARD.new())
+LEAST = CONSTANT.trial_least
+INF = math.inf
 
 
 @pytest.fixture(params=FORMS, ids=repr)
@@ -23,454 +22,79 @@ def form(request):
     return request.param
 
 
-# ---- rates -----------------------------------------------------------------------------------------------
+# ---- paths -----------------------------------------------------------------------------------------------
 
 
-def a_rate(form, cost, value, span=CONSTANT.trial_least, share=CONSTANT.trial_past):
-    """A rate that begins here, and a function that notes a value."""
-    slot = RATE.new()
-    form.begin_rate(slot, float(cost), value, float(span), share)
-    return slot, lambda cost, value: form.note(slot, float(cost), value, CONSTANT.crowded)
+def a_path(form, cost, value, span=LEAST, share=CONSTANT.past):
+    """A path that begins here, and a function that notes a value."""
+    slot = PATH.new()
+    form.begin_path(slot, float(cost), float(value), float(span), share)
+    return slot, lambda cost, value: form.note(slot, float(cost), float(value), CONSTANT.crowded)
 
 
-@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
-def test_a_rate_is_relative_decrease_per_evaluation(form, unit):
-    rate, note = a_rate(form, 10, 100 * unit, span=20)
-    assert form.gain(rate) == 0
-    assert form.spent(rate) == 0
-    for cost in range(11, 31):
-        note(cost, unit * (100 - (cost - 10)))
-    assert form.spent(rate) == 20
-    assert form.gain(rate) == pytest.approx(20 / 100 / 20)
+def walked(form, values, step=2.0, span=LEAST, share=CONSTANT.past):
+    """A path through a function of the evaluations, noted at every step up to as many as are given."""
+    costs, value = values
+    path, note = a_path(form, 0.0, value(0.0), span, share)
+    for cost in np.arange(step, costs + step / 2, step):
+        note(cost, value(float(cost)))
+    return path
 
 
-def test_a_rate_forgets_what_is_older_than_its_span(form):
-    rate, note = a_rate(form, 0, 1000.0, span=10, share=0.0)
-    for cost in range(1, 21):
-        note(cost, 1000.0 - 40 * cost)  # a steep start
-    for cost in range(21, 41):
-        note(cost, 200.0)  # and nothing since
-    assert form.gain(rate) == 0
-    rate, note = a_rate(form, 0, 1000.0, span=10, share=1.0)
-    for cost in range(1, 41):
-        note(cost, max(1000.0 - 40 * cost, 200.0))
-    assert form.gain(rate) == pytest.approx(0.8 / 40)  # a share of 1 looks at the whole phase
+def test_a_path_knows_its_last_value_and_what_was_spent(form):
+    path, note = a_path(form, 10, 5)
+    assert (form.spent(path), form.newest(path)) == (0, 5)
+    note(17, 3)
+    assert (form.spent(path), form.newest(path)) == (7, 3)
+    note(19, 4)
+    assert (form.spent(path), form.newest(path)) == (9, 4)
 
 
-def test_a_short_phase_is_no_reference_and_a_rising_one_is_zero(form):
-    least = CONSTANT.trial_least
-    rate, note = a_rate(form, 0, 10.0)
-    note(least - 1, 1.0)
-    assert form.gain(rate) > 0
-    assert form.reference(rate, least) == 0
-    note(least, 1.0)
-    assert form.reference(rate, least) == form.gain(rate)
-    rate, note = a_rate(form, 0, 1.0)
-    note(least, 2.0)
-    assert form.gain(rate) < 0
-    assert form.reference(rate, least) == 0
-
-
-def test_values_of_zero_do_no_harm(form):
-    rate, note = a_rate(form, 0, 0.0)
-    note(30, 0.0)
-    assert form.gain(rate) == 0
-    assert form.reference(rate, CONSTANT.trial_least) == 0
+def test_a_path_forgets_what_is_older_than_its_span_and_its_share(form):
+    steep = (40, lambda cost: max(1000.0 - 40 * cost, 200.0))  # falls for 20 evaluations, then stands
+    assert form.halves(walked(form, steep, 1.0, span=10, share=0.0)) == (200, 200, 200, 5)
+    assert form.halves(walked(form, steep, 1.0, span=10, share=1.0)) == (1000, 200, 200, 20)
+    assert form.halves(walked(form, steep, 1.0, span=10, share=0.75)) == (600, 200, 200, 15)
+    assert form.halves(walked(form, steep, 1.0, span=30, share=0.0)) == (600, 200, 200, 15)
 
 
 @settings(deadline=None, derandomize=True)
 @given(
-    share=st.sampled_from([CONSTANT.trial_past, CONSTANT.stall_past, CONSTANT.course_past]),
+    share=st.sampled_from([CONSTANT.past, 2 * CONSTANT.past]),
     steps=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30),
 )
-def test_the_marks_of_a_rate_never_fill_their_ring(share, steps):
+def test_the_marks_of_a_path_never_fill_their_ring(share, steps):
     form, cost = FORMS[0], 7.0
-    slot, note = a_rate(form, cost, 1.0, share=share)
-    rate = RATE.view(slot)
+    slot, note = a_path(form, cost, 1.0, share=share)
+    path = PATH.view(slot)
     for turn in range(600):
         cost += steps[turn % len(steps)]
         note(cost, 1.0 / cost)
-        assert 2 <= rate.many < MARKS // 2
-        assert 0 <= rate.first < MARKS
+        assert 2 <= path.many < MARKS // 2
+        assert 0 <= path.first < MARKS
         assert form.spent(slot) == cost - 7.0
+        assert form.newest(slot) == 1.0 / cost
 
 
-# ---- verdicts --------------------------------------------------------------------------------------------
-
-
-def a_trial(
-    form,
-    cost,
-    best,
-    reference,
-    target=np.inf,
-    span=CONSTANT.stall_span,
-    limit=CONSTANT.stalled,
-):
-    """A run whose convex phase begins its trial."""
-    slot, _ = a_loop(guarded=1, work=cost, stall_span=span, stall_limit=limit)
-    form.begin_trial(slot, best, reference, target)
-    return slot
-
-
-def judged(form, slot, cost, f):
-    """The verdict on the next iterate."""
-    LOOP.view(slot).work = cost
-    return form.after_convex(slot, f)
-
-
-def feed(form, slot, f, steps, factor):
-    """The first verdict over steps of two evaluations that multiply f by a factor, and the evaluations."""
-    loop = LOOP.view(slot)
-    for _ in range(steps):
-        f *= factor
-        cause = judged(form, slot, loop.work + 2, f)
-        if cause != Cause.NONE:
-            return cause, loop.work
-    return Cause.NONE, loop.work
-
-
-def told(form, slot):
-    """What the record of the handover would say."""
-    events = EVENT.new()
-    form.note_event(slot, events, 0, 0.0, 0.0, 0, 0.0)
-    event = EVENT.view(events)
-    return sentence(event.cause, event)
-
-
-def test_a_trial_has_its_length_before_it_is_judged(form):
-    for spent in (0.0, 100.0, 10_000.0):
-        slot = a_trial(form, spent, 1.0, reference=1.0)
-        cause, cost = feed(form, slot, 1.0, 10_000, 1.0)
-        assert cause == Cause.LOST_TRIAL
-        length = max(CONSTANT.trial_least, CONSTANT.trial_share * spent)
-        assert length <= cost - spent <= length + 2
-        assert "trial" in told(form, slot)
-
-
-def test_as_fast_as_adam_passes_and_slower_does_not(form):
-    slow = a_trial(form, 0, 1.0, reference=0.01)
-    assert feed(form, slow, 1.0, 100, 0.999)[0] == Cause.LOST_TRIAL
-    fast = a_trial(form, 0, 1.0, reference=0.01)
-    assert feed(form, fast, 1.0, 100, 0.95)[0] == Cause.NONE
-    assert LOOP.view(fast).passed
-
-
-def test_without_a_reference_every_trial_passes(form):
-    slot = a_trial(form, 0, 1.0, reference=0.0)
-    assert feed(form, slot, 1.0, int(CONSTANT.trial_least), 1.0)[0] == Cause.NONE
-    assert LOOP.view(slot).passed
-
-
-def test_a_passed_phase_that_stalls_is_called_back_and_one_that_creeps_on_is_not(form):
-    limit, span = CONSTANT.stalled, CONSTANT.stall_span
-    stalled = a_trial(form, 0, 1.0, reference=0.0)
-    cause, cost = feed(form, stalled, 1.0, 1000, 1 - limit)  # two evaluations a step: half the limit
-    assert cause == Cause.STALLED
-    assert span <= cost <= span + 4
-    assert "stalled" in told(form, stalled)
-    creeping = a_trial(form, 0, 1.0, reference=0.0)
-    assert feed(form, creeping, 1.0, 1000, 1 - 4 * limit)[0] == Cause.NONE
-
-
-def test_a_phase_that_creeps_is_only_called_back_where_that_is_the_limit(form):
-    factor = 1 - CONSTANT.slow  # two evaluations a step: half the limit
-    for limit, cause in ((CONSTANT.slow, Cause.STALLED), (CONSTANT.stalled, Cause.NONE)):
-        slot = a_trial(form, 0, 1.0, reference=0.0, limit=limit)
-        assert feed(form, slot, 1.0, 500, factor)[0] == cause
-
-
-@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
-def test_a_second_phase_must_come_near_the_value_that_it_is_meant_to_beat(form, unit):
-    """From 2 at the handover, by a tenth a step of two evaluations: 0.56 after 24, ever more slowly."""
-    for target, cause in ((0.6, Cause.NONE), (0.4, Cause.NONE), (0.2, Cause.FELL_SHORT)):
-        slot = a_trial(form, 0, 2 * unit, reference=0.0, target=target * unit)
-        assert feed(form, slot, 2 * unit, int(CONSTANT.trial_least) // 2, 0.9)[0] == cause, target
-        assert LOOP.view(slot).passed == (cause == Cause.NONE)
-        assert cause == Cause.NONE or "too far above" in told(form, slot)
-
-
-def test_below_zero_the_target_lies_ahead_too(form):
-    steps = int(CONSTANT.trial_least) // 2
-    slot = a_trial(form, 0, -1.0, reference=0.0, target=-1.3)
-    assert feed(form, slot, -1.0, steps, 1.02)[0] == Cause.NONE  # -1.27, and on
-    slot = a_trial(form, 0, -1.0, reference=0.0, target=-2.0)
-    assert feed(form, slot, -1.0, steps, 1.02)[0] == Cause.FELL_SHORT
-
-
-def test_verdicts_do_not_depend_on_the_unit_of_f(form):
-    for unit in (2.0**-40, 1.0, 2.0**40):
-        slot = a_trial(form, 0, unit, reference=0.01)
-        assert feed(form, slot, unit, 100, 0.999) == (Cause.LOST_TRIAL, 24)
-
-
-def test_without_the_guard_there_is_no_verdict(form):
-    slot = a_trial(form, 0, 1.0, reference=1.0)
-    LOOP.view(slot).guarded = 0
-    before = LOOP.array(slot)["rates"].tobytes()
-    assert feed(form, slot, 1.0, 1000, 1.0)[0] == Cause.NONE
-    assert LOOP.array(slot)["rates"].tobytes() == before
-
-
-def test_the_state_goes_on_bit_for_bit(form):
-    rng = np.random.default_rng(0)
-    values = np.minimum.accumulate(rng.uniform(0.5, 1.0, 200)) * np.linspace(1, 0.9, 200)
-    for cut in (0, 5, 40, 120):
-        whole, first = (a_trial(form, 7, 1.0, 1e-4, limit=1e-2, target=2.0) for _ in range(2))
-        expected = [judged(form, whole, 8 + k, f) for k, f in enumerate(values)]
-        assert Cause.STALLED in expected
-        seen = [judged(form, first, 8 + k, f) for k, f in enumerate(values[:cut])]
-        second = LOOP.load(LOOP.array(first).copy())
-        seen += [judged(form, second, 8 + cut + k, f) for k, f in enumerate(values[cut:])]
-        assert seen == expected
-        assert bytes_of(LOOP, second) == bytes_of(LOOP, whole)
-
-
-# ---- the first stall test --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("n", "work", "limit", "expected"),
-    [
-        (10_000, 99.0, "earliest", "earliest"),
-        (10_000, 100.0, "earliest", "early"),
-        (10_000, 4999.0, "early", "early"),
-        (10_000, 5000.0, "early", "slow"),
-        (10_000, 5000.0, "earliest", "slow"),
-        (1, 1.0, "earliest", "slow"),
-        (1, 1.0, "stalled", "stalled"),
-        (1, 1.0, "slow", "slow"),
-    ],
+@settings(deadline=None, derandomize=True)
+@given(
+    steps=st.lists(st.floats(0.1, 40.0), min_size=3, max_size=60),
+    height=st.floats(-1e3, 1e3),
+    slope=st.floats(0.0, 1e3),
 )
-def test_the_limit_tightens_as_the_evaluations_near_the_number_of_variables(form, n, work, limit, expected):
-    guard = GUARD.new()
-    seen = form.stall_limit(guard, getattr(CONSTANT, limit), work, n)
-    assert seen == getattr(CONSTANT, expected)
-
-
-def test_where_the_early_limit_gives_way_the_test_begins_anew_over_its_whole_span(form):
-    slot = a_trial(form, 10, 1.0, 0.0, span=CONSTANT.early_span, limit=CONSTANT.early)
-    loop = LOOP.view(slot)
-    loop.n = 100
-    judged(form, slot, 40, 0.9)
-    assert (loop.stall_limit, loop.stall_span) == (CONSTANT.early, CONSTANT.early_span)
-    judged(form, slot, 50, 0.8)
-    assert (loop.stall_limit, loop.stall_span) == (CONSTANT.slow, CONSTANT.stall_span)
-    assert (loop.rates[2].began, loop.rates[2].span) == (50, CONSTANT.stall_span)
-    assert loop.rates[1].began == 10  # that of the trial goes on
-
-
-@pytest.mark.parametrize(
-    ("nfev", "factor", "cause"),
-    [
-        # 1.3 * 1.1 of them, and a quarter of maxfun to spare unless it stands still
-        (500, 1 - 1e-4, Cause.STALLED),
-        (530, 1 - 1e-4, Cause.NONE),
-        (530, 1.0, Cause.STALLED),
-        (690, 1.0, Cause.STALLED),
-        (700, 1.0, Cause.NONE),
-    ],
-)
-def test_no_stall_where_maxfun_leaves_no_room_for_adam(form, nfev, factor, cause):
-    slot = a_trial(form, 0, 1.0, reference=0.0, limit=CONSTANT.slow)
-    loop = LOOP.view(slot)
-    loop.maxfun, loop.nfev = 1000.0, nfev
-    assert feed(form, slot, 1.0, 200, factor)[0] == cause
-    assert loop.curbed == (cause == Cause.NONE)
-
-
-# ---- in a run --------------------------------------------------------------------------------------------
-
-
-def adams_values(result):
-    """Values at the iterates that Adam made."""
-    history = result.history
-    return history.fun[(history.phase == "adam") | (history.phase == "start")]
-
-
-@pytest.fixture
-def strict():
-    """A guard that calls every convex phase back after four evaluations: it expects a rise."""
-    with LOOP.preset(guard={"trial_least": 4.0, "trial_share": 0.0, "trial_ahead": -math.inf}):
-        yield
-
-
-@pytest.mark.parametrize("convex_method", ["CG", "BFGS", "L-BFGS-B", "memory-cg", "ssbroyden"])
-@pytest.mark.parametrize("rate", [None, 0.01])
-@pytest.mark.parametrize("fused", [False, True])
-def test_a_lost_trial_restores_adam_as_if_nothing_had_been_tried(strict, convex_method, rate, fused):
-    """Adam's iterates around the trials of the convex phase are those of a run of Adam alone, bit for bit."""
-    fun, jac = (lambda x: (rosen(x), rosen_der(x)), True) if fused else (rosen, rosen_der)
-    common = {"learning_rate": rate, "maxiter": 200, "gtol": 0.0}
-    result = minimize(
-        fun, START, jac=jac, options={**common, "convex_method": convex_method, "swap": swap_often}
-    )
-    back = [swap for swap in result.swaps if swap["to"] == "adam"]
-    assert len(back) >= 1
-    assert all("trial" in swap["reason"] for swap in back)
-    alone = minimize(fun, START, jac=jac, options={**common, "swap": "never"})
-    tried, plain = adams_values(result), adams_values(alone)
-    assert tried.size >= 20
-    np.testing.assert_array_equal(tried, plain[: tried.size])
-
-
-def swap_often(loss, norm, step):
-    return step % 10 == 0
-
-
-def test_what_the_convex_phase_found_is_not_lost_with_its_trial(strict):
-    """What the trial found stays the best point, although Adam goes on elsewhere."""
-    values = []
-
-    def fun(x):
-        values.append(rosen(x))
-        return values[-1]
-
-    result = minimize(fun, START, jac=rosen_der, options={"swap": swap_often, "maxiter": 60, "gtol": 0.0})
-    assert any(swap["to"] == "adam" for swap in result.swaps)
-    assert result.fun == min(values)
-    assert result.fun < adams_values(result).min()
-
-
-def test_guard_false_switches_it_off(strict):
-    result = minimize(rosen, START, jac=rosen_der, options={"swap": 5, "guard": False})
-    assert result.success
-    assert len(result.swaps) == 1
-    assert result.swaps[0]["iteration"] == 5
-    guarded = minimize(rosen, START, jac=rosen_der, options={"swap": swap_often, "maxiter": 60, "gtol": 0.0})
-    assert sum(swap["to"] == "adam" for swap in guarded.swaps) >= 2
-
-
-def test_a_convex_phase_that_earns_its_place_is_left_alone():
-    for convex_method in ("CG", "memory-cg"):
-        result = minimize(rosen, START, jac=rosen_der, options={"convex_method": convex_method})
-        assert result.success
-        assert len(result.swaps) == 1
-
-
-@pytest.mark.parametrize("most", [0, 1, 2, 5])
-def test_max_swaps_is_honoured(strict, most):
-    options = {
-        "swap": swap_often,
-        "max_swaps": most,
-        "maxiter": 150,
-        "gtol": 0.0,
-        "convex_method": "memory-cg",
-    }
-    result = minimize(rosen, START, jac=rosen_der, options=options)
-    assert sum(swap["to"] != "adam" for swap in result.swaps) == most
-    if most == 0:
-        assert result.swaps == []
-        assert {phase["name"] for phase in result.phases} == {"adam"}
-
-
-def test_a_plateau_is_left_for_adam_and_a_later_swap():
-    """The convex phase crawls along a ravine of slope 1e-9; the guard says so and Adam gets its turn."""
-
-    def fun(x):
-        return 1.0 + 1e-9 * (x[0] - 1e5) ** 2 / 1e5 + 10 * np.sin(x[1]) ** 2
-
-    def jac(x):
-        return np.array([2e-9 * (x[0] - 1e5) / 1e5, 10 * np.sin(2 * x[1])])
-
-    def convex_method(fun, x0, args=(), jac=None, callback=None, **options):
-        """A method that goes nowhere, slowly."""
-        from scipy.optimize import OptimizeResult
-
-        x = np.array(x0)
-        for _ in range(10_000):
-            x = x - 1e-9 * jac(x)
-            fun(x)
-            callback(x)
-        return OptimizeResult(x=x, message="gave up")
-
-    options = {"convex_method": convex_method, "maxfun": 600, "gtol": 1e-13}
-    result = minimize(fun, [1.0, 0.9], jac=jac, options=options)
-    assert any(swap["to"] == "adam" for swap in result.swaps)
-    assert sum(swap["from"] == "adam" for swap in result.swaps) >= 2
-    for swap in result.swaps:
-        assert swap["reason"]
-    assert result.status in (Status.MAXFUN, Status.CONVERGED, Status.WORKING_PRECISION, Status.PRECISION_LOSS)
-    assert result.fun <= fun(np.array([1.0, 0.9]))
-
-
-def raised(x):
-    """A valley whose value stays near 1,000: every phase creeps."""
-    return rosen(x) + 1000.0
-
-
-CREEPER = -1.2 + 0.1 * np.arange(20) % 0.7
-
-
-@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
-def test_a_phase_that_was_left_in_vain_goes_on_as_if_it_had_not_been(convex_method):
-    """Bit for bit: what it had learnt is not lost by the trial of Adam."""
-    options = {"convex_method": convex_method, "gtol": 1e-5}
-    result = minimize(raised, CREEPER, jac=rosen_der, options=options)
-    assert result.success
-    assert [swap["to"] for swap in result.swaps] == [convex_method, "adam", convex_method, convex_method]
-    _, left, _, back = (swap["iteration"] for swap in result.swaps)
-    assert "back to the best point" in result.swaps[-1]["reason"]
-    with LOOP.preset(guard={"slow": 0.0}):
-        alone = minimize(raised, CREEPER, jac=rosen_der, options=options)
-    assert len(alone.swaps) == 1
-    kept = np.r_[result.history.fun[: left + 1], result.history.fun[back + 1 :]]
-    np.testing.assert_array_equal(kept, alone.history.fun)
-    np.testing.assert_array_equal(result.x, alone.x)
-
-
-def test_one_trial_of_adam_in_vain_is_enough_for_a_phase_that_only_creeps():
-    result = minimize(raised, CREEPER, jac=rosen_der, options={"convex_method": "memory-cg", "gtol": 1e-7})
-    assert sum(swap["to"] == "adam" for swap in result.swaps) == 1
-
-
-@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
-def test_no_trial_of_adam_that_maxfun_would_cut_off(convex_method):
-    options = {"convex_method": convex_method, "gtol": 1e-7}
-    whole = minimize(raised, CREEPER, jac=rosen_der, options=options)
-    left = next(swap for swap in whole.swaps if swap["to"] == "adam")
-    before = int(whole.history.nfev[left["iteration"]])
-    short = minimize(raised, CREEPER, jac=rosen_der, options={**options, "maxfun": before + 10})
-    assert short.status == Status.MAXFUN
-    assert not any(swap["to"] == "adam" for swap in short.swaps)
-    roomy = minimize(raised, CREEPER, jac=rosen_der, options={**options, "maxfun": 4 * before})
-    assert any(swap["to"] == "adam" for swap in roomy.swaps)
-
-
-def test_a_search_between_two_known_points_ends(monkeypatch):
-    """With unlimited iterations it would go on for ever, for it costs nothing."""
-    from twophase_min.phases.memory_cg import MemoryCG
-
-    class Shuttle(MemoryCG):
-        """Goes to and fro between the start and one other point of the same value."""
-
-        def start(self, x, f, g, first_step=None, pairs=None, diagonal=None):
-            self.ends, self.at, self.value = [x, -x], 0, f
-            return super().start(x, f, g, first_step, pairs, diagonal)
-
-        need = 3
-
-        def ask(self):
-            return self.ends[1 - self.at].copy()
-
-        def tell(self, f, g=None):
-            self.at = 1 - self.at
-            return 4
-
-        x = property(lambda self: self.ends[self.at])
-        f = property(lambda self: self.value)
-        g = property(lambda self: np.ones(2))
-
-    monkeypatch.setattr("twophase_min.phases.memory_cg.MemoryCG", Shuttle)
-    options = {"convex_method": "memory-cg", "swap": 1, "maxiter": 10**6, "maxfun": 500}
-    result = minimize(
-        lambda x: float(np.sum(np.abs(x))), [1.0, 2.0], jac=lambda x: np.sign(x) + 0.5, options=options
-    )
-    assert any("to and fro" in swap["reason"] for swap in result.swaps)
-    assert result.nit < 1000
-
-
-# ---- how long a trial of Adam lasts, and when the first begins --------------------------------------------
+def test_the_halves_of_a_straight_path_are_equal_wherever_its_marks_are(steps, height, slope):
+    """Property: between two marks the path is straight; and so a straight path is forecast straight."""
+    form, cost = FORMS[0], 0.0
+    path, note = a_path(form, 0.0, height)
+    for step in steps:
+        cost += step
+        note(cost, height - slope * cost)
+    f0, f1, f2, half = form.halves(path)
+    size = 1e-9 * (abs(height) + slope * cost + 1.0)
+    assert f1 == pytest.approx((f0 + f2) / 2, abs=size)
+    assert f0 - f2 == pytest.approx(2 * half * slope, abs=size)
+    assert form.forecast(path, 50.0) <= height - slope * cost + size
+    assert form.forecast(path, half) == pytest.approx(f2 - slope * half, rel=2e-3, abs=1e3 * size)
 
 
 @settings(deadline=None, derandomize=True)
@@ -492,24 +116,79 @@ def test_a_straight_path_is_followed_straight_and_one_that_stands_stays(form):
     assert form.extrapolate(3.0, 1.0, 1.0, 100.0) == 1.0
 
 
-@pytest.mark.parametrize("limit", [0.0, 0.5])
-def test_the_course_tells_a_path_to_zero_from_one_above_it(form, limit):
-    slot, loop = a_loop()
-    course = a_rate_of(slot, COURSE)
-    form.begin_adam(slot, limit + 1.0)
+def test_a_path_that_has_not_gone_anywhere_yet_is_forecast_where_it_is(form):
+    path, note = a_path(form, 3, 8)
+    assert form.forecast(path, 100.0) == 8
+    note(3, 8)
+    assert form.forecast(path, 100.0) == 8
 
-    def note(cost, f):
-        loop.work = cost
-        form.watch_adam(slot, f)
-        return f
 
-    last = [note(float(cost), limit + np.exp(-0.03 * cost)) for cost in range(2, 102, 2)][-1]
-    assert form.forecast(course, 0.0) == last
-    assert form.forecast(course, 200.0) == pytest.approx(limit + np.exp(-0.03 * 300), abs=2e-3)
-    note(102.0, 10.0)  # its own least value counts
-    assert form.forecast(course, 0.0) == pytest.approx(limit + np.exp(-3.0))
-    again = RATE.load(RATE.array(course).copy())
-    assert form.forecast(again, 50.0) == form.forecast(course, 50.0)
+@pytest.mark.parametrize("limit", [0.0, 0.5, -1e3])
+def test_the_forecast_tells_a_path_to_zero_from_one_above_it(form, limit):
+    path = walked(form, (100, lambda cost: limit + math.exp(-0.03 * cost)), share=2 * CONSTANT.past)
+    assert form.forecast(path, 0.0) == form.newest(path) == limit + math.exp(-3.0)
+    assert form.forecast(path, 200.0) == pytest.approx(limit + math.exp(-0.03 * 300), abs=2e-3)
+    again = PATH.load(PATH.array(path).copy())
+    assert form.forecast(again, 50.0) == form.forecast(path, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (lambda cost: -cost, True),
+        (lambda cost: -(cost**2), True),  # ever faster
+        (lambda cost: 0.51 ** (cost / 20), True),  # 20 is half of the recent past
+        (lambda cost: 0.49 ** (cost / 20), False),
+        (lambda cost: 1e3 + 0.51 ** (cost / 20), True),
+        (lambda cost: 1e3 + 0.49 ** (cost / 20), False),
+        (lambda cost: 1.0, False),
+        (lambda cost: -min(cost, 100.0), False),  # it has come to a stand
+    ],
+)
+def test_a_path_is_steady_while_its_later_half_brings_half_as_much_as_the_earlier(form, value, expected):
+    assert form.steady(walked(form, (120, value)), CONSTANT.fading) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (lambda cost: 120.0 - cost, 0.0),
+        (lambda cost: 100.0 - cost, 0.0),  # it is below already
+        (lambda cost: 130.0 - cost, 10.0),
+        (lambda cost: 20.0 - cost / 8, 40.0),
+        (lambda cost: 5.0, INF),
+        (lambda cost: max(20.0 - cost, 15.0), INF),  # the recent past counts
+        (lambda cost: max(20.0 - cost / 8, 7.5), 120.0),  # half of it stood still
+    ],
+)
+def test_ahead_is_what_is_left_at_the_recent_pace(form, value, expected):
+    """Of 120 evaluations the last 40 count; the goal is 0."""
+    assert form.ahead(walked(form, (120, value)), 0.0) == expected
+
+
+def test_the_logarithm_is_finite_for_any_norm(form):
+    assert form.log(math.e) == pytest.approx(1.0)
+    assert form.log(0.0) == form.log(1e-308) == pytest.approx(-709, abs=1)
+    assert form.log(1e308) == pytest.approx(709, abs=1)
+
+
+# ---- Adam ------------------------------------------------------------------------------------------------
+
+
+def test_adam_is_watched_by_its_best_value_and_off_the_incumbent_by_its_own(form):
+    slot, loop = a_loop(work=10.0, best_f=1.0)
+    form.begin_adam(slot, 4.0)
+    adam, course = a_path_of(slot, ADAM_PATH), a_path_of(slot, COURSE)
+    for place, share in ((ADAM_PATH, CONSTANT.past), (COURSE, 2 * CONSTANT.past)):
+        path = loop.paths[place]
+        assert (path.began, path.values[0], path.span, path.share) == (10.0, 4.0, LEAST, share)
+    loop.work = 12.0
+    form.watch_adam(slot, 3.0)
+    assert (form.newest(adam), form.newest(course)) == (1.0, 3.0)
+    loop.work, loop.off_incumbent = 14.0, 1
+    form.watch_adam(slot, 3.5)
+    assert (form.newest(adam), form.newest(course)) == (3.5, 3.0)  # its own least value is its course
+    assert form.spent(adam) == form.spent(course) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -517,14 +196,17 @@ def test_the_course_tells_a_path_to_zero_from_one_above_it(form, limit):
     [
         ({}, True),
         ({"off_incumbent": 0}, False),  # there is no path of its own
-        ({"suspended_f": math.nan}, False),  # and nothing to come near
-        ({"suspended_f": -80.0}, True),  # at -50 after 100 more, a quarter of the way is left
-        ({"suspended_f": -90.0}, False),
-        ({"work": 200.0}, True),
-        ({"work": 100.0}, False),  # as many evaluations as there were before it
+        ({"suspended_f": math.nan}, False),  # and nothing to pass below
+        ({"suspended_f": -49.0}, True),  # at -50 after 100 more
+        ({"suspended_f": -50.0}, False),
+        ({"work": 300.0}, True),
+        ({"work": 300.0, "suspended_f": -99.0}, True),  # as far ahead as half of all evaluations so far
+        ({"work": 300.0, "suspended_f": -101.0}, False),
+        ({"work": 101.0, "suspended_f": 49.0}, True),
+        ({"work": 100.0, "suspended_f": 49.0}, False),  # half of all evaluations were its own
     ],
 )
-def test_adam_is_on_course_while_it_leads_near_the_suspended_phase(form, members, expected):
+def test_adam_is_on_course_while_it_leads_below_the_suspended_phase(form, members, expected):
     """From 100 on straight by one an evaluation, for 50 of 200."""
     slot, loop = a_loop(work=0.0, off_incumbent=1)
     form.begin_adam(slot, 100.0)
@@ -534,56 +216,253 @@ def test_adam_is_on_course_while_it_leads_near_the_suspended_phase(form, members
     loop.work, loop.suspended_f = 200.0, 0.0
     for name, value in members.items():
         setattr(loop, name, value)
-    assert form.on_course(slot, 50.0) == expected
+    assert form.on_course(slot) == expected
 
 
-def creeper(first, gain):
-    """A convex method that takes that part of f away: in its first iteration, and in every other one."""
-
-    def convex_method(fun, x0, args=(), jac=None, callback=None, **options):
-        from scipy.optimize import OptimizeResult
-
-        x = np.array(x0)
-        for i in range(10_000):
-            g = jac(x)
-            x = x - (gain if i else first) * fun(x) / (g @ g) * g
-            callback(x)
-        return OptimizeResult(x=x, message="gave up")
-
-    return convex_method
+# ---- the trial -------------------------------------------------------------------------------------------
 
 
-def bowl(x):
-    return float(x @ x)
+def a_trial(form, cost, f, target=INF, adam=None, **members):
+    """A run whose convex phase begins its trial, after 40 evaluations of Adam along these values, or none."""
+    slot, loop = a_loop(guarded=1, look=INF, n=1, goal=1e-6, best_f=f, off_incumbent=1)
+    if adam is not None:
+        loop.work = cost - 40.0
+        form.begin_adam(slot, float(adam(0.0)))
+        for spent in range(2, 42, 2):
+            loop.work = cost - 40.0 + spent
+            form.watch_adam(slot, float(adam(float(spent))))
+    loop.work = float(cost)
+    form.begin_trial(slot, float(f), float(target))
+    for name, value in members.items():
+        setattr(loop, name, value)
+    return slot
 
 
-def bowl_der(x):
-    return 2 * x
+def judged(form, slot, cost, f, size=1.0):
+    """The verdict on the next iterate."""
+    LOOP.view(slot).work = float(cost)
+    return form.after_convex(slot, float(f), float(size))
 
 
-@pytest.mark.parametrize(("n", "span"), [(4, CONSTANT.stall_span), (4000, CONSTANT.early_span)])
-def test_the_first_stall_test_comes_sooner_where_there_are_many_variables(n, span):
-    options = {"convex_method": creeper(2e-4, 2e-4), "maxfun": 300, "precondition": None}
-    result = minimize(bowl, np.full(n, 3.0), jac=bowl_der, options=options)
-    there, back = result.swaps[0], next(swap for swap in result.swaps if swap["to"] == "adam")
-    assert span <= back["evaluations"] - there["evaluations"] <= span + 4
+def feed(form, slot, f, size=lambda spent: 1.0, most=400, step=2.0):
+    """The first verdict over steps of two evaluations along values and norms, and when it came."""
+    began = LOOP.view(slot).work
+    for spent in np.arange(step, most + step, step):
+        cause = judged(form, slot, began + spent, f(float(spent)), size(float(spent)))
+        if cause != Cause.NONE:
+            return cause, float(spent)
+    return Cause.NONE, float(most)
 
 
-def test_a_trial_of_adam_lasts_while_it_is_on_course_but_not_for_ever():
-    """The phase that waits is far ahead; a fast Adam is on its way to there, a slow one is not."""
-    lengths = []
-    for rate in (0.001, 0.05):
-        options = {
-            "convex_method": creeper(0.5, 2e-4),
-            "learning_rate": rate,
-            "maxfun": 300,
-            "precondition": None,
-            "swap": 1,
-        }
-        result = minimize(bowl, np.full(4000, 3.0), jac=bowl_der, options=options)
-        out = next(i for i, swap in enumerate(result.swaps) if swap["to"] == "adam")
-        before = result.swaps[out]["evaluations"]
-        lengths.append((result.swaps[out + 1]["evaluations"] - before) / before)
-    slow, fast = lengths
-    assert CONSTANT.adam_least <= slow < fast
-    assert fast <= CONSTANT.adam_most / (1 - CONSTANT.adam_most) + 0.1
+def told(form, slot, phase_f=0.0):
+    """What the record of the handover would say."""
+    events = EVENT.new()
+    form.note_event(slot, events, 0, 0.0, 0.0, 0, phase_f)
+    event = EVENT.view(events)
+    return sentence(event.cause, event)
+
+
+@pytest.mark.parametrize("cost", [40.0, 240.0, 1000.0, 10_000.0])
+def test_a_trial_has_its_length_before_it_is_judged(form, cost):
+    slot = a_trial(form, cost, 0.0, adam=straight(1.0, 40.0))
+    loop = LOOP.view(slot)
+    length = max(LEAST, CONSTANT.trial_share * cost)
+    assert (loop.trial_length, loop.passed, loop.target) == (length, 0, INF)
+    cause, spent = feed(form, slot, lambda spent: 0.0, most=3000)
+    assert (cause, spent) == (Cause.LOST_TRIAL, length)
+    assert told(form, slot).startswith(f"the convex phase reached 0 in its trial of {length:.0f} evaluations")
+
+
+@pytest.mark.parametrize(
+    ("adam", "convex", "cause"),
+    [
+        (straight(1.0, 40.0), straight(0.9), Cause.LOST_TRIAL),
+        (straight(1.0, 40.0), straight(1.0), Cause.NONE),  # as far as Adam would have come
+        (straight(1.0, 40.0), straight(1.1), Cause.NONE),
+        # Adam, whose fall ends: its rate was higher, but where it was heading is not far
+        (fading(10.0, 5.0, 50.0 * -math.expm1(-8.0)), straight(0.1), Cause.NONE),
+        (fading(10.0, 5.0, 50.0 * -math.expm1(-8.0)), straight(-0.1), Cause.LOST_TRIAL),
+        (lambda spent: 0.0, lambda spent: 0.0, Cause.NONE),  # neither brings anything
+        (lambda spent: 0.0, straight(-1e-9), Cause.LOST_TRIAL),
+        (None, straight(-1.0), Cause.NONE),  # without Adam there is no standard
+    ],
+)
+def test_a_trial_is_lost_above_where_adam_was_heading(form, adam, convex, cause):
+    slot = a_trial(form, 40.0, 0.0, adam=adam)
+    assert feed(form, slot, convex, most=LEAST)[0] == cause
+    assert LOOP.view(slot).passed == (cause == Cause.NONE)
+    if adam is not None:
+        heading = form.forecast(a_path_of(slot, ADAM_PATH), LEAST)
+        assert LOOP.view(slot).reference == heading
+        assert cause == Cause.NONE or f"Adam headed for {heading:.6g}" in told(form, slot)
+
+
+def test_a_short_run_of_adam_is_no_standard(form):
+    for spent, cause in ((LEAST - 1, Cause.NONE), (LEAST, Cause.LOST_TRIAL)):
+        slot, loop = a_loop(guarded=1, look=INF, off_incumbent=1)
+        form.begin_adam(slot, 100.0)
+        loop.work = spent
+        form.watch_adam(slot, 0.0)
+        form.begin_trial(slot, 0.0, INF)
+        assert feed(form, slot, lambda spent: 0.0, most=LEAST)[0] == cause
+        assert loop.reference == (INF if cause == Cause.NONE else -100.0 * LEAST / spent)
+
+
+@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
+@pytest.mark.parametrize("height", [0.0, 2.0**10, -(2.0**10)])
+@pytest.mark.parametrize(
+    ("target", "convex", "cause", "at"),
+    [
+        (-20.0, straight(1.0), Cause.NONE, 400.0),  # below it at the end of the trial
+        (-30.0, straight(1.0), Cause.NONE, 400.0),  # half a trial later
+        (-36.0, straight(1.0), Cause.FELL_SHORT, 24.0),  # level with it then
+        (-40.0, straight(1.0), Cause.FELL_SHORT, 24.0),
+        # about to pass below, until it comes to a stand
+        (-30.0, lambda spent: -min(spent, 26.0), Cause.FELL_SHORT, 30.0),
+        (-30.0, lambda spent: -min(spent, 30.0), Cause.FELL_SHORT, 36.0),
+        (-30.0, lambda spent: -min(spent, 31.0), Cause.NONE, 400.0),
+        (-10.0, fading(1.0, 12.0), Cause.NONE, 400.0),  # its limit is -12
+        (-13.0, fading(1.0, 12.0), Cause.FELL_SHORT, 24.0),
+    ],
+)
+def test_after_an_excursion_the_phase_must_pass_below_the_suspended_one(
+    form, target, convex, cause, at, height, unit
+):
+    """Its trial is 24 evaluations long; by 36 it must have passed."""
+    slot = a_trial(form, 0.0, unit * height, target=unit * (height + target))
+    assert feed(form, slot, lambda spent: unit * (height + convex(spent))) == (cause, at)
+    assert LOOP.view(slot).passed == (cause == Cause.NONE)
+    assert cause == Cause.NONE or "too far above" in told(form, slot)
+
+
+def test_without_the_guard_there_is_no_verdict(form):
+    slot = a_trial(form, 40.0, 0.0, adam=straight(1.0, 40.0), look=0.0, quick=1, n=10**6)
+    LOOP.view(slot).guarded = 0
+    before = LOOP.array(slot)["paths"].tobytes()
+    assert feed(form, slot, lambda spent: 0.0)[0] == Cause.NONE
+    assert LOOP.array(slot)["paths"].tobytes() == before
+
+
+# ---- on course -------------------------------------------------------------------------------------------
+
+
+def pace(length, goal=1e-6):
+    """A norm that falls evenly from 1 to the goal within so many evaluations."""
+    return lambda spent: goal ** (spent / length)
+
+
+def test_the_norm_is_followed_from_the_first_iterate_by_its_least_value(form):
+    slot = a_trial(form, 0.0, 0.0)
+    norms = a_path_of(slot, NORM_PATH)
+    assert form.newest(norms) == INF
+    judged(form, slot, 2, 0.0, math.e**2)
+    assert form.newest(norms) == pytest.approx(2.0)
+    assert form.spent(norms) == 0
+    for size in (math.e, math.e**3, INF):
+        judged(form, slot, 4, 0.0, size)
+        assert form.newest(norms) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("length", "fallback", "quick", "cause", "at"),
+    [
+        # 24 evaluations after the handover it needs less than 24 more, or no less
+        (47.0, 0, 2, Cause.NONE, 46.0),
+        (49.0, 0, 2, Cause.SLOW, 24.0),
+        (INF, 0, 2, Cause.SLOW, 24.0),
+        (INF, 1, 2, Cause.SLOW, 24.0),
+        (INF, 2, 2, Cause.NONE, 46.0),  # the one that takes over from a slow phase
+        (INF, 0, 0, Cause.NONE, 46.0),  # there is none
+    ],
+)
+def test_a_phase_that_needs_longer_than_it_has_taken_is_slow(form, length, fallback, quick, cause, at):
+    slot = a_trial(form, 0.0, 0.0, fallback=fallback, quick=quick)
+    assert feed(form, slot, straight(1.0), pace(length), most=46) == (cause, at)
+    assert cause == Cause.NONE or "is slow: at its recent pace it needs" in told(form, slot)
+
+
+def test_a_phase_that_becomes_slow_is_handed_over_then(form):
+    """Even for 40 evaluations, and then at a quarter of the pace; or even until it stands still."""
+    slot = a_trial(form, 0.0, 0.0, quick=2)
+    even = pace(47.0)
+    cause, _ = feed(form, slot, straight(1.0), lambda spent: even(min(spent, 40.0 + (spent - 40.0) / 4)))
+    assert cause == Cause.NONE  # it needs 28 more at the most, and has taken 40
+    slot = a_trial(form, 0.0, 0.0, quick=2)
+    cause, at = feed(form, slot, straight(1.0), lambda spent: max(even(spent), 1e-5))
+    assert cause == Cause.SLOW
+    assert 47.0 * 5 / 6 < at < 47.0 * 5 / 6 + LEAST  # where it has come to a stand
+    assert LOOP.view(slot).ahead > at
+
+
+LOOKS = [
+    # (evaluations to convergence, variables, values), and the verdict at the look after 100
+    (190.0, 1, fading(1.0, 20.0), Cause.NONE),  # on course
+    (190.0, 10**6, fading(1.0, 20.0), Cause.NONE),
+    (210.0, 1, fading(1.0, 20.0), Cause.STALLED),
+    (210.0, 1, straight(1.0), Cause.NONE),  # it falls as ever, and has made more steps than variables
+    (210.0, 100, straight(1.0), Cause.NONE),
+    (210.0, 101, straight(1.0), Cause.STALLED),
+    (INF, 1, straight(1.0), Cause.NONE),
+    (INF, 1, lambda spent: 0.0, Cause.STALLED),
+    (INF, 10**6, straight(1.0), Cause.STALLED),
+]
+
+
+@pytest.mark.parametrize(("length", "n", "f", "cause"), LOOKS)
+@pytest.mark.parametrize("goal", [1e-6, 1e-2])
+@pytest.mark.parametrize("height", [0.0, 1e3, -1e3])
+def test_at_a_look_a_phase_off_its_course_is_called_back(form, length, n, f, cause, goal, height):
+    slot = a_trial(form, 0.0, height, look=100.0, n=n, goal=goal)
+    at = feed(form, slot, lambda spent: height + f(spent), pace(length, goal), most=100)
+    assert at == (cause, 100.0)
+    assert LOOP.view(slot).look == CONSTANT.again * 100.0
+    reason = "100 evaluations after the handover the convex phase is not on course"
+    assert cause == Cause.NONE or told(form, slot).startswith(reason)
+
+
+def test_it_is_looked_at_where_the_evaluations_have_grown_by_a_factor(form):
+    """A phase that stands still, with n = 1: called back at every look and nowhere else."""
+    slot = a_trial(form, 0.0, 0.0, look=CONSTANT.first_look)
+    seen = [cost for cost in range(2, 2000, 2) if judged(form, slot, cost, 0.0) != Cause.NONE]
+    assert seen == [100, 200, 400, 800, 1600]
+
+
+def test_a_trial_delays_the_look(form):
+    """What is on trial is not looked at, but as soon as it has passed."""
+    slot = a_trial(form, 1000.0, 0.0, target=-1.0, look=1010.0)
+    assert feed(form, slot, fading(1.0, 20.0)) == (Cause.STALLED, 100.0)
+    assert LOOP.view(slot).look == CONSTANT.again * 1100.0
+
+
+@pytest.mark.parametrize(
+    ("nfev", "length", "cause"),
+    [
+        # 1.15 * 1.1 of them, and a quarter of maxfun to spare unless it stands still
+        (590, 210.0, Cause.STALLED),
+        (595, 210.0, Cause.NONE),
+        (595, INF, Cause.STALLED),
+        (790, INF, Cause.STALLED),
+        (791, INF, Cause.NONE),
+    ],
+)
+def test_no_excursion_that_maxfun_leaves_no_room_for(form, nfev, length, cause):
+    slot = a_trial(form, 0.0, 0.0, look=100.0, maxfun=1000.0, nfev=float(nfev))
+    assert feed(form, slot, fading(1.0, 20.0), pace(length), most=100)[0] == cause
+    assert LOOP.view(slot).curbed == (cause == Cause.NONE)
+
+
+def test_the_state_goes_on_bit_for_bit(form):
+    rng = np.random.default_rng(0)
+    values = np.minimum.accumulate(rng.uniform(0.5, 1.0, 200))
+    sizes = rng.uniform(0.1, 1.0, 200)
+    for cut in (0, 5, 40, 120):
+        whole, first = (a_trial(form, 47.0, 1.0, 2.0, straight(1e-3, 1.04), look=100.0) for _ in range(2))
+        expected = [
+            judged(form, whole, 48 + k, *both) for k, both in enumerate(zip(values, sizes, strict=True))
+        ]
+        assert Cause.STALLED in expected
+        seen = [judged(form, first, 48 + k, values[k], sizes[k]) for k in range(cut)]
+        second = LOOP.load(LOOP.array(first).copy())
+        seen += [judged(form, second, 48 + k, values[k], sizes[k]) for k in range(cut, 200)]
+        assert seen == expected
+        assert bytes_of(LOOP, second) == bytes_of(LOOP, whole)

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from forms import COMPILED, FORMS, PLAIN, a_loop, a_rate_of, bytes_of
+from forms import COMPILED, FORMS, PLAIN, a_loop, a_path_of, bytes_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twophase_min._status import Cause, Status, sentence
-from twophase_min.run.guard import ADAM_RATE, COURSE, GUARD, PHASE_RATE, RECENT_RATE
+from twophase_min.run.guard import ADAM_PATH, COURSE, GUARD, NORM_PATH, PHASE_PATH
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -60,6 +60,8 @@ def stopped(status, cause, final):
     ("members", "f", "size", "finite", "expected"),
     [
         ({}, 2.0, 1.0, True, {"next": GO_ON, "begun": 1, "phase": ADAM}),
+        ({}, 2.0, 1000.0, True, {"next": GO_ON, "begun": 1, "phase": ADAM}),
+        ({"automatic": 1}, NAN, 1.0, True, stopped(Status.NONFINITE, Cause.BAD_VALUE, BEST_POINT)),
         ({}, NAN, 1.0, True, stopped(Status.NONFINITE, Cause.BAD_VALUE, BEST_POINT)),
         ({}, -INF, 0.0, True, stopped(Status.NONFINITE, Cause.BAD_VALUE, BEST_POINT)),
         ({}, 2.0, NAN, False, stopped(Status.NONFINITE, Cause.BAD_GRADIENT, BEST_POINT)),
@@ -69,7 +71,7 @@ def stopped(status, cause, final):
     ],
 )
 def test_begin(form, members, f, size, finite, expected):
-    slot, loop = a_loop(gtol=0.1, **members)
+    slot, loop = a_loop(gtol=0.1, rounding=1e-3, **members)
     form.begin(slot, *COUNTS, f, 3.0, size, finite)
     assert_members(loop, {"f": f, "start_f": f, "norm": 3.0, "begun": 0, **expected})
     assert_members(loop, {"nfev": 30.0, "cost": 50.0, "work": 40.0, "best_f": f})
@@ -77,14 +79,47 @@ def test_begin(form, members, f, size, finite, expected):
         loop,
         {
             "patience": CONSTANT.first_patience,
-            "stall_span": CONSTANT.early_span,
-            "stall_limit": CONSTANT.earliest,
+            "look": CONSTANT.first_look,
+            "goal": 0.1 if not size > 100.0 else size / 1000,
         },
     )
     if loop.begun:
-        for place in (ADAM_RATE, COURSE):
-            rate = loop.rates[place]
-            assert (rate.began, rate.many, rate.values[0]) == (40.0, 1, f)
+        for place in (ADAM_PATH, COURSE):
+            path = loop.paths[place]
+            assert (path.began, path.many, path.values[0]) == (40.0, 1, f)
+
+
+@pytest.mark.parametrize(
+    ("members", "first"),
+    [
+        ({}, True),
+        ({"automatic": 0}, False),  # a rule of the swap or a learning rate is asked for
+        ({"sampled": 1}, False),
+        ({"max_swaps": 0.0}, False),
+        ({"max_swaps": 1.0}, True),
+        ({"guarded": 0}, True),
+        ({"maxiter": 0.0}, False),
+        ({"gtol": 1.0}, False),  # converged there
+    ],
+)
+def test_the_convex_phase_makes_the_first_step_where_nothing_else_is_asked_for(form, members, first):
+    slot, loop = a_loop(**{"automatic": 1, "guarded": 1, "fallbacks": 3, "quick": 2, **members})
+    form.begin(slot, *COUNTS, 2.0, 3.0, 1.0, True)
+    assert loop.swaps == first
+    assert (loop.next == BEGIN_CONVEX) == first
+    if not first:
+        return
+    assert_members(loop, {"phase": ADAM, "begun": 1, "cause": Cause.FIRST, "behind": Cause.FIRST})
+    assert_members(loop, {"target": INF, "trial_length": CONSTANT.trial_least, "passed": 0})
+    path = loop.paths[PHASE_PATH]
+    assert (path.began, path.many, path.values[0]) == (40.0, 1, 2.0)
+    events = EVENT.new()
+    form.note_event(slot, events, 0, 0.0, 3.0, 0, NAN)
+    event = EVENT.view(events)
+    assert_members(event, {"origin": -1, "phase": CONVEX, "fallback": 0, "cause": Cause.FIRST, "nit": 0})
+    assert "first step" in sentence(event.cause, event)
+    form.enter(slot, 2.0)
+    assert_members(loop, {"next": GO_ON, "phase": CONVEX, "fallback": 0})
 
 
 # ---- a new iterate ---------------------------------------------------------------------------------------
@@ -223,43 +258,36 @@ def test_an_exact_objective_ends_at_ten_promises_of_nothing(form):
 # ---- from Adam -------------------------------------------------------------------------------------------
 
 
-ADAMS = {"automatic": 1, "best_f": 1.0, "norm": 2.0, "norm_before": 3.0, "patience": 100.0, "steps": 9}
+ADAMS = {"automatic": 1, "best_f": 1.0, "patience": 100.0, "steps": 9}
 
 
 @pytest.mark.parametrize(
-    ("members", "t", "curvature", "decided", "cause"),
+    ("members", "decided", "cause"),
     [
-        ({}, 7, 1.0, False, Cause.NONE),
-        ({}, 7, 1.0, True, Cause.DETECTED),
+        ({}, False, Cause.NONE),
+        ({}, True, Cause.DETECTED),
         # no handover is left, or Adam has yet to recover from a phase that failed
-        ({"swaps": 3, "max_swaps": 3.0}, 7, 1.0, True, Cause.NONE),
-        ({"swaps": 2, "max_swaps": 3.0}, 7, 1.0, True, Cause.DETECTED),
-        ({"failed_at": 1.0, "steps": 3}, 7, 1.0, True, Cause.NONE),
-        ({"failed_at": 1.0, "steps": 4}, 7, 1.0, True, Cause.DETECTED),
-        # the first step knows its curvature
-        ({}, 1, 1.0, False, Cause.CURVED),
-        ({}, 1, 0.0, False, Cause.NONE),
-        ({}, 1, NAN, False, Cause.NONE),
-        ({"norm": 3.0}, 1, 1.0, False, Cause.NONE),
-        ({"automatic": 0}, 1, 1.0, False, Cause.NONE),
-        ({"sampled": 1}, 1, 1.0, False, Cause.NONE),
+        ({"swaps": 3, "max_swaps": 3.0}, True, Cause.NONE),
+        ({"swaps": 2, "max_swaps": 3.0}, True, Cause.DETECTED),
+        ({"failed_at": 1.0, "steps": 3}, True, Cause.NONE),
+        ({"failed_at": 1.0, "steps": 4}, True, Cause.DETECTED),
         # the guard's patience
-        ({"patience": 20.0}, 7, 1.0, False, Cause.PATIENCE),
-        ({"patience": 20.0}, 7, 1.0, True, Cause.DETECTED),
-        ({"patience": 20.0, "automatic": 0}, 7, 1.0, False, Cause.NONE),
-        ({"patience": 20.0, "automatic": 0, "suspended_f": 0.5}, 7, 1.0, False, Cause.PATIENCE),
-        ({"patience": 20.0, "sampled": 1, "suspended_f": 0.5}, 7, 1.0, False, Cause.NONE),
+        ({"patience": 20.0}, False, Cause.PATIENCE),
+        ({"patience": 20.0}, True, Cause.DETECTED),
+        ({"patience": 20.0, "automatic": 0}, False, Cause.NONE),
+        ({"patience": 20.0, "automatic": 0, "suspended_f": 0.5}, False, Cause.PATIENCE),
+        ({"patience": 20.0, "sampled": 1, "suspended_f": 0.5}, False, Cause.NONE),
     ],
 )
-def test_after_adam(form, members, t, curvature, decided, cause):
+def test_after_adam(form, members, decided, cause):
     """After 20 evaluations of Adam, at the best value."""
     slot, loop = a_loop(unread=1, cause=Cause.STALLED, **{**ADAMS, **members})
     form.begin_adam(slot, 5.0)
     loop.work = 20.0
     patience, steps = loop.patience, loop.steps
-    assert form.after_adam(slot, 1.0, t, curvature, decided) == cause
+    assert form.after_adam(slot, 1.0, decided) == cause
     assert_members(loop, {"unread": 0, "cause": cause, "steps": steps + 1})
-    assert form.spent(a_rate_of(slot, ADAM_RATE)) == 20.0
+    assert form.spent(a_path_of(slot, ADAM_PATH)) == 20.0
     doubled = max(2 * patience, 2 * CONSTANT.trial_least)
     assert loop.patience == (doubled if cause == Cause.PATIENCE else patience)
 
@@ -274,14 +302,13 @@ def test_after_adam(form, members, t, curvature, decided, cause):
 )
 def test_after_adam_on_its_own_path(form, f, suspended_f, cause, off):
     slot, loop = a_loop(**{**ADAMS, "off_incumbent": 1, "suspended_f": suspended_f, "patience": 20.0})
+    loop.work = 80.0
     form.begin_adam(slot, 22.0)
-    loop.work = 100.0
     for cost in range(1, 20):
-        loop.work = float(cost)
+        loop.work = 80.0 + cost
         form.watch_adam(slot, 22.0 - cost)
     loop.work = 100.0
-    loop.rates[ADAM_RATE].began = 70.0  # so that half of all evaluations are not yet its own
-    assert form.after_adam(slot, f, 7, 1.0, True) == cause
+    assert form.after_adam(slot, f, True) == cause
     assert loop.off_incumbent == off
 
 
@@ -356,24 +383,21 @@ def test_handover_past_a_lower_point_without_a_gradient(form, members, only_x0, 
     ],
 )
 def test_handover_begins_a_trial(form, members, began_at, target):
-    """At the best point, or where Adam's own path has led; against Adam's rate, and the suspended value."""
-    slot, loop = a_loop(guarded=1, work=10.0, stall_span=33.0, **members)
-    form.begin_adam(slot, 4.0)
-    loop.work, loop.best_f = 40.0, 1.0
-    form.watch_adam(slot, 1.0)
+    """At the best point, or where Adam's own path has led; against the suspended value."""
+    slot, loop = a_loop(guarded=1, work=10.0, trial_length=-1.0, passed=1, **members)
     form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, False, False)
-    assert_members(
-        loop,
-        {
-            "reference": 3 / 4 / 30,
-            "target": target,
-            "trial_length": CONSTANT.trial_least,
-            "passed": 0,
-        },
-    )
-    for place, span in ((PHASE_RATE, CONSTANT.trial_least), (RECENT_RATE, 33.0)):
-        rate = loop.rates[place]
-        assert (rate.began, rate.values[0], rate.span) == (40.0, began_at, span)
+    assert_members(loop, {"target": target, "trial_length": CONSTANT.trial_least, "passed": 0})
+    for place, value in ((PHASE_PATH, began_at), (NORM_PATH, INF)):
+        path = loop.paths[place]
+        assert (path.began, path.values[0], path.many) == (40.0, value, 1)
+        assert (path.span, path.share) == (CONSTANT.trial_least, CONSTANT.past)
+
+
+@pytest.mark.parametrize(("work", "length"), [(40.0, CONSTANT.trial_least), (1000.0, 100.0)])
+def test_a_trial_lasts_a_share_of_the_run(form, work, length):
+    slot, loop = a_loop(guarded=1)
+    form.handover(slot, Cause.DETECTED, 600.0, work, work, 1.0, 2.0, False, False)
+    assert loop.trial_length == length
 
 
 def test_handover_without_the_guard_begins_no_trial(form):
@@ -386,14 +410,21 @@ def test_handover_without_the_guard_begins_no_trial(form):
 
 
 def test_after_convex(form):
-    slot, loop = a_loop(guarded=1, stall_limit=CONSTANT.stalled, stall_span=100.0, unread=1)
-    form.begin_trial(slot, 1.0, 1.0, INF)
-    loop.work = 23.0
-    assert form.after_convex(slot, 0.9) == Cause.NONE
-    assert_members(loop, {"unread": 0, "cause": Cause.NONE, "passed": 0})
-    loop.unread, loop.work = 1, 24.0
-    assert form.after_convex(slot, 0.9) == Cause.LOST_TRIAL
+    """Adam stands at 1 when the trial begins, and was heading for less."""
+    slot, loop = a_loop(guarded=1, unread=1)
+    form.begin_adam(slot, 2.0)
+    loop.work = loop.best_f = 1.0
+    for cost in range(1, 41):
+        loop.work, loop.best_f = float(cost), 2.0 - cost / 40
+        form.watch_adam(slot, loop.best_f)
+    form.begin_trial(slot, 1.0, INF)
+    loop.work = 63.0
+    assert form.after_convex(slot, 0.9, 1.0) == Cause.NONE
+    assert_members(loop, {"unread": 0, "cause": Cause.NONE, "passed": 0, "reference": INF})
+    loop.unread, loop.work = 1, 64.0
+    assert form.after_convex(slot, 0.9, 1.0) == Cause.LOST_TRIAL
     assert_members(loop, {"unread": 0, "cause": Cause.LOST_TRIAL, "passed": 0})
+    assert loop.reference == pytest.approx(2.0 - 64 / 40)
 
 
 @pytest.mark.parametrize(
@@ -491,14 +522,38 @@ def test_go_on(form, cause, members):
         (Cause.LOST_TRIAL, 0, False),
         (Cause.FELL_SHORT, 0, False),
         (Cause.STALLED, 0, False),
+        (Cause.SLOW, 0, True),
+        (Cause.SLOW, 1, True),
     ],
 )
 def test_falls_back(form, cause, fallback, answer):
-    slot, loop = a_loop(fallback=fallback, fallbacks=3, phase=CONVEX)
+    slot, loop = a_loop(fallback=fallback, fallbacks=3, quick=2, phase=CONVEX)
     assert form.falls_back(slot, cause, *COUNTS, 1.0) == answer
     assert_counted(loop, 1.0)
-    assert loop.fallback == fallback  # `enter` takes it
+    slow = cause == Cause.SLOW
+    assert loop.fallback == (1 if slow else fallback)  # `enter` takes the next
+    assert loop.first == (2 if slow else 0)
     assert_members(loop, {"next": NEXT_FALLBACK, "cause": cause} if answer else {"next": GO_ON})
+
+
+def test_a_method_that_proved_slow_is_not_tried_again(form):
+    """The one that took over is what every later handover begins with."""
+    slot, loop = a_loop(fallbacks=3, quick=2, phase=CONVEX, guarded=1)
+    assert form.falls_back(slot, Cause.SLOW, *COUNTS, 1.0)
+    events = EVENT.new()
+    form.note_event(slot, events, 0, 0.0, 0.0, 0, 1.0)
+    assert_members(
+        EVENT.view(events), {"phase": CONVEX, "fallback": 2, "origin": CONVEX, "cause": Cause.SLOW}
+    )
+    form.enter(slot, 2.0)
+    assert_members(loop, {"next": GO_ON, "phase": CONVEX, "fallback": 2})
+    form.leave(slot, Cause.LOST_TRIAL, *COUNTS, 1.0, 2.0)
+    form.enter(slot, 2.0)
+    form.handover(slot, Cause.PATIENCE, *COUNTS, 1.0, 2.0, False, False)
+    form.note_event(slot, events, 0, 0.0, 0.0, 0, 1.0)
+    assert_members(EVENT.view(events), {"phase": CONVEX, "fallback": 2, "origin": ADAM})
+    form.enter(slot, 2.0)
+    assert_members(loop, {"phase": CONVEX, "fallback": 2})
 
 
 @pytest.mark.parametrize(
@@ -546,7 +601,7 @@ def test_leave_a_phase_that_failed_for_a_new_adam(form, cause):
     ],
 )
 def test_leave_for_adams_own_path(form, cause, members, adam_f):
-    slot, loop = a_loop(patience=5.0, failed_at=3.0, **members)
+    slot, loop = a_loop(patience=5.0, failed_at=3.0, fallback=1, **members)
     form.leave(slot, cause, *COUNTS, 1.0, adam_f)
     stalled = cause == Cause.STALLED
     expected = {
@@ -556,6 +611,7 @@ def test_leave_for_adams_own_path(form, cause, members, adam_f):
         "failed_at": NAN,
         "suspended_f": 1.0 if stalled else NAN,  # only one that stalled is suspended
         "patience": CONSTANT.adam_least * 40.0 if stalled else 5.0,
+        "first": 1 if stalled else 0,  # and its method resumes
     }
     assert_members(loop, expected)
     assert_counted(loop, 1.0)
@@ -564,15 +620,12 @@ def test_leave_for_adams_own_path(form, cause, members, adam_f):
 @pytest.mark.parametrize("cause", FAILURES + CALLED_BACK)
 @pytest.mark.parametrize("best_f", [1.0, 1.5])
 def test_leave_for_the_suspended_phase(form, cause, best_f):
-    """Where Adam's path has led nowhere better; then only a true stall counts, over ever longer spans."""
-    members = {"off_incumbent": 1, "suspended_f": 1.0, "stall_limit": CONSTANT.slow, "stall_span": 30.0}
-    slot, loop = a_loop(**members)
-    expected = {"next": RESUME_CONVEX, "cause": cause, "off_incumbent": 0, "suspended_f": NAN}
-    for turn in range(3):
-        form.leave(slot, cause, *COUNTS, best_f, 2.0)
-        assert_members(loop, expected)
-        assert_members(loop, {"stall_limit": CONSTANT.stalled, "stall_span": CONSTANT.stall_span * 2**turn})
-        loop.off_incumbent, loop.suspended_f = 1, 1.0
+    """Where Adam's path has led nowhere better."""
+    slot, loop = a_loop(off_incumbent=1, suspended_f=1.0, first=2, fallback=2, look=100.0, patience=5.0)
+    form.leave(slot, cause, *COUNTS, best_f, 2.0)
+    assert_members(loop, {"next": RESUME_CONVEX, "cause": cause, "off_incumbent": 0, "suspended_f": NAN})
+    assert_members(loop, {"look": 100.0, "first": 2, "patience": 5.0})
+    assert_counted(loop, best_f)
 
 
 # ---- what follows ----------------------------------------------------------------------------------------
@@ -581,39 +634,40 @@ def test_leave_for_the_suspended_phase(form, cause, best_f):
 @pytest.mark.parametrize(
     ("following", "phase", "expected"),
     [
-        (BEGIN_CONVEX, ADAM, {"phase": CONVEX, "fallback": 0, "steps": 7}),
+        (BEGIN_CONVEX, ADAM, {"phase": CONVEX, "fallback": 1, "steps": 7}),
         (NEXT_FALLBACK, CONVEX, {"phase": CONVEX, "fallback": 3, "steps": 7}),
-        (RESUME_CONVEX, CONVEX, {"phase": CONVEX, "fallback": 0, "steps": 7}),
+        (RESUME_CONVEX, CONVEX, {"phase": CONVEX, "fallback": 1, "steps": 7}),
         (NEW_ADAM, CONVEX, {"phase": ADAM, "steps": 0}),
         (BACK_TO_ADAM, CONVEX, {"phase": ADAM, "steps": 0}),
     ],
 )
 def test_enter(form, following, phase, expected):
-    slot, loop = a_loop(next=following, phase=phase, fallback=2, steps=7, work=40.0, best_f=1.0, guarded=1)
-    loop.reference = loop.trial_length = -1.0
+    members = {"fallback": 2, "first": 1, "steps": 7, "work": 40.0, "best_f": 1.0, "target": 0.5}
+    slot, loop = a_loop(next=following, phase=phase, guarded=1, trial_length=-1.0, **members)
     form.enter(slot, 2.0)
     assert_members(loop, {"next": GO_ON, **expected})
     adam = expected["phase"] == ADAM
-    for place in (ADAM_RATE, COURSE):
-        assert (loop.rates[place].many, loop.rates[place].values[0]) == ((1, 2.0) if adam else (0, 0.0))
-    # a resumed phase has a trial that it cannot lose
+    for place in (ADAM_PATH, COURSE):
+        assert (loop.paths[place].many, loop.paths[place].values[0]) == ((1, 2.0) if adam else (0, 0.0))
+    # a resumed phase need not pass below anything
     resumed = following == RESUME_CONVEX
-    assert_members(loop, {"reference": 0.0 if resumed else -1.0})
-    assert loop.rates[PHASE_RATE].values[0] == (1.0 if resumed else 0.0)
+    assert_members(loop, {"target": INF if resumed else 0.5})
+    assert_members(loop, {"trial_length": CONSTANT.trial_least if resumed else -1.0})
+    assert loop.paths[PHASE_PATH].values[0] == (1.0 if resumed else 0.0)
 
 
 def test_enter_without_the_guard_resumes_without_a_trial(form):
     slot, loop = a_loop(next=RESUME_CONVEX, phase=ADAM)
     form.enter(slot, 2.0)
-    assert (loop.phase, loop.rates[PHASE_RATE].many) == (CONVEX, 0)
+    assert (loop.phase, loop.paths[PHASE_PATH].many) == (CONVEX, 0)
 
 
 @pytest.mark.parametrize(
     ("following", "origin", "expected"),
     [
-        (BEGIN_CONVEX, ADAM, {"phase": CONVEX, "fallback": 0, "cause": Cause.STALLED}),
+        (BEGIN_CONVEX, ADAM, {"phase": CONVEX, "fallback": 1, "cause": Cause.STALLED}),
         (NEXT_FALLBACK, CONVEX, {"phase": CONVEX, "fallback": 3, "cause": Cause.STALLED}),
-        (RESUME_CONVEX, CONVEX, {"phase": CONVEX, "fallback": 0, "cause": Cause.RESUMED}),
+        (RESUME_CONVEX, CONVEX, {"phase": CONVEX, "fallback": 1, "cause": Cause.RESUMED}),
         (NEW_ADAM, CONVEX, {"phase": ADAM, "cause": Cause.STALLED}),
         (BACK_TO_ADAM, CONVEX, {"phase": ADAM, "cause": Cause.STALLED}),
     ],
@@ -621,13 +675,14 @@ def test_enter_without_the_guard_resumes_without_a_trial(form):
 def test_note_event(form, following, origin, expected):
     slot, loop = a_loop(
         next=following, phase=origin, fallback=2, cause=Cause.STALLED, nit=12, cost=50.0, f=3.0, norm=-1.0,
-        best_f=1.0, work=40.0, off_incumbent=1, guarded=1,
+        best_f=1.0, work=40.0, off_incumbent=1, guarded=1, first=1,
     )  # fmt: skip
     form.begin_adam(slot, 4.0)
-    form.begin_trial(slot, 2.0, 0.25, 0.5)
+    form.begin_trial(slot, 2.0, 0.5)
     loop.work = 44.0
     form.watch_adam(slot, 3.0)
-    form.after_convex(slot, 1.0)
+    form.after_convex(slot, 1.0, 1.0)
+    loop.reference, loop.ahead = 0.25, 70.0
     loop.cause = Cause.STALLED
     before, events = bytes_of(LOOP, slot), EVENT.new(3)
     form.note_event(slot, events, 1, 9.0, 8.0, 5, 1.25)
@@ -636,7 +691,7 @@ def test_note_event(form, following, origin, expected):
     assert_members(event, {**expected, "behind": Cause.STALLED, "origin": origin, "reason": 5})
     assert_members(event, {"nit": 12, "cost": 50.0, "f": 3.0, "best_f": 1.0, "phase_f": 1.25})
     assert_members(event, {"peak": 9.0, "norm": 8.0, "reference": 0.25, "target": 0.5})
-    assert_members(event, {"adam_spent": 4.0, "spent": 4.0, "rate": 1 / 8, "recent": 1 / 8})
+    assert_members(event, {"adam_spent": 4.0, "spent": 4.0, "ahead": 70.0})
     for other in (0, 2):
         assert EVENT.view(events, other).nit == 0
     for cause in Cause:
@@ -662,13 +717,15 @@ class Play:
     def begin(self, f):
         self.form.begin(self.slot, 1.0, 2.0, 2.0, f, 1.0, 1.0, True)
         self.adam_f = f
+        if self.loop.next == BEGIN_CONVEX:
+            self.follow(0)
 
     def follow(self, reason):
         self.form.note_event(self.slot, self.events, 0, 2.0, self.loop.norm, reason, self.loop.f)
         if self.loop.next != STOP:
             self.form.enter(self.slot, self.adam_f)
 
-    def step(self, more, f, norm, size, t, curvature, decided, failed, promise, sigma):
+    def step(self, more, f, norm, size, reason, distance, decided, failed, promise, sigma):
         form, slot, loop = self.form, self.slot, self.loop
         counts = self.counts(more)
         least = f if not loop.best_f <= f else loop.best_f
@@ -684,19 +741,19 @@ class Play:
             form.search_failed(slot, f, least, decided, norm, promise)
         if cause == Cause.NONE:
             before = loop.f
-            form.accept(slot, *counts, least, f, norm, loop.norm, size, abs(curvature))
+            form.accept(slot, *counts, least, f, norm, loop.norm, size, abs(distance))
             if loop.doubted and form.noise_is_due(slot, counts[1], f):
                 form.note_noise(slot, sigma, counts[1], f)
-                if form.passes(slot, least, f, size, abs(curvature)):
+                if form.passes(slot, least, f, size, abs(distance)):
                     form.converge(slot)
             if loop.next != STOP and not adam:
                 form.within_noise(slot, promise, size)
             if loop.next != STOP and adam:
                 self.adam_f = f
-                cause = form.after_adam(slot, f, t, curvature, decided)
+                cause = form.after_adam(slot, f, decided)
             elif loop.next != STOP:
                 hollow = form.is_hollow(slot, before, f, promise)
-                cause = Cause.HOLLOW if hollow else form.after_convex(slot, f)
+                cause = Cause.HOLLOW if hollow else form.after_convex(slot, f, norm)
         self.answers.append(int(cause))
         if cause != Cause.NONE and loop.next != STOP:
             if adam:
@@ -705,7 +762,7 @@ class Play:
                     form.go_on(slot, Cause.LOWER)
             elif not form.falls_back(slot, cause, *counts, least):
                 form.leave(slot, cause, *counts, least, self.adam_f)
-            self.follow(t)
+            self.follow(reason)
 
 
 few = st.sampled_from
@@ -735,14 +792,15 @@ MEMBERS = st.fixed_dictionaries(
         "automatic": few([0, 1]),
         "guarded": few([0, 1, 1, 1]),
         "sampled": few([0, 0, 0, 1]),
-        "fallbacks": few([1, 3]),
+        "fallbacks": few([3]),
+        "quick": few([0, 2]),
         "off_incumbent": few([0, 1]),
         "suspended_f": few([NAN, 0.5, 0.9]),
         "guard": few(
             [
                 {},
                 {"trial_least": 2.0},
-                {"trial_least": 2.0, "slow": 1.0, "stalled": 1.0, "stall_span": 3.0, "early_span": 3.0},
+                {"trial_least": 2.0, "first_look": 5.0, "again": 1.1, "fading": 2.0},
             ]
         ),
     }

@@ -148,6 +148,7 @@ def begin(state, phase, x, f, g, first_step):
     phase.restarts = 0
     phase.rescues = 0
     phase.skipped = 0
+    phase.line.parabola = 0
     phase.line.edge = 0
     phase.edge.limited = 0
     phase.edge.held = 0
