@@ -18,7 +18,7 @@ other.
 Equal bytes can be asked for on the same processor with the same libraries only, see `fingerprint`. Elsewhere,
 and with ``TWOPHASE_DISABLE_JIT=1``, the portable part is held against: see `differences`.
 
-The reasons that occur are listed in `REASONS`; those that no run was found to give, in `UNPROVOKED`.
+The reasons that occur are listed in `REASONS`.
 """
 
 from __future__ import annotations
@@ -65,12 +65,14 @@ REASONS = {
     "Adam, vanishing": "the steps vanish against x",
     "Adam, epochs": "every epoch ended at a non-finite loss, at ever smaller learning rates",
     "Adam, no step": "Adam found no step: ",
-    "curved": "the curvature along the first step is positive and the gradient norm falls",
+    "first": "the convex phase makes the first step; what it brings tells whether Adam is needed",
     "untold": "no swap seen in # evaluations: the guard tries the convex phase",
-    "lost trial": "the convex phase gained # of f an evaluation in its trial of #, Adam # before it",
+    "lost trial": "the convex phase reached # in its trial of # evaluations, Adam headed for #",
     "fell short": "the convex phase reached # in its trial of # evaluations, too far above "
     "the # of the one before",
-    "stalled": "the convex phase has stalled: # of f an evaluation, # evaluations after the handover",
+    "stalled": "# evaluations after the handover the convex phase is not on course to converge: at its "
+    "recent pace it needs # more; Adam is tried",
+    "slow": "# evaluations after the handover the convex phase is slow: at its recent pace it needs # more",
     "back": "; back to the best point, f = #",
     "conjugate gradients, zero": "the gradient is zero",
     "conjugate gradients, precision": "the predicted decrease is below the rounding of f: converged to "
@@ -103,13 +105,9 @@ REASONS = {
     "edge": "f is not finite at a distance of #.",
     "resumed, another method": "Resuming was not exact: the state of ",
     "resumed, no excursion": "Resuming was not exact: maxfun had left no room for a trial of Adam",
-}
-"""Texts, numbers replaced by '#', each of which occurs in a reason or message of at least one stream."""
-
-UNPROVOKED = {
     "to and fro": "the search goes to and fro between points that are known already",
 }
-"""Texts that no case gives, each known to be hard to reach from outside."""
+"""Texts, numbers replaced by '#', each of which occurs in a reason or message of at least one stream."""
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\bnan\b|\binf\b)")
 
@@ -621,7 +619,7 @@ RESUMED = {
     f"resumed/{name}/after-{cut}": (problem, options, cut)
     for name, (problem, options) in _RUNS.items()
     for cut in (1, 5, 18, 40)
-} | {"resumed/raised/no-trial-of-adam": ("raised", OWN, 90)}
+} | {"resumed/wood/no-trial-of-adam": ("wood", OWN, 60)}
 """Problem, options and number of values after which a run is stopped, by case."""
 
 
