@@ -58,6 +58,9 @@ HOLLOW, HOLLOW_PATIENCE, HOLLOW_ENDS = 1e-4, 5, 2
 """Share of the promised decrease that is worth the name; iterations in a row below it that end the phase, and
 phases ended so that end the run."""
 
+BARREN = 2
+"""Times that all methods may fail again without an iteration in between, though lower values were met."""
+
 _inner = jit(no_cpython_wrapper=True)
 
 
@@ -255,7 +258,7 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0, only_lower)
     reported(loop, nfev, cost, work, best_f)
     loop.behind = cause
     failed = not math.isnan(loop.failed_at) and not best_f < loop.failed_at - noise_of(loop, loop.failed_at)
-    failed = failed or loop.hollow_ends >= HOLLOW_ENDS
+    failed = failed or loop.hollow_ends >= HOLLOW_ENDS or loop.barren >= BARREN
     if failed or loop.swaps >= loop.max_swaps:
         if only_x0:
             stop(loop, Status.NONFINITE, Cause.ONLY_X0, BAD_POINT)
@@ -282,6 +285,7 @@ def go_on(slot, cause):
     loop.cause = cause
     loop.failed_at = math.nan
     loop.hollow_ends = 0
+    loop.barren = 0
     loop.final = BEST_POINT
 
 
@@ -389,6 +393,8 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     loop.cause = cause
     if _failed(cause) and not loop.off_incumbent:
         loop.failed_at = best_f
+        loop.barren = loop.barren + 1 if loop.nit == loop.failed_nit else 0
+        loop.failed_nit = loop.nit
         loop.next = NEW_ADAM
     elif loop.off_incumbent and not math.isnan(loop.suspended_f) and not best_f < loop.suspended_f:
         loop.off_incumbent = 0
