@@ -16,15 +16,16 @@ REACH = 2.0
 """A first trial goes at most this many times further than any step before."""
 SIZE = 0.3
 """Or as far as this share of x."""
-GUESS = 1.0
-"""First trial where nothing is known: its largest entry, in sizes of x."""
+GUESS, CAREFUL = 1.0, 0.5
+"""First trial where nothing is known: its largest entry, in sizes of x; for a search that pays a gradient for
+every trial, and does not correct a first one that is merely lower."""
 
 
 def first_step(x: NDArray[np.floating], p: NDArray[np.floating]) -> float:
-    """Return the multiple of p whose largest entry is `GUESS` sizes of x, as `first_guess` has it."""
+    """Return the multiple of p whose largest entry is `CAREFUL` sizes of x; without a size, of 1."""
     size, reach = float(np.max(np.abs(x))), float(np.max(np.abs(p)))
-    guess = GUESS * size / reach
-    return guess if 0.0 < guess < math.inf else GUESS / reach
+    guess = CAREFUL * size / reach
+    return guess if 0.0 < guess < math.inf else CAREFUL / reach
 
 
 @jit(no_cpython_wrapper=True)
