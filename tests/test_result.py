@@ -53,7 +53,7 @@ def test_the_phases_are_told_with_their_own_evaluations(result):
 
 
 def test_the_summary_is_short_and_narrow(result):
-    assert len(str(result).splitlines()) <= 15 + 2 * len(result.swaps)
+    assert len(str(result).splitlines()) <= 17 + 3 * (len(result.swaps) - 1)
     assert max(map(len, str(result).splitlines())) <= WIDTH
 
 
