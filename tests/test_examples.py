@@ -17,8 +17,8 @@ PRINTED = {
     "from_pytorch": ("193 variables in float64", "terminated successfully"),
     "curve_fit_errors": ("Misra1a", "certified to 10 digits"),
     "finite_sum": ("terminated successfully", "correlation with the true weights: 0.9"),
-    "mlp_digits": ("adam -> ", "held-out accuracy 0.9"),
-    "sklearn_pipeline": ("two-phase ", "adam -> ", "held-out accuracy 0.9", "grid search: "),
+    "mlp_digits": ("start -> ", "held-out accuracy 0.9"),
+    "sklearn_pipeline": ("two-phase ", "start -> ", "held-out accuracy 0.9", "grid search: "),
     "property_test": ("25 random quadratics minimised",),
 }
 OTHERS = {"detector_csv", "detector_pytorch", "detector_sklearn", "decay_stack"}

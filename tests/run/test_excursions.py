@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeResult, rosen, rosen_der
 
 from twophase_min import Status, minimize
 from twophase_min._status import Cause
+from twophase_min.jit.compilation import DISABLED
 from twophase_min.run.guard import GUARD
 from twophase_min.run.state import ADAM, CONVEX, LOOP, RESUME_CONVEX, STOP
 
@@ -18,6 +19,8 @@ START = np.array([-1.2, 1.0, -0.5])
 CONSTANT = GUARD.view(GUARD.new())
 LEAST = CONSTANT.trial_least
 INF = math.inf
+RUNS = 20 if DISABLED else 200
+"""Made-up runs of a property; each takes thousands of steps, which are slow where nothing is compiled."""
 
 
 # ---- a run of made-up phases -----------------------------------------------------------------------------
@@ -96,7 +99,7 @@ SLOPES = st.one_of(st.floats(1e-6, 1.0), st.floats(-1.0, -1e-6))
 LENGTHS = st.floats(1.0, 1e4)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=RUNS)
 @given(
     slope=SLOPES,
     length=LENGTHS,
@@ -141,7 +144,7 @@ def test_the_runs_of_made_up_phases_meet_every_verdict():
     assert seen >= {Cause.SLOW, Cause.STALLED, Cause.PATIENCE, Cause.FELL_SHORT, Cause.LOST_TRIAL}
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=RUNS)
 @given(
     rise=st.floats(0.0, 1.0),
     crawl=st.floats(0.0, 1e-3),
