@@ -169,11 +169,16 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
 
 
 def _round(residuals: Residuals, frame: _Frame, settings: dict[str, Any]) -> tuple[Array, float]:
-    """Run `minimize` in the variables of a frame; where it came, and the share of f that it took away."""
+    """Run `minimize` in the variables of a frame; where it came, and the share of f that it took away.
+
+    The Hessian in z is about 1. So z begins at the gradient there: the first trial of a run, as long as z is,
+    then is the Gauss-Newton step.
+    """
     basis, p, square = frame.basis(), frame.p, frame.size**2
+    start = basis.T @ (frame.jacobian.T @ frame.r) / square
 
     def at(z: Array) -> Array:
-        return np.asarray(p + basis @ z, dtype=float)
+        return np.asarray(p + basis @ (z - start), dtype=float)
 
     def value(z: Array) -> float:
         with our_arithmetic():
@@ -185,7 +190,7 @@ def _round(residuals: Residuals, frame: _Frame, settings: dict[str, Any]) -> tup
         with our_arithmetic():
             return basis.T @ residuals.gradient(at(z)) / square
 
-    result = minimize(value, np.zeros(basis.shape[1]), jac=gradient, options=settings)
+    result = minimize(value, start, jac=gradient, options=settings)
     if not result.fun < 0.5:
         return p, 0.0
     return at(result.x), float(1.0 - 2.0 * result.fun)

@@ -81,6 +81,8 @@ class Driver(Report):
         Typical sizes of the variables, where x0 and its gradient show them (`typical_sizes`).
     scales : ndarray or None
         Change of variables of the convex phase (`_diagonal` at its handover).
+    bend : float
+        Curvature of the last step before a phase failed, NaN if none did.
     suspended_own, suspended_pairs, suspended_scales : phase, list, ndarray
         What a suspended convex phase goes on from.
     found_lower, looks : bool, int
@@ -126,6 +128,7 @@ class Driver(Report):
         self.pairs: deque[tuple[Array, Array]] = deque(maxlen=PAIRS)
         self.sizes: Array | None = None
         self.scales: Array | None = None
+        self.bend = math.nan
         self.suspended_own: Any = None
         self.suspended_pairs: list[tuple[Array, Array]] = []
         self.suspended_scales: Array | None = None
@@ -467,9 +470,8 @@ class Driver(Report):
         phase, self.own = self.own, None
         assert self.objective.best is not None
         if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
-            if cause != Cause.SLOW:  # what has led to a failure is not handed on
-                self.pairs.clear()
-                self.scales = None
+            if cause != Cause.SLOW:
+                own.forget(self)
             self.note(text)
             self.machine.enter(self.slot, self.adam.f)
             return

@@ -141,8 +141,9 @@ def variables(driver: Driver, scaled: bool, share: float = 1.0) -> tuple[Scaling
         return Scaling(origin), 1.0
     step = 1.0
     if not scaling.used:
-        length, reach = first_length(driver), float(np.linalg.norm(scaling.apply(pulled)))
-        step = length / reach if length and reach > 0 else first_step(origin, scaling.apply(pulled))
+        along = scaling.apply(pulled)
+        length, reach = first_length(driver), float(np.linalg.norm(along))
+        step = length / reach if length and reach > 0 else first_step(origin / scale, along / scale)
     exponent = math.log2(step) + 2.0 * math.log2(h)
     unit = 2.0 ** min(max(round(exponent + math.log2(share)), -1000), 1000)
     # SciPy's CG tries alpha = min(1, 1.01 / |h|) along -h first: the unit of z makes that our step

@@ -1,16 +1,9 @@
 """The decisions of a run, each written once: kernels over the record `state.LOOP`.
 
-Both loops call them, the one in Python (`driver`) and the compiled one (`compiled`), and do what they answer:
-
-`begin`
-    The start has been evaluated.
-`accept`
-    The only way to a new iterate, for every phase, SciPy's methods included; sets the stops that an iterate
-    can cause.
-`after_adam`, `after_convex`
-    Show an iterate to the detector's answer and the guard, or a failed search to the fallbacks.
-`handover`, `leave`
-    From Adam to the convex phase, and from there to what follows.
+Both loops call them, the one in Python (`driver`) and the compiled one (`compiled`), and do what they
+answer. `begin` takes the start. `accept` is the only way to a new iterate, for every phase, SciPy's methods
+included; it sets the stops that an iterate can cause. `after_adam` and `after_convex` show an iterate to the
+guard. `handover` and `leave` lead from Adam to the convex phase, and from there to what follows.
 
 The answer is in ``loop.next``: GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM (at the best point), BACK_TO_ADAM
 (on its own path), RESUME_CONVEX (the suspended phase, as if it had not been left), or STOP, with
@@ -423,6 +416,7 @@ def enter(slot, adam_f):
         loop.fallback += 1
     elif following == RESUME_CONVEX and loop.guarded:
         _guard.begin_trial(loop, loop.best_f, math.inf)
+        loop.passed = 1
     elif following in (NEW_ADAM, BACK_TO_ADAM):
         loop.phase = ADAM
         loop.steps = 0

@@ -69,6 +69,15 @@ def resume(driver: Driver) -> None:
         driver.move(Point(suspended.x, suspended.f, suspended.g))
 
 
+def forget(driver: Driver) -> None:
+    """Hand on of what has led to a failure only the curvature of the last step: a length to begin with."""
+    for s, y in driver.pairs:
+        if s @ y > 0:
+            driver.bend = float(s @ y / (s @ s))
+    driver.pairs.clear()
+    driver.scales = None
+
+
 def _search_failed(driver: Driver, own: Any) -> None:
     """Stop successfully if the failed search was asked for a decrease below rounding at a flat point."""
     best = driver.objective.best
@@ -88,6 +97,8 @@ def first_length(driver: Driver) -> float | None:
     assert driver.point.g is not None
     if driver.adam.curvature > 0:
         return float(norm2(driver.point.g)) / driver.adam.curvature
+    if driver.bend > 0:
+        return float(norm2(driver.point.g)) / driver.bend
     if driver.adam.t > 0:
         return float(driver.adam.learning_rate) * driver.objective.n**0.5
     return None

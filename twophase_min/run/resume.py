@@ -53,7 +53,7 @@ def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:
     objective, loop = driver.objective, driver.loop
     notes: dict[str, Any] = {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
     notes |= {"epoch": driver.epoch, "batch": driver.batch, "phase": driver.phase}
-    notes |= {"looks": driver.looks, "measured": driver.measured}
+    notes |= {"bend": driver.bend, "looks": driver.looks, "measured": driver.measured}
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
     notes["exact"] = loop.phase != CONVEX or is_ours(driver.phase)
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes)), "loop": LOOP.array(driver.slot).copy()}
@@ -113,7 +113,7 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     objective.restore(notes["counters"], notes["kind"], notes["reason"])
     objective.recall(_point(saved, "best"), _point(saved, "last"), _point(saved, "unsound"))
     driver.epoch, driver.batch = notes["epoch"], notes["batch"]
-    driver.looks, driver.measured = notes["looks"], notes["measured"]
+    driver.bend, driver.looks, driver.measured = notes["bend"], notes["looks"], notes["measured"]
     _loop(driver, saved["loop"])
     if notes["detector"] is not None:
         rule = options.swap if callable(options.swap) else None
