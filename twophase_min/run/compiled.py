@@ -279,6 +279,11 @@ def _convex_run(state, address, table, rows, events, pause):
             if not loop.off_incumbent:
                 if not evaluate(state, address, table, v[memo.best], True):
                     return True
+                g = v[memo.best + 1]
+                if (norm2(g) if memo.two_norm else norm_inf(g)) <= loop.gtol:  # met, but not an iterate
+                    _accept(state, address, table, rows, v[memo.best], loop.best_f, g)
+                    if loop.next == STOP:
+                        return True
                 move(state, v[memo.best], loop.best_f, v[memo.best + 1])
             _begin_convex(state)
         code = _convex_iteration(state, address, table)

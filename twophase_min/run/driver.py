@@ -85,14 +85,11 @@ class Driver(Report):
         Curvature of the last step before a phase failed, NaN if none did.
     suspended_own, suspended_pairs, suspended_scales : phase, list, ndarray
         What a suspended convex phase goes on from.
-    found_lower, looks : bool, int
-        Whether the diagnosis has found a lower point, and how often the run has gone on after one.
-    measured : list of float
-        Values of the measurement of the noise under way.
-    epoch, batch : int
-        Epochs made, and batches of the present one, of a finite sum.
-    epoch_start : dict or None
-        Adam where the present epoch began.
+    found_lower, looks, measured : bool, int, list of float
+        Whether the diagnosis has found a lower point; how often the run has gone on; values of the measurement
+        of the noise under way.
+    epoch, batch, epoch_start : int, int, dict or None
+        Epochs made, batches of the present one, and Adam where it began, of a finite sum.
     inexact : str
         What resuming could not restore.
     """
@@ -459,7 +456,9 @@ class Driver(Report):
         loop = self.loop
         method, scaled = self.fallbacks[loop.fallback]
         if self.own is None and not loop.unread and not loop.off_incumbent:
-            self.move(self.best())
+            best = self.best()
+            settling.look_at(self, best)
+            self.move(best)
         if is_ours(method):
             cause, text = own.run(self, method, scaled)
         else:

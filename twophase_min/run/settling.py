@@ -59,6 +59,12 @@ def reconsider(driver: Driver, size: float) -> None:
         driver.machine.converge(driver.slot)
 
 
+def look_at(driver: Driver, best: Point) -> None:
+    """Make the best point an iterate where its gradient passes the test, though no search has accepted it."""
+    if best.g is not None and driver.size_of(best.g) <= driver.loop.gtol:
+        driver.iteration(best.x, best.f, best.g)
+
+
 def goes_on(driver: Driver) -> bool:
     """Whether a run that lost its precision goes on: from a lower point, or with a better gradient."""
     loop, objective = driver.loop, driver.objective
