@@ -86,7 +86,7 @@ class Driver(Report):
     suspended_own, suspended_pairs, suspended_scales : phase, list, ndarray
         What a suspended convex phase goes on from.
     found_lower, looks, measured : bool, int, list of float
-        Whether the diagnosis has found a lower point; how often the run has gone on; values of the measurement
+        Whether the diagnosis has found a lower point; how often the run has gone on; values of a measurement
         of the noise under way.
     epoch, batch, epoch_start : int, int, dict or None
         Epochs made, batches of the present one, and Adam where it began, of a finite sum.
