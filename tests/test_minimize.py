@@ -107,7 +107,7 @@ def test_ctrl_c_and_exceptions_at_every_evaluation_keep_the_best_point(convex_me
     maxfun = {"callable": 18, "fused": 30, "none": 25, "2-point": 60}[jac]
     if (convex_method, jac) == ("CG", "callable"):
         maxfun = 50  # about 100 evaluations
-    options = {"convex_method": convex_method, "maxfun": maxfun}
+    options = {"convex_method": convex_method, "maxfun": maxfun, "gtol": 1e-11}
     whole = Recorder()
     run(whole, jac, options=options)
     assert whole.evaluations >= 25

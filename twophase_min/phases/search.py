@@ -205,7 +205,7 @@ def _restart(state, phase):
     phase.mode = SEARCHING
     if slope < 0.0 and math.isfinite(slope):
         c1 = max(phase.c1, min(STEEP_C1, 0.5 * phase.line.c2))
-        if phase.step_norm == 0.0:  # a first trial that is only guessed learns its length from its value
+        if phase.step_norm == 0.0 and phase.first == 0.0:  # a length that is only guessed is learnt from f
             phase.line.refine = 1
         return _begin_search(state, phase, slope, first_guess(state, phase, slope), c1)
     phase.reason = ZERO_GRADIENT if slope == 0.0 else NOT_FINITE

@@ -97,8 +97,10 @@ def first_length(driver: Driver) -> float | None:
     assert driver.point.g is not None
     if driver.adam.curvature > 0:
         return float(norm2(driver.point.g)) / driver.adam.curvature
-    if driver.bend > 0:
-        return float(norm2(driver.point.g)) / driver.bend
+    size = float(norm2(driver.point.g))
+    # within the noise of the values a search goes by slopes, which a longer step shows better
+    if driver.bend > 0 and size**2 / driver.bend > driver.machine.exactness(driver.slot, driver.point.f):
+        return size / driver.bend
     if driver.adam.t > 0:
         return float(driver.adam.learning_rate) * driver.objective.n**0.5
     return None
