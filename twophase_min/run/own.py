@@ -97,10 +97,11 @@ def first_length(driver: Driver) -> float | None:
     assert driver.point.g is not None
     if driver.adam.curvature > 0:
         return float(norm2(driver.point.g)) / driver.adam.curvature
-    size = float(norm2(driver.point.g))
-    # within the noise of the values a search goes by slopes, which a longer step shows better
-    if driver.bend > 0 and size**2 / driver.bend > driver.machine.exactness(driver.slot, driver.point.f):
-        return size / driver.bend
+    if driver.bend > 0:
+        length = float(norm2(driver.point.g)) / driver.bend
+        # within the noise of the values a search goes by slopes, which a longer step shows better
+        if length * length * driver.bend > driver.machine.exactness(driver.slot, driver.point.f):
+            return length
     if driver.adam.t > 0:
         return float(driver.adam.learning_rate) * driver.objective.n**0.5
     return None
