@@ -16,7 +16,7 @@ anp = pytest.importorskip("autograd.numpy")
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # models overflow on the way
 
 FOUND = [(name, start) for name in nist.MODELS for start in (0, 1) if (name, start) != ("BoxBOD", 0)]
-HARD = {("Eckerle4", 0), ("Bennett5", 0), ("Bennett5", 1)}
+HARD = {("Eckerle4", 0), ("Bennett5", 0), ("Bennett5", 1), ("Lanczos1", 1), ("Lanczos2", 1)}
 """Not found by differences: rounding decides, or the limit on the calls ends the fit."""
 EXACT = {"Lanczos1"}
 """Residuals of 1e-13 of the data: their sum of squares, and so the standard errors, are rounding."""
@@ -83,13 +83,14 @@ def test_eckerle4_by_differences_from_the_far_start_is_found_or_said_to_be_undet
         assert np.isinf(covariance).all()
 
 
-def test_boxbod_from_the_far_start_is_given_up_with_its_best_parameters():
-    """The one set that is not found: the first step leads to where the model is constant, and stays there."""
+def test_boxbod_from_the_far_start_ends_where_the_model_is_constant():
+    """The one set that is not found: the first step leads to a minimum up to rounding, or it is given up."""
     reference = nist.load("BoxBOD")
     model = reference.model(anp)
-    with pytest.raises(RuntimeError, match="try another p0") as caught:
-        curve_fit(model, reference.x, reference.y, reference.starts[0])
-    best = caught.value.popt
+    try:
+        best, _ = curve_fit(model, reference.x, reference.y, reference.starts[0])
+    except RuntimeError as error:
+        best = error.popt
     np.testing.assert_allclose(model(reference.x, *best)[1:], best[0], rtol=1e-6)
     squares = np.sum((model(reference.x, *best) - reference.y) ** 2)
     start = np.sum((model(reference.x, *reference.starts[0]) - reference.y) ** 2)

@@ -317,4 +317,7 @@ def _covariance(found: Fit, absolute: bool, precision: float, names: list[str]) 
             OptimizeWarning,
             stacklevel=3,
         )
-    return inverse.matrix * (1.0 if absolute else float(found.r @ found.r) / (m - n))
+    covariance = inverse.matrix
+    known = np.isfinite(covariance)  # the residuals may be 0, and what is not determined stays so
+    covariance[known] *= 1.0 if absolute else float(found.r @ found.r) / (m - n)
+    return covariance

@@ -409,6 +409,11 @@ LONG_RUNS = (
     "raised/CG-plain/",
     "raised/memory-3/",
     "rosenbrock/memory-cg/jac=3-point",
+    "rosenbrock/CG/jac=3-point",
+    "rosenbrock-10/gtol-rel/",
+    "rosenbrock-10/rates/",
+    "wood/rate/",
+    "network/memory-3/",
 )
 """Cases, by how their names begin, that another machine ends elsewhere."""
 
