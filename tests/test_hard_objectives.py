@@ -300,7 +300,7 @@ def test_curvatures_from_1e_12_to_1e12(convex_method):
         convex_method=convex_method, maxfun=5000,
     )  # fmt: skip
     if not result.success:  # one spacing of x is a gradient above gtol in the steepest: luck alone meets it
-        assert np.all(np.abs(result.jac) <= np.maximum(1e-5, 8 * np.finfo(float).eps * UNITS)), result.message
+        assert np.all(np.abs(result.jac) <= np.maximum(1e-4, 8 * np.finfo(float).eps * UNITS)), result.message
     assert_honest(result, jac)
     np.testing.assert_allclose(result.x[UNITS >= 1], 1.0, atol=1.1e-5)
 

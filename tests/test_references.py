@@ -141,6 +141,8 @@ def test_the_compiled_engine_lets_go_of_its_exception():
     def jac(x):
         return 2 * x
 
+    # the first run of a process keeps what its loop was prepared with
+    minimize(fun, np.full(3, 3.0), jac=jac, options={"engine": "numba", "maxiter": 0})
     x0 = np.full(3, 3.0).view(Vector)
     watched = weakref.ref(x0)
     gc.collect()
