@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import time
 import weakref
 
 import numpy as np
@@ -64,6 +65,11 @@ def left(run, last, error):
         except (ValueError, TypeError, KeyboardInterrupt):
             pass
         del fun, x0
+        until = time.monotonic() + 2.0  # a thread of a pool that was interrupted may still be ending
+        while any(ref() is not None for ref in watched) or living()[before:]:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.01)
         return [ref() for ref in watched if ref() is not None], living()[before:]
     finally:
         gc.enable()
