@@ -99,8 +99,8 @@ def first_length(driver: Driver) -> float | None:
         return float(norm2(driver.point.g)) / driver.adam.curvature
     if driver.bend > 0:
         length = float(norm2(driver.point.g)) / driver.bend
-        # within the noise of the values a search goes by slopes, which a longer step shows better
-        if length * length * driver.bend > driver.machine.exactness(driver.slot, driver.point.f):
+        # within a measured noise a search goes by slopes, which a longer step shows better
+        if length * length * driver.bend > driver.machine.noise(driver.slot):
             return length
     if driver.adam.t > 0:
         return float(driver.adam.learning_rate) * driver.objective.n**0.5
