@@ -227,6 +227,22 @@ def test_a_limit_on_calls_keeps_the_best_parameters():
     assert np.sum((decay(X, *best) - Y) ** 2) < np.sum((decay(X, 20, 0.1, 5) - Y) ** 2)
 
 
+@pytest.mark.parametrize("calls", [10, 15, 20, 30])
+def test_the_best_parameters_are_those_that_the_model_was_called_with(calls):
+    seen = []
+
+    def model(x, *p):
+        p = tuple(map(float, p))
+        seen.append((np.sum((decay(x, *p) - Y) ** 2), p))
+        return decay(x, *p)
+
+    with pytest.raises(RuntimeError, match=f"limit of {calls} calls") as caught:
+        curve_fit(model, X, Y, (20, 0.1, 5), maxfev=calls)
+    least, at = min(seen)
+    assert np.sum((decay(X, *caught.value.popt) - Y) ** 2) <= least * (1 + 1e-4)
+    np.testing.assert_allclose(caught.value.popt, at, rtol=1e-3)  # but for the step of a difference
+
+
 def test_a_model_that_raises_raises():
     def broken(x, a, b):
         raise ZeroDivisionError("mine")

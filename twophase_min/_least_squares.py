@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -99,9 +100,19 @@ class _Frame:
             self.exact = min(self.size, steepness) <= 4 * EPS * scale_of_data
             self.reach = float(np.linalg.norm(lengths * p))
 
+    @cached_property
     def basis(self) -> Array:
-        """Return B, shape (n, rank), its unit the size of the residuals."""
+        """B, shape (n, rank), its unit the size of the residuals."""
         return self.axes / np.sqrt(self.s**2 + self._damping() ** 2) * self.size
+
+    @cached_property
+    def start(self) -> Array:
+        """Start, z at p: the gradient, so that the first trial, as long as z is, is the Gauss-Newton step."""
+        return np.asarray(self.basis.T @ (self.jacobian.T @ self.r) / self.size**2)
+
+    def at(self, z: Array) -> Array:
+        """Return the parameters at z."""
+        return np.asarray(self.p + self.basis @ (z - self.start), dtype=float)
 
     def _damping(self) -> float:
         """Return lambda: 0 where the Gauss-Newton step is no longer than the parameters, or these are 0."""
@@ -163,37 +174,29 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
             frame = _Frame(residuals, p, scale_of_data)
     except CallsSpent as error:
         best = getattr(error, "optimize_result", None)
-        p = p if best is None or not best.fun < 0.5 else frame.p + frame.basis() @ best.x
+        p = p if best is None or not best.fun < 0.5 else frame.at(best.x)
         return Fit(p, frame.r, frame.jacobian, frame.offset, -1)
     return Fit(frame.p, frame.r, frame.jacobian, frame.offset, _status(frame, tol))
 
 
 def _round(residuals: Residuals, frame: _Frame, settings: dict[str, Any]) -> tuple[Array, float]:
-    """Run `minimize` in the variables of a frame; where it came, and the share of f that it took away.
-
-    The Hessian in z is about 1. So z begins at the gradient there: the first trial of a run, as long as z is,
-    then is the Gauss-Newton step.
-    """
-    basis, p, square = frame.basis(), frame.p, frame.size**2
-    start = basis.T @ (frame.jacobian.T @ frame.r) / square
-
-    def at(z: Array) -> Array:
-        return np.asarray(p + basis @ (z - start), dtype=float)
+    """Run `minimize` in the variables of a frame; where it came, and the share of f that it took away."""
+    basis, square = frame.basis, frame.size**2
 
     def value(z: Array) -> float:
         with our_arithmetic():
-            r = residuals.values(at(z))
+            r = residuals.values(frame.at(z))
             f = 0.5 * float(r @ r) / square
         return f if np.isfinite(f) else np.inf
 
     def gradient(z: Array) -> Array:
         with our_arithmetic():
-            return basis.T @ residuals.gradient(at(z)) / square
+            return basis.T @ residuals.gradient(frame.at(z)) / square
 
-    result = minimize(value, start, jac=gradient, options=settings)
+    result = minimize(value, frame.start, jac=gradient, options=settings)
     if not result.fun < 0.5:
-        return p, 0.0
-    return at(result.x), float(1.0 - 2.0 * result.fun)
+        return frame.p, 0.0
+    return frame.at(result.x), float(1.0 - 2.0 * result.fun)
 
 
 def _gauss_newton(residuals: Residuals, frame: _Frame, scale_of_data: float) -> _Frame | None:
