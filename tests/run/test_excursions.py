@@ -65,7 +65,7 @@ class Simulation:
             value, size = self.start - self.convex(self.spent), self.size(self.spent)
         self.best = min(self.best, value)
         counts = (self.work / 2, self.work, self.work, self.seen(self.best))
-        form.accept(slot, *counts, self.seen(value), *(3 * [self.unit * size]), 0.0)
+        form.accept(slot, *counts, self.seen(value), *(2 * [self.unit * size]), 0.0)
         if loop.next == STOP:
             return
         if adam:

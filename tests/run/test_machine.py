@@ -179,8 +179,8 @@ def test_passes(form, members, f, size, distance, expected):
 def test_accept(form, phase, members, f, size, expected):
     slot, loop = a_loop(gtol=0.1, maxiter=10.0, phase=phase, next=RESUME_CONVEX, doubted=1, **members)
     nit = loop.nit
-    form.accept(slot, *COUNTS, 1.0, f, 7.0, 8.0, size, 0.0)
-    assert_members(loop, {**expected, "nit": nit + 1, "f": f, "norm": 7.0, "norm_before": 8.0, "unread": 1})
+    form.accept(slot, *COUNTS, 1.0, f, 7.0, size, 0.0)
+    assert_members(loop, {**expected, "nit": nit + 1, "f": f, "norm": 7.0, "unread": 1})
     assert loop.phase == phase
     assert_counted(loop, 1.0)
 
@@ -741,7 +741,7 @@ class Play:
             form.search_failed(slot, f, least, decided, norm, promise)
         if cause == Cause.NONE:
             before = loop.f
-            form.accept(slot, *counts, least, f, norm, loop.norm, size, abs(distance))
+            form.accept(slot, *counts, least, f, norm, size, abs(distance))
             if loop.doubted and form.noise_is_due(slot, counts[1], f):
                 form.note_noise(slot, sigma, counts[1], f)
                 if form.passes(slot, least, f, size, abs(distance)):

@@ -93,13 +93,12 @@ def _accept(state, address, table, rows, x, f, g):
             pair[1, i] = g[i] - slope[i]
         memo.head = (memo.head + 1) % PAIRS
         memo.pairs = min(memo.pairs + 1, PAIRS)
-    norm_before = loop.norm if loop.norm == loop.norm else norm2(slope)
     move(state, x, f, g)
     norm = norm2(g)
     size = norm if memo.two_norm else norm_inf(g)
     away = distance(x, v[memo.best]) if size <= loop.gtol and not f <= loop.best_f else 0.0
     cost = cost_of(memo)
-    machine.accept(state.loop, float(memo.nfev), cost, cost, loop.best_f, f, norm, norm_before, size, away)
+    machine.accept(state.loop, float(memo.nfev), cost, cost, loop.best_f, f, norm, size, away)
     _record(loop, memo, rows, loop.phase, norm, step)
     if loop.doubted:
         _reconsider(state, address, table, size)

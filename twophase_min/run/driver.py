@@ -334,16 +334,13 @@ class Driver(Report):
         step = float(norm2(s))
         if self.keep_pairs and step > 0:
             self.pairs.append((s.astype(float), (g - before.g).astype(float)))
-        norm_before = loop.norm
-        if norm_before != norm_before:
-            norm_before = float(norm2(before.g))
         self.point = point
         norm = float(norm2(g))
         size = self.size = self.size_of(g)
         best = self.objective.best
         assert best is not None
         distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0
-        self.machine.accept(self.slot, *self._counts(), best.f, f, norm, norm_before, size, distance)
+        self.machine.accept(self.slot, *self._counts(), best.f, f, norm, size, distance)
         self._record(self.phase, norm, step)
         if self.bar is not None:
             self.bar.update(self.phase, f, size, self.objective.nfev)

@@ -135,7 +135,7 @@ def passes(slot, best_f, f, size, distance):
 
 
 @jit
-def accept(slot, nfev, cost, work, best_f, f, norm, norm_before, size, distance):
+def accept(slot, nfev, cost, work, best_f, f, norm, size, distance):
     """Take a new iterate of the phase at work; it may converge the run, or be the last that is allowed.
 
     Parameters
@@ -144,8 +144,8 @@ def accept(slot, nfev, cost, work, best_f, f, norm, norm_before, size, distance)
         Written to.
     nfev, cost, work, best_f : float
         What the loop reports; see `LOOP`.
-    f, norm, norm_before : float
-        Value, and Euclidean norms of the gradient here and one iterate earlier.
+    f, norm : float
+        Value, and Euclidean norm of the gradient.
     size, distance : float
         As for `passes`.
     """
@@ -154,7 +154,6 @@ def accept(slot, nfev, cost, work, best_f, f, norm, norm_before, size, distance)
     loop.nit += 1
     loop.f = f
     loop.norm = norm
-    loop.norm_before = norm_before
     loop.unread = 1
     loop.next = GO_ON
     loop.doubted = 0
@@ -462,7 +461,7 @@ def note_event(slot, events, place, peak, norm, reason, phase_f):
 _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     begin: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, True),
     passes: (0.0, 0.0, 0.0, 0.0),
-    accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     after_adam: (0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
     go_on: (0,),
