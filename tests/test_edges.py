@@ -44,7 +44,7 @@ def at_once(fun):
 @modest
 @given(
     sides=st.lists(st.sampled_from([-1, 0, 1]), min_size=2, max_size=5),
-    scheme=st.sampled_from(["2-point", "3-point"]),
+    scheme=st.sampled_from(["2-point", "3-point", "extrapolated"]),
     away=st.sampled_from([0.0, 1e-10, 1e-7]),
     beyond=st.sampled_from([np.nan, np.inf, -np.inf]),
 )

@@ -119,7 +119,7 @@ CAUSES = {
         "inexact gradient"
     ),
     Cause.LOWER: "a lower value, {e.best_f:.6g}, was found while looking for the reason",
-    Cause.SHARPER: "forward differences lead no further: central ones from here on",
+    Cause.SHARPER: "these differences lead no further: more exact ones from here on",
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
 }
 """One sentence per cause. ``e`` is the event (`run.state.EVENT`). ``text`` is what the part that knows more

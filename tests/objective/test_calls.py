@@ -149,6 +149,25 @@ def test_differences_count_their_calls(scheme, calls):
     assert made.njev == 1
 
 
+def test_differences_become_more_exact_in_order():
+    """Forward, central, extrapolated; what the caller asks for by name is kept or refined, and said."""
+    fun = Counted(quadratic)
+    made = objective(fun)
+    made.start(np.zeros(3))
+    made.kind, made.reason = "2-point", "autograd cannot trace it"
+    before = made.nfev
+    for kind, calls in (("3-point", 6), ("extrapolated", 12)):
+        assert made.sharpen()
+        assert made.description.startswith(kind)
+        np.testing.assert_allclose(made.gradient(np.full(3, 0.5)), -1.0, rtol=1e-9)
+        assert made.nfev - before in (calls, calls + 1)
+        before = made.nfev
+    assert not made.sharpen()
+    asked = objective(fun, "2-point")
+    asked.start(np.zeros(3))
+    assert not asked.sharpen()
+
+
 def test_differences_over_workers_count_their_calls():
     fun = Counted(quadratic)
     made = objective(fun, "2-point", workers=lambda f, points: [f(x) for x in points])

@@ -39,6 +39,19 @@ def test_differences_have_the_accuracy_of_their_order(scheme, tolerance, scale):
     np.testing.assert_allclose(differences(fun, x, scheme, **steps), exact, rtol=tolerance)
 
 
+def test_extrapolated_differences_are_of_fourth_order():
+    """A third derivative of 1e10 spoils central ones; extrapolated ones are left with f's rounding."""
+    t = np.linspace(0.0, 100.0, 200)
+
+    def fun(x):
+        return np.sum(np.exp(0.5 + x[0] * t))
+
+    x, exact = np.array([0.05]), np.array([np.sum(t * np.exp(0.5 + 0.05 * t))])
+    central, extrapolated = (abs(differences(fun, x, s) - exact)[0] for s in ("3-point", "extrapolated"))
+    assert central > 1e-3
+    assert extrapolated < 1e-2 * central
+
+
 @modest
 @given(
     x=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=4),

@@ -128,6 +128,18 @@ def test_statsmodels_3533_poisson_regression_with_raw_columns(seed, convex_metho
     np.testing.assert_allclose(result.x, newton.x, rtol=1e-6)
 
 
+@pytest.mark.parametrize("seed", [4, 8, 23, 30])
+def test_the_same_by_central_differences_whose_error_is_above_gtol(seed):
+    """The third derivative is 1e10: differences are off by .03, and the run ended without success."""
+    both = poisson(seed, False)
+    options = {"convex_method": "memory-cg"}
+    result = minimize(lambda b: both(b)[0], [0.0, 0.0], jac="3-point", options=options)
+    assert result.success, result.message
+    assert result.gradient.startswith("extrapolated")
+    assert np.abs(both(result.x)[1]).max() <= 1e-4
+    assert result.nfev < 600
+
+
 def test_scipy_22865_a_float32_loss_behind_float64_variables():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 8)).astype(np.float32)

@@ -23,7 +23,7 @@ from twophase_min.objective import gradient as _gradient
 from twophase_min.objective import source as _source
 from twophase_min.objective.check import agrees
 from twophase_min.objective.clock import Clock
-from twophase_min.objective.differences import gradient_by_differences
+from twophase_min.objective.differences import EXTRAPOLATED, gradient_by_differences
 from twophase_min.objective.memory import Memory, Point
 from twophase_min.objective.products import Products
 from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar, rounding
@@ -178,9 +178,7 @@ class Objective(Memory, Products):
         self.patched = int(state.get("patched", 0))
         self.unsound_points, self.unsound_entry = state.get("unsound", (0, 0))
         self.nhev = int(state["nhev"])
-        if kind not in ("autograd", "2-point"):  # the earlier run was handed a gradient, this one is not
-            kind, reason = "2-point", "finite differences, because resuming does not look for another source"
-        self.kind, self.reason = _source.named(self._jac, self.fun) or (kind, reason)
+        self.kind, self.reason = _source.resumed(self._jac, self.fun, kind, reason)
         self.finite_elsewhere = True
         if self.kind in _gradient.FINITE_DIFFERENCES:
             each = _gradient.difference_calls(self.n, self.kind)
@@ -272,11 +270,15 @@ class Objective(Memory, Products):
         return g.astype(self.dtype, copy=False)
 
     def sharpen(self) -> bool:
-        """Take central differences instead of forward ones of our own choice; whether that is a change."""
-        if self.kind != "2-point" or self._jac == "2-point":
+        """Central differences after forward ones of our own choice, extrapolated after central: whether any."""
+        if self.kind == "2-point" and self._jac != "2-point":
+            self.kind = "3-point"
+            self.reason += "; central ones, after forward ones had led no further"
+        elif self.kind == "3-point":
+            self.kind = EXTRAPOLATED
+            self.reason += "; " * bool(self.reason) + "extrapolated, after central ones had led no further"
+        else:
             return False
-        self.kind = "3-point"
-        self.reason += "; central ones, after forward ones had led no further"
         if self.best is not None:
             self.best = self.best._replace(g=None)
         self.last = None

@@ -7,6 +7,7 @@ batch, so that a run over workers asks for the same values as a serial one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ from twophase_min.objective.gradient import EPS, difference_steps
 Array = NDArray[np.floating]
 Evaluate = Callable[[Iterable[Array], int], list[Any]]
 
+EXTRAPOLATED = "extrapolated"
+"""Scheme of fourth order, out of two of second order."""
 SHORTER = (1e-2, 1e-4)
 """Shares of the step that are tried where f is finite on neither side; rounding spoils shorter ones."""
 
@@ -31,6 +34,7 @@ def gradient_by_differences(
     abs_step: Any = None,
     entries: NDArray[np.intp] | None = None,
     eps: float = EPS,
+    share: float = 1.0,
 ) -> tuple[Array, str]:
     """Gradient by finite differences.
 
@@ -42,14 +46,17 @@ def gradient_by_differences(
         Point.
     f : float
         Value at x.
-    scheme : {'2-point', '3-point', 'cs'}
-        Forward differences, central differences, or the complex step (for functions that accept complex x).
+    scheme : {'2-point', '3-point', 'extrapolated', 'cs'}
+        Forward differences, central differences, these over h and h/2 with the error of second order
+        eliminated (Richardson), or the complex step (for functions that accept complex x).
     rel_step, abs_step : optional
         See `gradient.difference_steps`.
     entries : ndarray of int, shape (k,), optional
         The entries to form; default all.
     eps : float, default that of float64
         Relative rounding error of the values, by which the steps are chosen.
+    share : float, default 1
+        Multiple of the steps.
 
     Returns
     -------
@@ -65,13 +72,24 @@ def gradient_by_differences(
     in every length gives way to a forward or backward difference. Where f itself is not finite, nothing
     beyond the first values is asked for.
     """
+    if scheme == EXTRAPOLATED:
+        central = functools.partial(
+            gradient_by_differences, evaluate, x, f, "3-point", rel_step, abs_step, entries, eps
+        )
+        (wide, why), (narrow, _) = central(1.0), central(0.5)
+        with np.errstate(invalid="ignore"):
+            extrapolated = (4.0 * narrow - wide) / 3.0
+        return np.where(np.isfinite(extrapolated), extrapolated, wide), why
     which = np.arange(x.size) if entries is None else entries
     steps = difference_steps(x, scheme, rel_step, abs_step, eps)[which]
+    if share != 1.0:
+        steps = (x[which] + share * steps) - x[which]
     trials = _Trials(evaluate, x, f, scheme, which)
+    g: Array
     if scheme == "3-point":
         ahead, behind = trials.values(steps), trials.values(-steps)
         with np.errstate(invalid="ignore", over="ignore"):
-            g: Array = (ahead - behind) / (2 * steps)
+            g = (ahead - behind) / (2 * steps)
         if np.isfinite(f):
             _one_sided(trials, g, steps, ahead, behind)
     else:

@@ -83,7 +83,7 @@ def difference_steps(
 
 def difference_calls(n: int, scheme: str) -> int:
     """Return the calls that one finite-difference gradient costs beyond the value at x itself."""
-    return 2 * n if scheme == "3-point" else n
+    return {"3-point": 2, "extrapolated": 4}.get(scheme, 1) * n
 
 
 def worker_count(workers: Any) -> int:

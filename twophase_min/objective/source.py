@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twophase_min.objective.differences import EXTRAPOLATED
 from twophase_min.objective.foreign import of_traced
 from twophase_min.objective.gradient import FINITE_DIFFERENCES
 
@@ -35,6 +36,18 @@ def named(jac: Any, fun: Callable[..., Any]) -> tuple[str, str] | None:
     raise ValueError(
         f"jac is {jac!r}; it must be a callable, True, 'autograd', '2-point', '3-point', 'cs' or None."
     )
+
+
+def resumed(jac: Any, fun: Callable[..., Any], kind: str, reason: str) -> tuple[str, str]:
+    """Return kind and reason for a run that goes on from one whose gradient was of this kind.
+
+    Differences that have become more exact than ``jac`` says stay so.
+    """
+    if kind == EXTRAPOLATED and jac in (None, "3-point"):
+        return kind, reason
+    if kind not in ("autograd", "2-point"):  # the earlier run was handed a gradient, this one is not
+        kind, reason = "2-point", "finite differences, because resuming does not look for another source"
+    return named(jac, fun) or (kind, reason)
 
 
 def why_no_autograd() -> str:
