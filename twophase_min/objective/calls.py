@@ -270,7 +270,7 @@ class Objective(Memory, Products):
         return g.astype(self.dtype, copy=False)
 
     def sharpen(self) -> bool:
-        """Central differences after forward ones of our own choice, extrapolated after central: whether any."""
+        """Central differences after forward ones of our own choice, extrapolated after central; if any."""
         if self.kind == "2-point" and self._jac != "2-point":
             self.kind = "3-point"
             self.reason += "; central ones, after forward ones had led no further"
