@@ -783,7 +783,6 @@ STEPS = st.tuples(
 )
 MEMBERS = st.fixed_dictionaries(
     {
-        "n": few([1, 100, 10_000]),
         "maxiter": few([INF, 50.0]),
         "maxfun": few([INF, 300.0]),
         "gtol": few([0.0, 1e-2]),

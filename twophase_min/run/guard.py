@@ -1,7 +1,8 @@
 """The guard: whether the convex phase is worth its evaluations, or Adam's own path is tried.
 
 **On course.** A convex phase is left alone while it is on course: at the pace at which the norm of the
-gradient has fallen lately, the run converges within as many evaluations as have been made so far.
+gradient has fallen lately, the run converges within as many evaluations as have been made so far; or while
+its value falls steadily.
 
 **Look.** It is looked at when the evaluations have grown by a factor since the last look. If it is not on
 course then, it is suspended, and Adam goes on from its own state for a share of the evaluations so far (an
@@ -285,7 +286,7 @@ def verdict(loop, f, size):
         return Cause.SLOW
     if loop.work >= loop.look:
         loop.look = guard.again * loop.work
-        if loop.ahead > loop.work and (loop.n > loop.work or not steady(phase, guard.fading)):
+        if loop.ahead > loop.work and not steady(phase, guard.fading):
             if _room(loop):
                 return Cause.STALLED
             loop.curbed = 1

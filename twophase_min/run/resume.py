@@ -23,11 +23,10 @@ from twophase_min.run.state import CONVEX, GO_ON, LOOP
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
-VERSION = 5
+VERSION = 6
 """Of the layout; another one is refused."""
 
 _LIMITS = (
-    "n",
     "maxiter",
     "maxfun",
     "max_swaps",

@@ -37,7 +37,6 @@ PAIRS = 20
 LOOP = Record(
     "Loop",
     # settings
-    count("n", "variables"),
     real("maxiter", "iterations at most", math.inf),
     real("maxfun", "values of the objective at most", math.inf),
     real("target", "value of a suspended phase that a trial must come near, unit f", math.inf),
@@ -238,7 +237,6 @@ def set_limits(loop: Any, n: int, options: TwoPhaseOptions, eps: float) -> None:
     eps : float
         Rounding unit of the objective's values.
     """
-    loop.n = n
     loop.maxiter = max(1000, 200 * n) if options.maxiter is None else options.maxiter
     loop.maxfun = math.inf if options.maxfun is None else options.maxfun
     loop.max_swaps = options.max_swaps
