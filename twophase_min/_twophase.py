@@ -16,14 +16,14 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import wrap_callback
 from twophase_min._options import TwoPhaseOptions
-from twophase_min.objective.bounds import bind
+from twophase_min.objective.bounds import box_of, moved_inside
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.clock import Clock
 from twophase_min.objective.compiled import is_worth_compiling, runs_compiled
 from twophase_min.objective.foreign import require_function
 from twophase_min.objective.start import start_vector
-from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
+from twophase_min.phases import BOUNDED_DEFAULT, COMPILED_DEFAULT, DEFAULT, PHASES, convex_phase
 
 Array = NDArray[np.floating]
 
@@ -49,11 +49,15 @@ def run_twophase(
         fun, args = in_c, in_c.args
     require_function(fun)
     compiled = runs_compiled(fun, jac)
-    record = TwoPhaseOptions.from_mapping(options, tol, COMPILED_DEFAULT if compiled else DEFAULT)
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     start = start_vector(x0, keep_float32=own_gradient)
-    if bind(bounds):
-        warnings.warn("Method twophase cannot handle bounds.", RuntimeWarning, stacklevel=3)
+    box = box_of(bounds, start.size)
+    default = COMPILED_DEFAULT if compiled else DEFAULT if box is None else BOUNDED_DEFAULT
+    record = TwoPhaseOptions.from_mapping(options, tol, default)
+    if box is not None:
+        require_bounds(record)
+        box = box.as_type(start.dtype)
+        start = moved_inside(start, box, stacklevel=4)
     if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:
         warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)
     hessian = convex_phase(record.convex_method).hessian
@@ -65,7 +69,7 @@ def run_twophase(
                     RuntimeWarning,
                     stacklevel=3,
                 )
-    if compiled or record.engine == "numba":
+    if (compiled or record.engine == "numba") and box is None:
         result = _compiled_run(fun, jac, args, start, record, callback)
         if result is not None:
             return result
@@ -82,6 +86,7 @@ def run_twophase(
         rel_step=record.finite_diff_rel_step,
         workers=record.workers,
         seed=record.seed,
+        box=box,
         began=clock.began,
     )
     if hessian:
@@ -96,6 +101,22 @@ def run_twophase(
     objective.clock.excuse(loading.elapsed)
     del start  # which the driver gives up as soon as it can
     return driver.run()
+
+
+def require_bounds(options: TwoPhaseOptions) -> None:
+    """Refuse a convex method that does not keep to bounds.
+
+    Raises
+    ------
+    ValueError
+        With the methods that do.
+    """
+    phase = convex_phase(options.convex_method)
+    if not phase.bounds:
+        able = ", ".join(repr(other.name) for other in PHASES.values() if other.bounds)
+        raise ValueError(
+            f"convex_method {phase.name!r} does not keep to bounds: use {able} or a callable that takes bounds."
+        )
 
 
 @functools.cache

@@ -43,6 +43,14 @@ class Box(NamedTuple):
         """Say per variable whether x is at its lower limit (-1), at its upper one (1) or at none (0)."""
         return np.where(x <= self.lower, -1, np.where(x >= self.upper, 1, 0)).astype(np.int64)
 
+    def multipliers(self, x: Array, g: Array) -> Array:
+        """Return Lagrange multipliers of the limits: the gradient where it pushes x outwards, 0 elsewhere.
+
+        So they are >= 0 at lower limits and <= 0 at upper ones. NaN where the gradient is not known.
+        """
+        outwards = ((x <= self.lower) & ~(g < 0)) | ((x >= self.upper) & ~(g > 0)) | self.fixed
+        return np.where(outwards, g, 0.0)
+
     @property
     def fixed(self) -> NDArray[np.bool_]:
         """Which variables have equal limits, shape (n,)."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min._options import TwoPhaseOptions
-from twophase_min.phases.adam import ADAM as ADAM_RECORD
-from twophase_min.phases.adam import adam_init
+from twophase_min.phases.adam_kernels import ADAM as ADAM_RECORD
+from twophase_min.phases.adam_kernels import adam_init
 from twophase_min.run.build import own_solver, run_detector
 from twophase_min.run.compiled import AUTOMATIC, FROM_ADAM, UNSCALED
 from twophase_min.run.detecting import pack

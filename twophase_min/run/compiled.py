@@ -15,9 +15,9 @@ from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf
 from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, NEED_NOISE, XT, G, P, X
-from twophase_min.phases import adam as adam_phase
+from twophase_min.phases import adam_kernels as adam_phase
 from twophase_min.phases import compiled as phase
-from twophase_min.phases.adam import adam_next, adam_scales, adam_start, adam_tell
+from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.phases.metric import power_of_two_in_kernels
 from twophase_min.run import detecting, exactness, machine
 from twophase_min.run.points import cost_of, distance, evaluate, move, noise_at, relative_gradient

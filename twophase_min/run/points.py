@@ -12,7 +12,7 @@ from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import all_finite, copy, out_of_line
 from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
-from twophase_min.phases import adam as adam_phase
+from twophase_min.phases import adam_kernels as adam_phase
 from twophase_min.run import exactness, machine, noise
 from twophase_min.run.state import BAD_X, BEST_POINT, HANDED, TIME_IS_UP, UNSOUND_X
 
