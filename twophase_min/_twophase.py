@@ -16,7 +16,7 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import wrap_callback
 from twophase_min._options import TwoPhaseOptions
-from twophase_min.objective.bounds import box_of, moved_inside
+from twophase_min.objective.bounds import Box, box_of, moved_inside
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.clock import Clock
@@ -69,8 +69,8 @@ def run_twophase(
                     RuntimeWarning,
                     stacklevel=3,
                 )
-    if (compiled or record.engine == "numba") and box is None:
-        result = _compiled_run(fun, jac, args, start, record, callback)
+    if compiled or record.engine == "numba":
+        result = _compiled_run(fun, jac, args, start, record, callback, box)
         if result is not None:
             return result
     objective = Objective(
@@ -111,11 +111,13 @@ def require_bounds(options: TwoPhaseOptions) -> None:
     ValueError
         With the methods that do.
     """
+    if options.convex_method is None:  # the default keeps to them
+        return
     phase = convex_phase(options.convex_method)
     if not phase.bounds:
         able = ", ".join(repr(other.name) for other in PHASES.values() if other.bounds)
         raise ValueError(
-            f"convex_method {phase.name!r} does not keep to bounds: use {able} or a callable that takes bounds."
+            f"convex_method {phase.name!r} does not keep to bounds: use {able} or a callable that takes them."
         )
 
 
@@ -134,7 +136,13 @@ def _load(method: str, kind: str) -> None:
 
 
 def _compiled_run(
-    fun: Any, jac: Any, args: tuple[Any, ...], start: Array, record: TwoPhaseOptions, callback: Any
+    fun: Any,
+    jac: Any,
+    args: tuple[Any, ...],
+    start: Array,
+    record: TwoPhaseOptions,
+    callback: Any,
+    box: Box | None,
 ) -> OptimizeResult | None:
     """Run on the compiled engine; None where the driver has to do it."""
     if record.engine == "python":
@@ -150,7 +158,7 @@ def _compiled_run(
         except TypeError as error:
             reason = str(error)
         else:
-            return engine.minimize(fun, jac, args, start, record, compiled)
+            return engine.minimize(fun, jac, args, start, record, compiled, box)
     if record.engine == "numba":
         raise ValueError(f"engine='numba' cannot serve this run: {reason}. Or use engine='python'.")
     return None

@@ -74,9 +74,9 @@ class AdamState(NamedTuple):
     Attributes
     ----------
     vectors : ndarray, shape (5, n), (6, n) or (9, n)
-        Rows X, G, M, V, XT: iterate, gradient, first and second moment, trial; SIZES, the typical sizes of the
-        variables, where given; and within bounds LOWER, UPPER and FELT, the limits and the gradient that the
-        moments take.
+        Rows X, G, M, V, XT: iterate, gradient, first and second moment, trial; SIZES, the typical sizes of
+        the variables, where given; and within bounds LOWER, UPPER and FELT, the limits and the gradient that
+        the moments take.
     slot : slot of `ADAM`
         Scalars and counters.
     """

@@ -79,7 +79,6 @@ def run(
     str
         SciPy's message, when the method ended by itself.
     """
-
     keywords: dict[str, Any] = {}
     to_x = scaling.to_x
     if box is not None:

@@ -18,8 +18,8 @@ by differences of high order, which a smooth function does not have and noise do
 estimates the variance for every k from which on smoothness no longer shows. A jump or a kink at x looks
 like noise in differences across it: the noise must show on either side alone. Where the values hardly
 differ h was too short (single precision does not see it), and where the estimates of successive orders do
-not agree it was too long: it is changed by a factor of 16, four times at most. Within bounds u is taken without
-the variables that would leave them.
+not agree it was too long: it is changed by a factor of 16, four times at most. Within bounds u is taken
+without the variables that would leave them.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _ready() -> tuple[Any, Any]:
 
 @jit
 def within_bounds(x, u, h, lower, upper, out):
-    """Write u into ``out`` without the variables that ``x + k h u`` would carry over a limit; whether any is left.
+    """Write u into ``out`` without the variables that ``x + k h u`` would carry over a limit; if any is left.
 
     Parameters
     ----------
