@@ -13,7 +13,6 @@ from twophase_min.phases import (
     FREE,
     ITERATION,
     LOWER,
-    METRIC,
     NEED_F,
     NEED_NOISE,
     PHASES,
@@ -26,8 +25,6 @@ from twophase_min.phases import (
 from twophase_min.phases import box as kernels
 from twophase_min.phases.adam import Adam
 from twophase_min.phases.memory_cg import MemoryCG
-from twophase_min.phases.memory_cg_kernels import add_pair
-from twophase_min.phases.pairs import multiply_free, see_free
 from twophase_min.phases.quasi_newton import BFGS, SSBFGS, SSBroyden
 from twophase_min.phases.quasi_newton_kernels import _take_out
 
@@ -84,7 +81,7 @@ def state_at(rng, n, cls=MemoryCG, scaled=True):
     return phase, box, x
 
 
-# ---- kernels ------------------------------------------------------------------------------------------------
+# ---- kernels ----------------------------------------------------------------------------------------------
 
 
 @searched(50)
@@ -132,7 +129,9 @@ def test_a_bent_direction_leads_downhill_inside_the_box(seed, step):
     assert found == pytest.approx(float(v[P] @ v[G]), rel=1e-9)
     if np.array_equal(v[P], p):
         assert first == step
-        assert longest == np.inf or np.any(np.isclose(np.clip(x + 2 * longest * p, lower, upper), x + longest * p))
+        assert longest == np.inf or np.any(
+            np.isclose(np.clip(x + 2 * longest * p, lower, upper), x + longest * p)
+        )
     else:
         assert first == longest == 1.0
         t = np.max(v[P][p != 0] / p[p != 0])  # how far along the ray the projected point is
@@ -141,39 +140,67 @@ def test_a_bent_direction_leads_downhill_inside_the_box(seed, step):
 
 @searched(30)
 @given(seeds)
-def test_two_loops_over_the_free_variables_are_bfgs_there(seed):
+def test_the_direction_in_the_free_variables_is_that_of_bfgs_there(seed):
     """A dense inverse in the free variables, by the same pairs without the entries of the others."""
     rng = np.random.default_rng(seed)
     n = 6
-    phase, _, _ = state_at(rng, n, scaled=True)
-    state = phase.state
+    g, diagonal = rng.normal(size=n), rng.uniform(0.5, 2.0, n)
+    x, free = np.zeros(n), np.ones(n, bool)
+    held = rng.random(n) < 0.4
+    free[held & (g > 0)] = False
     root = rng.normal(size=(n, n))
     hessian = root @ root.T + np.eye(n)
     pairs = [(s, hessian @ s) for s in rng.normal(size=(4, n))]
-    for s, y in pairs:
-        assert add_pair(state, s, y)
-    phase.view.held = kernels.mark_free(state.vectors)
-    see_free(state, state.slot[0])
-    state.vectors[P] = -state.vectors[G] * state.vectors[FREE]
-    multiply_free(state, state.slot[0], state.vectors[P])
-    free = state.vectors[FREE] == 1
-    k = np.count_nonzero(free)
-    if k == 0:
-        assert not state.vectors[P].any()
-        return
+    phase = MemoryCG()
+    phase.box = np.where(held & (g > 0), 0.0, -np.inf), np.full(n, np.inf)
+    phase.start(x, 1.0, g, pairs=pairs, diagonal=diagonal)
     used = [(s[free], y[free]) for s, y in pairs if s[free] @ y[free] > 0]
-    metric, inverse = np.diag(state.vectors[METRIC][free]), None
-    if used:
-        s, y = used[-1]
-        inverse = float(s @ np.linalg.solve(metric, s) / (s @ y)) * metric
-    else:
-        inverse = phase.view.gamma * metric
+    if not used:
+        return
+    metric = np.diag(diagonal[free] ** 2)
+    s, y = used[-1]
+    inverse = float(s @ np.linalg.solve(metric, s) / (s @ y)) * metric
     for s, y in used:
         rho = 1 / (s @ y)
-        left = np.eye(k) - rho * np.outer(s, y)
+        left = np.eye(s.size) - rho * np.outer(s, y)
         inverse = left @ inverse @ left.T + rho * np.outer(s, s)
-    np.testing.assert_allclose(state.vectors[P][free], -inverse @ state.vectors[G][free], rtol=1e-8)
-    assert not state.vectors[P][~free].any()
+    np.testing.assert_allclose(phase.direction[free], -inverse @ g[free], rtol=1e-8, atol=1e-12)
+    assert not phase.direction[~free].any()
+
+
+@pytest.mark.parametrize("cls", [MemoryCG, BFGS])
+@searched(30)
+@given(seeds)
+def test_a_step_arrives_at_a_limit_as_the_model_has_it(cls, seed):
+    """The first variable beyond its limit is put there; the others minimise the model of f given that."""
+    rng = np.random.default_rng(seed)
+    n = 5
+    root = rng.normal(size=(n, n))
+    hessian = root @ root.T + np.eye(n)
+    pairs = [(s, hessian @ s) for s in rng.normal(size=(3, n))]
+    g = rng.normal(size=n)
+    free = cls(precondition=None)
+    free.start(np.zeros(n), 1.0, g, pairs=pairs, first_step=1e3)
+    newton = free.direction.copy()
+    step = free.view.line.a  # of the first trial: shorter where it would go too far
+    columns = []
+    for i in range(n):
+        one = cls(precondition=None)
+        one.start(np.zeros(n), 1.0, -np.eye(n)[i] + 0.0, pairs=pairs, first_step=1e3)
+        columns.append(one.direction.copy())
+    inverse = np.array(columns)
+    np.testing.assert_allclose(-inverse @ g, newton, rtol=1e-6, atol=1e-9)
+    i = int(rng.integers(n))
+    limit = 0.3 * step * newton[i]
+    lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
+    (upper if limit > 0 else lower)[i] = limit
+    phase = cls(precondition=None)
+    phase.box = lower, upper
+    phase.start(np.zeros(n), 1.0, g, pairs=pairs, first_step=1e3)
+    wanted = step * newton + inverse[i] * (limit - step * newton[i]) / inverse[i, i]
+    if wanted @ g < 0:
+        np.testing.assert_allclose(phase.ask(), wanted, rtol=1e-6, atol=1e-9)
+        assert phase.ask()[i] == limit
 
 
 @searched(30)
@@ -197,7 +224,7 @@ def test_a_variable_at_a_bound_is_taken_out_of_the_inverse(seed, n):
     assert not got[i + 1 :, i].any()
 
 
-# ---- searches -----------------------------------------------------------------------------------------------
+# ---- searches ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -292,7 +319,7 @@ def test_every_compiled_phase_keeps_to_bounds():
     }
 
 
-# ---- Adam ---------------------------------------------------------------------------------------------------
+# ---- Adam -------------------------------------------------------------------------------------------------
 
 
 def adam_run(adam, fun, jac, x0, box, steps):
@@ -334,9 +361,7 @@ def test_adams_moments_learn_nothing_from_a_held_variable():
 
 def test_adam_in_a_box_far_away_is_adam():
     box = np.full(3, -1e9), np.full(3, 1e9)
-    runs = [
-        adam_run(adam, rosen, rosen_der, [0.3, -0.7, 1.1], box, 40) for adam in (Adam(), Adam(box=box))
-    ]
+    runs = [adam_run(adam, rosen, rosen_der, [0.3, -0.7, 1.1], box, 40) for adam in (Adam(), Adam(box=box))]
     assert np.array_equal(runs[0].x, runs[1].x)
     assert np.array_equal(runs[0].v, runs[1].v)
 

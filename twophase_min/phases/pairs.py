@@ -58,7 +58,7 @@ def two_loop(state, memory):
             j = newer
 
 
-@jit
+@jit(no_cpython_wrapper=True)
 def see_free(state, memory):
     """Look at the entries of the pairs in the free variables, for `multiply_free`.
 
@@ -96,7 +96,7 @@ def see_free(state, memory):
                 known = True
 
 
-@jit
+@jit(no_cpython_wrapper=True)
 def multiply_free(state, memory, q):
     """Multiply by H in the free variables alone, in place; q is 0 elsewhere, and stays so.
 
