@@ -11,7 +11,7 @@ from scipy.optimize import approx_fprime, rosen, rosen_der
 from twophase_min import check_gradient, minimize
 from twophase_min.objective import check as _check
 from twophase_min.objective import gradient as _gradient
-from twophase_min.objective.differences import gradient_by_differences
+from twophase_min.objective.differences import gradient_by_differences, refined_steps
 
 modest = settings(max_examples=50, deadline=None, derandomize=True)
 
@@ -50,6 +50,34 @@ def test_extrapolated_differences_are_of_fourth_order():
     central, extrapolated = (abs(differences(fun, x, s) - exact)[0] for s in ("3-point", "extrapolated"))
     assert central > 1e-3
     assert extrapolated < 1e-2 * central
+
+
+def refined(fun, x, **steps):
+    evaluate = lambda points, count: [fun(point) for point in points]  # noqa: E731
+    return refined_steps(evaluate, np.array(x), fun(np.array(x)), steps)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e-3])
+def test_steps_are_shortened_for_a_variable_whose_unit_makes_it_small(unit):
+    """With h = 6e-6 the difference of exp(x / 1e-6) says nothing; relative steps give eight digits."""
+
+    def fun(x):
+        return np.exp(x[0] / unit) + x[1] ** 2
+
+    x = np.array([1.3 * unit, 2.0])
+    steps = refined(fun, x)
+    np.testing.assert_allclose(steps["abs_step"], np.finfo(float).eps ** (1 / 3) * np.abs(x), rtol=1e-6)
+    exact = [np.exp(1.3) / unit, 4.0]
+    np.testing.assert_allclose(differences(fun, x, "3-point", **steps), exact, rtol=1e-8)
+
+
+def test_steps_are_kept_where_shorter_ones_show_only_rounding():
+    """x[0] is small beside its unit: a relative step would lose all digits to the rounding of f."""
+    fun = lambda x: np.cos(x[0]) + 1e6 + x[1] ** 2  # noqa: E731
+    assert refined(fun, [1e-9, 2.0]) == {}
+    assert refined(lambda x: np.sum(x**2), [0.0, 3.0]) == {}
+    chosen = {"rel_step": None, "abs_step": 1e-3}
+    assert refined(lambda x: np.exp(x[0] / 1e-6), [1e-6], **chosen) == chosen
 
 
 @modest

@@ -494,8 +494,8 @@ def test_search_failed_within_measured_noise(form, f, promise, cause):
 )
 def test_is_hollow(form, hollow, before, f, answer, left):
     """A decrease of 1 was promised; five iterations in a row must keep nothing of it."""
-    slot, loop = a_loop(hollow=hollow, hollow_ends=1)
-    assert form.is_hollow(slot, before, f, 1.0) == answer
+    slot, loop = a_loop(hollow=hollow, hollow_ends=1, before=before)
+    assert form.is_hollow(slot, f, 1.0) == answer
     assert_members(loop, {"hollow": left, "hollow_ends": 1 + answer})
 
 
@@ -740,7 +740,6 @@ class Play:
                 form.note_noise(slot, sigma, counts[1], f)
             form.search_failed(slot, f, least, decided, norm, promise)
         if cause == Cause.NONE:
-            before = loop.f
             form.accept(slot, *counts, least, f, norm, size, abs(distance))
             if loop.doubted and form.noise_is_due(slot, counts[1], f):
                 form.note_noise(slot, sigma, counts[1], f)
@@ -752,7 +751,7 @@ class Play:
                 self.adam_f = f
                 cause = form.after_adam(slot, f, decided)
             elif loop.next != STOP:
-                hollow = form.is_hollow(slot, before, f, promise)
+                hollow = form.is_hollow(slot, f, promise)
                 cause = Cause.HOLLOW if hollow else form.after_convex(slot, f, norm)
         self.answers.append(int(cause))
         if cause != Cause.NONE and loop.next != STOP:

@@ -24,7 +24,7 @@ from twophase_min.objective import source as _source
 from twophase_min.objective.bounds import Box
 from twophase_min.objective.check import agrees
 from twophase_min.objective.clock import Clock
-from twophase_min.objective.differences import EXTRAPOLATED, gradient_by_differences
+from twophase_min.objective.differences import gradient_by_differences, refined_steps
 from twophase_min.objective.memory import Memory, Point
 from twophase_min.objective.products import Products
 from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar, rounding
@@ -57,10 +57,8 @@ class Objective(Memory, Products):
         Seconds at most, from ``began`` on; the first call is made however little time there is.
     f_target : float, optional
         A value at or below this ends the run.
-    abs_step, rel_step, workers
-        Finite-difference settings.
-    seed : int
-        Of the directional check.
+    abs_step, rel_step, workers, seed
+        Settings of finite differences, and of the directional check.
     box : Box, optional
         Outside of it nothing is evaluated: not by differences, not by the check. Who asks stays inside.
     began : float, optional
@@ -107,6 +105,7 @@ class Objective(Memory, Products):
         self._unit = int(self.finite_sum.n_samples) if self.finite_sum is not None else 1
         self._f_samples = self._g_samples = 0
         self._difference_calls = 0
+        self._lengths: list[float] | None = None  # of difference steps that have been refined
         self.nhev = 0
         self.patched = self._patched_in_row = 0
         self.missing = ""
@@ -171,17 +170,17 @@ class Objective(Memory, Products):
             "difference_calls": self._difference_calls,
             "nhev": self.nhev,
             "patched": self.patched,
+            "lengths": self._lengths,
             "unsound": (self.unsound_points, self.unsound_entry),
         }
 
     def restore(self, state: dict[str, Any], kind: str, reason: str) -> None:
-        """Take over the counters of an earlier run, and its gradient source where ``jac`` names none.
-
-        In place of `start`.
-        """
+        """Take over the counters of an earlier run, and its gradient source where ``jac`` names none."""
         self._f_samples, self._g_samples = int(state["f_samples"]), int(state["g_samples"])
         self.patched = int(state.get("patched", 0))
         self.unsound_points, self.unsound_entry = state.get("unsound", (0, 0))
+        if state.get("lengths") is not None and self._steps["rel_step"] is self._steps["abs_step"] is None:
+            self._lengths, self._steps["abs_step"] = state["lengths"], np.array(state["lengths"])
         self.nhev = int(state["nhev"])
         self.kind, self.reason = _source.resumed(self._jac, self.fun, kind, reason)
         self.finite_elsewhere = True
@@ -275,17 +274,18 @@ class Objective(Memory, Products):
         return g.astype(self.dtype, copy=False)
 
     def sharpen(self) -> bool:
-        """Central differences after forward ones of our own choice, extrapolated after central; if any."""
-        if self.kind == "2-point" and self._jac != "2-point":
-            self.kind = "3-point"
-            self.reason += "; central ones, after forward ones had led no further"
-        elif self.kind == "3-point":
-            self.kind = EXTRAPOLATED
-            self.reason += "; " * bool(self.reason) + "extrapolated, after central ones had led no further"
-        else:
+        """Take more exact differences (`source.sharper`), with steps that fit; whether there are any."""
+        sharper = _source.sharper(self._jac, self.kind, self.reason)
+        if sharper is None:
             return False
-        if self.best is not None:
-            self.best = self.best._replace(g=None)
+        self.kind, self.reason = sharper
+        best, before = self.best, self._f_samples
+        if best is not None:
+            steps = refined_steps(self._values, best.x.astype(float), best.f, self._steps, self.box)
+            if steps is not self._steps:
+                self._steps, self._lengths = steps, steps["abs_step"].tolist()
+            self.best = best._replace(g=None)
+        self._difference_calls += (self._f_samples - before) // self._unit
         self.last = None
         return True
 

@@ -124,6 +124,46 @@ def gradient_by_differences(
     return g, f"fun is not finite on either side of x[{i}] = {x[i]:.10g}, {near}"
 
 
+def refined_steps(
+    evaluate: Evaluate, x: Array, f: float, steps: dict[str, Any], box: Box | None = None
+) -> dict[str, Any]:
+    """Lengths relative to x where those that SciPy chooses are seen to be too long.
+
+    Below abs(x) = 1 SciPy's steps are as long as at 1: too long for a variable whose unit makes it small.
+    Central differences over h and over the shorter h' = eps^(1/3) abs(x) are both formed. The error that the
+    rounding of f explains is below ``4 eps abs(f) / h'``; where they differ by more, h is the reason.
+
+    Parameters
+    ----------
+    evaluate, x, f, box
+        As for `gradient_by_differences`.
+    steps : dict
+        Its keywords ``rel_step``, ``abs_step`` and ``eps``; steps that the caller has chosen are kept.
+
+    Returns
+    -------
+    dict
+        ``steps``, or a copy with one length per variable as ``abs_step``.
+    """
+    eps = steps.get("eps", EPS)
+    lengths = np.abs(difference_steps(x, "3-point", eps=eps))
+    short = max(eps, float(np.finfo(x.dtype).eps)) ** (1 / 3) * np.abs(x)
+    some = np.flatnonzero((short > 0) & (short < 0.5 * lengths))
+    if steps.get("rel_step") is not None or steps.get("abs_step") is not None or not some.size:
+        return steps
+    usual, shorter = (
+        gradient_by_differences(evaluate, x, f, "3-point", None, h, some, eps, box)[0]
+        for h in (lengths, np.where(short > 0, short, lengths))
+    )
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(usual - shorter) > 4 * eps * abs(f) / short[some]
+    long = some[np.isfinite(shorter) & (apart | ~np.isfinite(usual))]
+    if not long.size:
+        return steps
+    lengths[long] = short[long]
+    return {**steps, "abs_step": lengths}
+
+
 class _Trials:
     """Values at points that differ from x in one variable each."""
 

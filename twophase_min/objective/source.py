@@ -50,6 +50,20 @@ def resumed(jac: Any, fun: Callable[..., Any], kind: str, reason: str) -> tuple[
     return named(jac, fun) or (kind, reason)
 
 
+def sharper(jac: Any, kind: str, reason: str) -> tuple[str, str] | None:
+    """Return kind and reason of more exact differences than these; None where there are none.
+
+    Central ones follow forward ones of our own choice, and extrapolated ones follow central ones.
+    """
+    if kind == "2-point" and jac != "2-point":
+        return "3-point", reason + "; central ones, after forward ones had led no further"
+    if kind == "3-point":
+        return EXTRAPOLATED, reason + "; " * bool(
+            reason
+        ) + "extrapolated, after central ones had led no further"
+    return None
+
+
 def why_no_autograd() -> str:
     """Return why autograd cannot be tried at all; empty if it can."""
     try:

@@ -313,17 +313,15 @@ def _convex_run(state, address, table, rows, events, pause):
                 move(state, vectors[X], convex.f, vectors[G])
                 return True
         else:
-            before = loop.f
             _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
-            size = size_of(state, vectors[X], vectors[G], loop.norm)
             if loop.next != STOP:
-                machine.within_noise(state.loop, convex.promise, size)
+                machine.within_noise(state.loop, convex.promise, loop.size)
             if loop.next == STOP:
                 return True
-            if machine.is_hollow(state.loop, before, convex.f, convex.predicted):
+            if machine.is_hollow(state.loop, convex.f, convex.predicted):
                 cause = _HOLLOW
             else:
-                cause = machine.after_convex(state.loop, convex.f, size)
+                cause = machine.after_convex(state.loop, convex.f, loop.size)
     if evaluate(state, address, table, v[memo.best], True):
         _leave_convex(state, events, cause)
     return True

@@ -71,8 +71,6 @@ class Driver(Report):
         What the run decides by.
     point : Point
         Current iterate, with its gradient; the bare start until `begin`.
-    size : float
-        Norm of the gradient there that the convergence test reads.
     adam, own : Adam, and our own convex phase while it is at work
         The phases.
     pairs : deque of (s, y)
@@ -129,7 +127,6 @@ class Driver(Report):
         self.suspended_own: Any = None
         self.suspended_pairs: list[tuple[Array, Array]] = []
         self.suspended_scales: Array | None = None
-        self.size = math.nan
         self.found_lower, self.looks = False, 0
         self.measured: list[float] = []
         self.epoch = self.batch = 0
@@ -329,7 +326,7 @@ class Driver(Report):
             self.pairs.append((s.astype(float), (g - before.g).astype(float)))
         self.point = point
         norm = float(norm2(settling.reduced(self, x, g)))
-        size = self.size = settling.size_of(self, x, g)
+        size = settling.size_of(self, x, g)
         best = self.objective.best
         assert best is not None
         distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0

@@ -85,7 +85,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             if not (np.isfinite(point.f) and np.isfinite(point.g).all()):
                 raise _PhaseEnd(Cause.SEARCH_FAILED)  # some methods accept a step that they cannot judge
             driver.iteration(point.x, point.f, point.g)
-            cause = driver.machine.after_convex(driver.slot, point.f, driver.size)
+            cause = driver.machine.after_convex(driver.slot, point.f, driver.loop.size)
             full = cycle is not None and loop.nit - began >= cycle
             # suspended between two cycles, a stalled phase can be resumed as if it had not been left
             if cause != Cause.NONE and (full or cycle is None or cause not in (Cause.STALLED, Cause.SLOW)):

@@ -89,6 +89,7 @@ def begin(slot, nfev, cost, work, f, norm, size, finite):
     loop.f = f
     loop.start_f = f
     loop.norm = norm
+    loop.size = size
     loop.patience = loop.guard.first_patience
     loop.look = loop.guard.first_look
     loop.goal = max(loop.gtol, loop.rounding * size)
@@ -152,6 +153,8 @@ def accept(slot, nfev, cost, work, best_f, f, norm, size, distance):
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
     loop.nit += 1
+    loop.before = loop.f
+    loop.size = size
     loop.f = f
     loop.norm = norm
     loop.unread = 1
@@ -282,14 +285,10 @@ def go_on(slot, cause):
 
 
 @jit
-def is_hollow(slot, before, f, predicted):
-    """Whether the iterates of our own phase keep nothing of what the slopes promise: the gradient is wrong.
-
-    The step from value ``before`` to f was ``predicted`` to bring a decrease, by a parabola through the
-    slope.
-    """
+def is_hollow(slot, f, predicted):
+    """Whether steps of our own phase keep nothing of the ``predicted`` decrease: the gradient is wrong."""
     loop = slot[0]
-    hollow = before - f < HOLLOW * predicted and predicted > noise_of(loop, f)
+    hollow = loop.before - f < HOLLOW * predicted and predicted > noise_of(loop, f)
     loop.hollow = loop.hollow + 1 if hollow else 0
     if loop.hollow < HOLLOW_PATIENCE:
         return False
@@ -465,7 +464,7 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     after_adam: (0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
     go_on: (0,),
-    is_hollow: (0.0, 0.0, 0.0),
+    is_hollow: (0.0, 0.0),
     after_convex: (0.0, 0.0),
     stands_still: (0.0, 0.0),
     noise_is_due: (0.0, 0.0),

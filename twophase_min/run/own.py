@@ -35,14 +35,13 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
             if failed or driver.machine.stands_still(driver.slot, own.f, objective.cost):
                 _search_failed(driver, own)
                 return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
-            before = driver.point.f
             driver.iteration(*own.iterate())
-            driver.machine.within_noise(driver.slot, own.promise, driver.size)
-            if driver.loop.next == STOP:
-                raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
-            if driver.machine.is_hollow(driver.slot, before, own.f, own.predicted):
-                return Cause.HOLLOW, ""
-        cause = driver.machine.after_convex(driver.slot, own.f, driver.size)
+        driver.machine.within_noise(driver.slot, own.promise, loop.size)
+        if loop.next == STOP:
+            raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
+        if driver.machine.is_hollow(driver.slot, own.f, own.predicted):
+            return Cause.HOLLOW, ""
+        cause = driver.machine.after_convex(driver.slot, own.f, loop.size)
         if cause != Cause.NONE:
             return cause, ""
 

@@ -60,6 +60,8 @@ LOOP = Record(
     real("goal", "norm of the gradient that the run heads for, unit f/x: gtol, or what rounding allows"),
     real("f", "value at the iterate, unit f", math.nan),
     real("norm", "Euclidean norm of the gradient at the iterate, unit f/x", math.nan),
+    real("size", "its norm that the test of convergence reads, unit f/x", math.nan),
+    real("before", "value at the iterate before, unit f", math.nan),
     # where the run stands
     count("nit", "iterations over all phases"),
     count("phase", "ADAM or CONVEX", ADAM),
