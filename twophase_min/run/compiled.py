@@ -103,7 +103,9 @@ def _accept(state, address, table, rows, x, f, g):
             pair[1, i] = g[i] - old[i]
         memo.head = (memo.head + 1) % PAIRS
         memo.pairs = min(memo.pairs + 1, PAIRS)
+    value = loop.f
     move(state, x, f, g)
+    loop.f = value  # `accept` still reads it, and puts f in its place
     norm = norm_of(state, x, g)
     size = size_of(state, x, g, norm)
     away = distance(x, v[memo.best]) if size <= loop.gtol and not f <= loop.best_f else 0.0
