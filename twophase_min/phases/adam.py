@@ -33,18 +33,19 @@ GROWTH = 10.0
 SHARE = 0.3
 """Learning rate as a share of the step to the minimiser along the first direction, by the secant."""
 MAX_REJECTIONS = 30
-"""Non-finite or over-long trials in a row before Adam gives up."""
+"""Trials in a row that are not finite, too long, or change nothing, before Adam gives up."""
 
 # rows of AdamState.vectors behind the iterate and the gradient; the last only where the variables have sizes
 M, V, XT, SIZES = range(2, 6)
 
-NONE, VANISHING, NO_STEP, VANISHED = range(4)
+NONE, VANISHING, NO_STEP, VANISHED, UNRESOLVED = range(5)
 
 REASONS = (
     "",
     "the steps vanish against x",
     "no finite decreasing step along the first direction",
     "the step vanished against x before the objective became smaller, or it and its gradient finite",
+    "no step whose decrease the rounding of the objective would let one see along the first direction",
 )
 """Texts of the reason codes of a failure."""
 
@@ -61,7 +62,7 @@ ADAM = Record(
     count("code", "what is requested: NEED_F, NEED_G, NEED_FG, ITERATION or FAILED", NEED_FG),
     count("probing", "flag: the first step length is being looked for"),
     count("adapting", "flag: the learning rate adapts, as none was given"),
-    count("rejections", "trials in a row that were not finite, too long, or no step at all"),
+    count("rejections", "trials in a row that were not finite, too long, or that changed nothing"),
     count("reason", "why the phase failed, see `REASONS`"),
 )
 """Scalars of `AdamState`."""
@@ -199,10 +200,11 @@ def adam_tell(state, f, g):
         return NEED_G
     if not math.isfinite(f) or not all_finite(g):
         return _shorten(state, adam, math.nan)
-    s_s, before, after, moved = 0.0, 0.0, 0.0, False
+    s_s, before, after, moved, felt = 0.0, 0.0, 0.0, False, f != adam.f
     for i in range(g.size):
         s = np.float64(vectors[XT, i]) - np.float64(vectors[X, i])
         moved = moved or s != 0.0
+        felt = felt or g[i] != vectors[G, i]
         s_s += s * s
         before += s * vectors[G, i]
         after += s * g[i]
@@ -211,9 +213,9 @@ def adam_tell(state, f, g):
         _settle(state, adam, g)
     elif adam.adapting:
         _adapt(adam, before, after)
-    if moved:
+    if moved and felt and (adam.probing or _resolved(state, adam)):
         adam.rejections = 0
-    else:  # momentum may stand still once; for ever, it would be an endless loop without evaluations
+    else:  # momentum may stand still once; for ever, it would be an endless loop, even without evaluations
         adam.rejections += 1
         if adam.rejections > MAX_REJECTIONS:
             adam.reason = VANISHING
@@ -224,6 +226,27 @@ def adam_tell(state, f, g):
     adam.f = f
     adam.code = ITERATION
     return ITERATION
+
+
+@jit(no_cpython_wrapper=True)
+def _resolved(state, adam):
+    """Whether the rounding of x has left the step of Adam half of the decrease that it was meant to bring.
+
+    Where the variables to which the slope is due stand still against such short steps, the others lead it
+    nowhere. It is worked out only where a variable could be too large for the step.
+    """
+    vectors = state.vectors
+    eps = np.float64(np.finfo(vectors.dtype).eps)
+    if not adam.rate < 64.0 * eps * norm_inf(vectors[X]):
+        return True
+    first, second = 1.0 - adam.beta1**adam.t, 1.0 - adam.beta2**adam.t
+    kept, meant = 0.0, 0.0
+    for i in range(vectors.shape[1]):
+        g = np.float64(vectors[G, i])
+        step = adam.rate * vectors[M, i] / first / (math.sqrt(vectors[V, i] / second) + adam.epsilon)
+        meant -= step * g
+        kept += (np.float64(vectors[XT, i]) - np.float64(vectors[X, i])) * g
+    return not (meant < 0.0 and kept > 0.5 * meant)
 
 
 @jit(no_cpython_wrapper=True)
@@ -239,6 +262,10 @@ def _shorten(state, adam, f):
         factor = 0.1
         if math.isfinite(f):
             rate, slope = adam.rate, adam.slope
+            if adam.f + rate * slope == adam.f:  # a shorter step could pass by rounding only
+                adam.reason = UNRESOLVED
+                adam.code = FAILED
+                return FAILED
             excess = f - adam.f - slope * rate
             factor = min(0.5, max(0.05, -slope * rate / (2.0 * excess))) if excess > 0.0 else 0.5
         adam.rate *= factor

@@ -298,15 +298,18 @@ def _accept(state, phase, a, f, g):
 
 @jit(no_cpython_wrapper=True)
 def _moves(state, phase):
-    """Whether the trial differs from the iterate by more than the rounding of some variable.
+    """Whether the rounding of x leaves the trial a step: of some variable, and half of what its slope promises.
 
-    A last digit of x can be had for ever, at the price of a failed search each.
+    A last digit of x can be had for ever, at the price of a failed search each; and so can steps of some tiny
+    variables where those to which the slope is due stand still.
     """
-    x, trial = state.vectors[X], state.vectors[XT]
-    for i in range(x.size):  # noqa: SIM110
-        if abs(trial[i] - x[i]) > 4.0 * phase.eps * abs(x[i]):
-            return True
-    return False
+    x, trial, g = state.vectors[X], state.vectors[XT], state.vectors[G]
+    moves, kept = False, 0.0
+    for i in range(x.size):
+        step = np.float64(trial[i]) - np.float64(x[i])
+        moves = moves or abs(step) > 4.0 * phase.eps * abs(x[i])
+        kept += step * g[i]
+    return moves and kept <= 0.5 * phase.line.best_a * phase.slope
 
 
 @jit
