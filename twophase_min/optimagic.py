@@ -1,10 +1,11 @@
 """The two-phase method as an algorithm of optimagic; needs the extra ``optimagic``.
 
 ``optimagic.minimize(fun, params, algorithm=TwoPhase)``, or with options ``algorithm=TwoPhase(seed=1)`` or
-``algo_options``. Parameters as pytrees, constraints by reparametrisation, scaling, multistart, error handling,
-logging, history and plots are optimagic's own: the algorithm sees a function of one flat vector.
+``algo_options``. Parameters as pytrees, constraints by reparametrisation, scaling, multistart, error
+handling, logging, history and plots are optimagic's own: the algorithm sees a function of one flat vector.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +14,15 @@ from numpy.typing import NDArray
 
 try:
     from optimagic import mark
+    from optimagic.optimization.algo_options import STOPPING_MAXFUN, STOPPING_MAXITER
     from optimagic.optimization.algorithm import Algorithm, InternalOptimizeResult
-    from optimagic.typing import AggregationLevel, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+    from optimagic.typing import (
+        AggregationLevel,
+        NonNegativeFloat,
+        NonNegativeInt,
+        PositiveFloat,
+        PositiveInt,
+    )
 except ImportError as error:
     raise ImportError(
         "twophase_min.optimagic needs optimagic: pip install 'twophase_min[optimagic]'."
@@ -40,7 +48,7 @@ __all__ = ["TwoPhase"]
     supports_nonlinear_constraints=False,
 )
 @dataclass(frozen=True)
-class TwoPhase(Algorithm):  # type: ignore[misc]
+class TwoPhase(Algorithm):
     """Adam while the objective is not convex, conjugate gradients after the convexity swap.
 
     The gradient is the one that optimagic is given as ``jac`` or ``fun_and_jac``; without either, optimagic
@@ -53,11 +61,11 @@ class TwoPhase(Algorithm):  # type: ignore[misc]
         ``gtol``: the run has converged when the norm of the gradient is at most this. Unit f / x.
     convergence_gtol_rel : float, default 0
         ``gtol_rel``: or at most this share of the norm at the start. Unit 1.
-    stopping_maxfun : int, optional
+    stopping_maxfun : int, default 1,000,000
         Values of the objective at most.
-    stopping_maxiter : int, optional
+    stopping_maxiter : int, default 1,000,000
         Iterations at most, over both phases.
-    stopping_maxtime : float, optional
+    stopping_maxtime : float, default inf
         Seconds at most.
     convex_method : str, optional
         Method of the convex phase, see `TwoPhaseOptions`.
@@ -76,11 +84,11 @@ class TwoPhase(Algorithm):  # type: ignore[misc]
 
     convergence_gtol_abs: NonNegativeFloat = 1e-5
     convergence_gtol_rel: NonNegativeFloat = 0.0
-    stopping_maxfun: PositiveInt | None = None
-    stopping_maxiter: PositiveInt | None = None
-    stopping_maxtime: PositiveFloat | None = None
+    stopping_maxfun: PositiveInt = STOPPING_MAXFUN
+    stopping_maxiter: PositiveInt = STOPPING_MAXITER
+    stopping_maxtime: PositiveFloat = math.inf
     convex_method: str | None = None
-    learning_rate: PositiveFloat | None = None
+    learning_rate: float | None = None
     seed: NonNegativeInt = 0
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -91,7 +99,7 @@ class TwoPhase(Algorithm):  # type: ignore[misc]
             "gtol_rel": self.convergence_gtol_rel,
             "maxfun": self.stopping_maxfun,
             "maxiter": self.stopping_maxiter,
-            "maxtime": self.stopping_maxtime,
+            "maxtime": None if self.stopping_maxtime == math.inf else self.stopping_maxtime,
             "convex_method": self.convex_method,
             "learning_rate": self.learning_rate,
             "seed": self.seed,

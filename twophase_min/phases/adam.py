@@ -21,6 +21,7 @@ from twophase_min.jit.records import Record, count, real
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G, G, X
 from twophase_min.phases.ask_tell import AskTell
 from twophase_min.phases.metric import median
+from twophase_min.phases.resolution import takes_adam
 
 Array = NDArray[np.floating]
 
@@ -213,7 +214,7 @@ def adam_tell(state, f, g):
         _settle(state, adam, g)
     elif adam.adapting:
         _adapt(adam, before, after)
-    if moved and felt and (adam.probing or _resolved(state, adam)):
+    if moved and felt and takes_adam(vectors[X], vectors[XT], vectors[G], vectors[M], vectors[V], adam):
         adam.rejections = 0
     else:  # momentum may stand still once; for ever, it would be an endless loop, even without evaluations
         adam.rejections += 1
@@ -226,27 +227,6 @@ def adam_tell(state, f, g):
     adam.f = f
     adam.code = ITERATION
     return ITERATION
-
-
-@jit(no_cpython_wrapper=True)
-def _resolved(state, adam):
-    """Whether the rounding of x has left the step of Adam half of the decrease that it was meant to bring.
-
-    Where the variables to which the slope is due stand still against such short steps, the others lead it
-    nowhere. It is worked out only where a variable could be too large for the step.
-    """
-    vectors = state.vectors
-    eps = np.float64(np.finfo(vectors.dtype).eps)
-    if not adam.rate < 64.0 * eps * norm_inf(vectors[X]):
-        return True
-    first, second = 1.0 - adam.beta1**adam.t, 1.0 - adam.beta2**adam.t
-    kept, meant = 0.0, 0.0
-    for i in range(vectors.shape[1]):
-        g = np.float64(vectors[G, i])
-        step = adam.rate * vectors[M, i] / first / (math.sqrt(vectors[V, i] / second) + adam.epsilon)
-        meant -= step * g
-        kept += (np.float64(vectors[XT, i]) - np.float64(vectors[X, i])) * g
-    return not (meant < 0.0 and kept > 0.5 * meant)
 
 
 @jit(no_cpython_wrapper=True)
@@ -263,8 +243,7 @@ def _shorten(state, adam, f):
         if math.isfinite(f):
             rate, slope = adam.rate, adam.slope
             if adam.f + rate * slope == adam.f:  # a shorter step could pass by rounding only
-                adam.reason = UNRESOLVED
-                adam.code = FAILED
+                adam.reason, adam.code = UNRESOLVED, FAILED
                 return FAILED
             excess = f - adam.f - slope * rate
             factor = min(0.5, max(0.05, -slope * rate / (2.0 * excess))) if excess > 0.0 else 0.5

@@ -36,6 +36,7 @@ from twophase_min.phases.edge import (
 from twophase_min.phases.first_trial import first_guess
 from twophase_min.phases.line_search import LINE, line_start, line_tell_f, line_tell_g
 from twophase_min.phases.metric import dual_length, length, metric_of, typical_metric
+from twophase_min.phases.resolution import takes
 
 RESCUING = 1
 """Mode: the search has failed, and the gradient at its lowest value is requested."""
@@ -298,18 +299,15 @@ def _accept(state, phase, a, f, g):
 
 @jit(no_cpython_wrapper=True)
 def _moves(state, phase):
-    """Whether the rounding of x leaves the trial a step: of some variable, and half of what its slope promises.
+    """Whether the trial differs from the iterate by more than the rounding of some variable, and x takes it.
 
-    A last digit of x can be had for ever, at the price of a failed search each; and so can steps of some tiny
-    variables where those to which the slope is due stand still.
+    A last digit of x can be had for ever, at the price of a failed search each.
     """
-    x, trial, g = state.vectors[X], state.vectors[XT], state.vectors[G]
-    moves, kept = False, 0.0
+    x, trial = state.vectors[X], state.vectors[XT]
     for i in range(x.size):
-        step = np.float64(trial[i]) - np.float64(x[i])
-        moves = moves or abs(step) > 4.0 * phase.eps * abs(x[i])
-        kept += step * g[i]
-    return moves and kept <= 0.5 * phase.line.best_a * phase.slope
+        if abs(trial[i] - x[i]) > 4.0 * phase.eps * abs(x[i]):
+            return takes(x, trial, state.vectors[G], phase.line.best_a * phase.slope)
+    return False
 
 
 @jit
