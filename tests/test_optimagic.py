@@ -63,6 +63,26 @@ def test_value_and_gradient_in_one_function(om, TwoPhase):
     assert result.fun < 1e-8
 
 
+@pytest.mark.parametrize(
+    "given", [{}, {"upper": np.full(3, 0.5)}, {"lower": np.array([-np.inf, 0.0, -np.inf])}]
+)
+def test_bounds_reach_minimize(om, TwoPhase, monkeypatch, given):
+    """optimagic says nothing where an algorithm leaves them out; minimize keeps to them, or warns."""
+    handed = []
+
+    def watched(*positional, bounds, **keywords):
+        handed.append(bounds)
+        return twophase_min.minimize(*positional, **keywords)
+
+    monkeypatch.setattr(twophase_min.optimagic, "minimize", watched)
+    om.minimize(rosen, np.zeros(3), jac=rosen_der, algorithm=TwoPhase, bounds=om.Bounds(**given))
+    if not given:
+        assert handed == [None]
+    else:
+        np.testing.assert_array_equal(handed[0].lb, given.get("lower", -np.inf))
+        np.testing.assert_array_equal(handed[0].ub, given.get("upper", np.inf))
+
+
 def test_options_by_optimagics_names(om, TwoPhase):
     def limited(**given):
         return om.minimize(rosen, START, jac=rosen_der, algorithm=TwoPhase, algo_options=given)

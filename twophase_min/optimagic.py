@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import Bounds
 
 try:
     from optimagic import mark
@@ -104,7 +105,8 @@ class TwoPhase(Algorithm):
             "learning_rate": self.learning_rate,
             "seed": self.seed,
         }
-        result = minimize(problem.fun, x0, jac=problem.jac, options={**given, **self.options})
+        options = {**given, **self.options}
+        result = minimize(problem.fun, x0, jac=problem.jac, bounds=_limits(problem.bounds), options=options)
         return InternalOptimizeResult(
             x=result.x,
             fun=float(result.fun),
@@ -117,3 +119,10 @@ class TwoPhase(Algorithm):
             jac=result.jac,
             info={"swaps": result.swaps, "phases": result.phases},
         )
+
+
+def _limits(bounds: Any) -> Bounds | None:
+    """Bounds as SciPy has them; None where there are none, as optimagic itself says nothing of unused ones."""
+    lower = -np.inf if bounds.lower is None else bounds.lower
+    upper = np.inf if bounds.upper is None else bounds.upper
+    return Bounds(lower, upper) if np.any(np.isfinite(lower)) or np.any(np.isfinite(upper)) else None
