@@ -122,7 +122,7 @@ class TwoPhase(Algorithm):
 
 
 def _limits(bounds: Any) -> Bounds | None:
-    """Bounds as SciPy has them; None where there are none, as optimagic itself says nothing of unused ones."""
+    """Bounds as SciPy has them, None where there are none; of unused ones optimagic itself says nothing."""
     lower = -np.inf if bounds.lower is None else bounds.lower
     upper = np.inf if bounds.upper is None else bounds.upper
     return Bounds(lower, upper) if np.any(np.isfinite(lower)) or np.any(np.isfinite(upper)) else None
