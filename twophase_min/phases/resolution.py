@@ -40,12 +40,15 @@ def takes(x, trial, g, promised):
 def takes_adam(x, trial, g, m, v, adam):
     """Return the same of Adam's step to the trial, by the moments (m, v) and scalars that it was made with.
 
-    True as well where momentum leads uphill, and for the step of the probe, which has passed by its value.
+    True as well where momentum leads uphill, and for the first step, which a probe judges by its value.
     """
-    if adam.probing or adam.t == 0 or adam.rate >= SHORT * np.float64(np.finfo(x.dtype).eps) * norm_inf(x):
+    eps = 2.0**-52 if x.itemsize == 8 else 2.0**-23
+    if adam.t <= 1 or adam.rate >= SHORT * eps * norm_inf(x):
         return True
     rate, root = adam.rate / (1.0 - adam.beta1**adam.t), 1.0 / math.sqrt(1.0 - adam.beta2**adam.t)
     promised = 0.0
     for i in range(x.size):
-        promised -= rate * m[i] / (root * math.sqrt(v[i]) + adam.epsilon) * np.float64(g[i])
+        below = root * math.sqrt(v[i]) + adam.epsilon
+        if below > 0.0:
+            promised -= rate * m[i] / below * np.float64(g[i])
     return promised >= 0.0 or takes(x, trial, g, promised)
