@@ -5,6 +5,7 @@ Needs Dask: ``pip install "dask[distributed]"``::
     python examples/dask_starts.py
 """
 
+import contextlib
 import os
 import signal
 import tempfile
@@ -23,8 +24,10 @@ STARTS = {"x0s": 30, "bounds": [(-5.0, 5.0)] * 6, "jac": True, "seed": 0}
 def rastrigin(x: np.ndarray, mark: Path | None = None) -> tuple[float, np.ndarray]:
     """Rastrigin's function and its gradient; kills its process once, where there is a mark to leave."""
     if mark is not None and not mark.exists():
-        mark.write_text(str(os.getpid()))
-        os.kill(os.getpid(), signal.SIGKILL)
+        with contextlib.suppress(FileExistsError), mark.open("x") as file:  # one process only
+            file.write(str(os.getpid()))
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
     f = np.sum(x**2 - 10 * np.cos(2 * np.pi * x) + 10)
     return f, 2 * x + 20 * np.pi * np.sin(2 * np.pi * x)
 

@@ -1,5 +1,6 @@
 """workers= with the real thing: concurrent.futures, multiprocessing, joblib, Dask and MPI."""
 
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -166,8 +167,10 @@ def test_a_worker_of_dask_that_is_killed_in_mid_run_changes_nothing(cluster, ser
 
     def deadly_once(x):
         if x[0] > 0.5 and not killed.exists():
-            killed.write_text(str(os.getpid()))
-            os.kill(os.getpid(), signal.SIGKILL)
+            with contextlib.suppress(FileExistsError), killed.open("x") as file:  # one process only
+                file.write(str(os.getpid()))
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
         return rosen(x)
 
     with cluster.get_client() as client:
