@@ -36,7 +36,7 @@ def main() -> None:
     alone = multistart(rastrigin, **STARTS)
     print(f"here alone: {alone.message} Least value {alone.fun_best:.4f}, start {alone.best}")
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
         Client(cluster) as client,
     ):
         began = time.perf_counter()

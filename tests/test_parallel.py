@@ -146,7 +146,7 @@ def test_joblib_parallel_serves_as_it_is(serial, by_differences):
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed")
-    given = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    given = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with (
         pytest.importorskip("dask").config.set({"distributed.scheduler.allowed-failures": 1}),
         distributed.LocalCluster(silence_logs=50, **given) as made,
