@@ -54,6 +54,10 @@ def main() -> None:
         print(f"{swap['from']} -> {swap['to']} after {swap['evaluations']:g} evaluations: {swap['reason']}")
     print(f"loss {a.fun(a.x0)[0]:.3g} -> {result.fun:.3g}: {result.message}")
 
+    limits = {"maxfun": result.nfev, "maxiter": result.nfev, "gtol": 1e-5, "ftol": 0.0}
+    peer = minimize(a.fun, a.x0, jac=True, method="L-BFGS-B", options=limits)
+    print(f"L-BFGS-B: {peer.fun:.3g} after {peer.nfev} evaluations; ours {result.nfev}")
+
     layers = a.unflatten(result.x)  # as `start` made them
     u = np.array(jax.vmap(solution, (None, 0))(layers, points))
     exact = np.sin(np.pi * points) + np.sin(4 * np.pi * points) / 4

@@ -30,6 +30,7 @@ PAGES = [
             "from_jax_and_pytorch",
             "uncertainty",
             "estimators",
+            "parallel",
         ]
     ),
 ]

@@ -10,6 +10,7 @@ import collection as problems
 import numpy as np
 import pytest
 from scipy.optimize import rosen, rosen_der
+from scipy.special import logsumexp
 
 from twophase_min import Status, minimize
 from twophase_min.jit.compilation import DISABLED
@@ -205,6 +206,38 @@ def test_a_run_that_cannot_move_any_more_ends():
     result = run(fun, jac, x0, convex_method="memory-cg", maxiter=10**9)
     assert not result.success
     assert result.nit < 10_000
+
+
+def singular_mixture(parts, seed):
+    """Normal mixture with the deviations themselves as variables, one of them tiny and centred on a datum.
+
+    The likelihood has no bound there. The start is the seed's; values alone are given.
+    """
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(0, 3, parts)
+    y = centres[rng.integers(parts, size=200)]
+    y = y + rng.uniform(0.3, 1.5, parts)[rng.integers(parts, size=200)] * rng.normal(size=200)
+
+    def fun(x):
+        logits = np.append(x[: parts - 1], 0.0)
+        centre, deviation = x[parts - 1 : 2 * parts - 1], x[2 * parts - 1 :]
+        with np.errstate(all="ignore"):
+            terms = logits - np.log(np.sum(np.exp(logits))) - np.log(deviation)
+            terms = terms - 0.5 * ((y[:, None] - centre) / deviation) ** 2
+            return -float(np.sum(logsumexp(terms, axis=1)))
+
+    centre, deviation = rng.normal(0, 3, parts), np.full(parts, y.std())
+    centre[0], deviation[0] = y[0], 10.0 ** -rng.integers(1, 10)
+    return fun, np.concatenate([np.zeros(parts - 1), centre, deviation])
+
+
+@pytest.mark.parametrize(("parts", "seed", "calls"), [(2, 2, 20_000), (3, 1, 15_000), (3, 0, 6_000)])
+def test_a_mixture_with_a_singular_start_ends_soon(parts, seed, calls):
+    """Its steps ended below the spacing of x, and the run went on for up to 72,000 values and 26 seconds."""
+    fun, x0 = singular_mixture(parts, seed)
+    result = minimize(fun, x0, jac="2-point")
+    assert result.fun < fun(x0)
+    assert result.nfev < calls
 
 
 # ---- flat ------------------------------------------------------------------------------------------------

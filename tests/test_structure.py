@@ -33,6 +33,7 @@ SIDE = {
     "gradients": {"objective"},
     "networks": {"_errstate", "finite_sum"},
     "estimators": {"_minimize", "_status", "finite_sum", "networks", "phases"},
+    "optimagic": {"_minimize"},
     "problems": set(),
     "curvature": {"_errstate", "objective"},
     "_least_squares": {"_errstate", "_minimize", "objective"},

@@ -49,6 +49,7 @@ _MODULES = (
     "finite_sum",
     "gradients",
     "networks",
+    "optimagic",
     "plotting",
     "problems",
     "testing",

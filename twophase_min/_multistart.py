@@ -59,7 +59,7 @@ class MultistartResult(OptimizeResult):
     message : str
         How many were solved, and what became of the others.
     how : str
-        Where they ran: "serial", "2 processes", "2 threads", "map", "compiled, 2 threads", and why.
+        Where they ran: "serial", "2 processes", "map", "compiled, 2 threads", an executor's class; and why.
     interrupted : bool
         Whether Ctrl-C ended the work before all problems were done.
     """
@@ -109,11 +109,12 @@ def multistart(
     options : mapping, optional
         As for `minimize`, for each problem alone: limits are per problem. 'resume' and
             'checkpoint' are not possible.
-    workers : int or map-like callable, default 1
+    workers : int, executor, pool, Dask client, joblib.Parallel or map-like callable, default 1
         An int: so many threads for a compiled objective (fun and jac by ``numba.njit``), all inside one call;
         else so many processes, and threads, with a warning, where fun cannot be pickled. -1 is every core. A
         callable: ``workers(task, chunks)`` returns or yields what ``task`` returned, in any order, like
-        ``concurrent.futures.Executor.map``, ``multiprocessing.Pool.map`` and ``imap_unordered``.
+        ``concurrent.futures.Executor.map``, ``multiprocessing.Pool.map`` and ``imap_unordered``. What is
+        handed in is left open.
     seed : int, default 0
         Of the drawn starts and of the problems: problem i runs with ``options['seed']`` equal to
         ``problem_seed(seed, i)``.
@@ -163,14 +164,15 @@ def multistart(
     else:
         task = Task(fun, args, jac, method, bounds, tol, dict(options or {}), None)
     table = _Table(starts)
-    if ours and not callable(workers) and runs_compiled(fun, jac):
+    foreign = not _workers.is_number(workers)
+    if ours and not foreign and runs_compiled(fun, jac):
         how = _by_engine(task, record, starts, rows, _workers.count_of(workers), table, progress, box)
         if how:
             return table.result(how)
     running, how = _spread(task, starts, rows, workers)
     bar = _Bar(len(starts)) if progress else None
     try:
-        _gather(running, table, bar, keep=callable(workers))
+        _gather(running, table, bar, keep=foreign)
     except KeyboardInterrupt:
         table.interrupted = True
     finally:
@@ -331,8 +333,11 @@ def _by_engine(
 
 def _spread(task: Task, starts: Array, rows: tuple[NDArray[Any], ...], workers: Any) -> tuple[Any, str]:
     """Choose where the problems run: an iterator over finished rows, and its description."""
-    if callable(workers):
-        return _workers.mapped(task, starts, rows, workers), "map"
+    if not _workers.is_number(workers):
+        executor = _workers.executor_of(workers)
+        if executor is not None:
+            return _workers.submitted(task, starts, rows, executor, _failed), type(executor).__name__
+        return _workers.mapped(task, starts, rows, _workers.map_of(workers)), "map"
     count = min(_workers.count_of(workers), len(starts))
     if count == 1:
         return _workers.serial(task, starts, rows), "serial"

@@ -109,8 +109,8 @@ class TwoPhaseOptions:
         Absolute finite-difference step, as in SciPy. Unit x.
     finite_diff_rel_step : float or array_like, optional
         Relative finite-difference step, as in SciPy. Unit 1.
-    workers : int or map-like callable, optional
-        How finite differences are spread, as in SciPy.
+    workers : int, executor, pool, Dask client, joblib.Parallel or map-like callable, optional
+        How finite differences are spread, as in SciPy; what is handed in is left open.
 
     Raises
     ------

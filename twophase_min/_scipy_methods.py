@@ -25,6 +25,7 @@ from twophase_min.objective.bounds import limits
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.foreign import require_function
 from twophase_min.objective.start import start_vector
+from twophase_min.objective.workers import is_number, map_of
 
 Array = NDArray[np.floating]
 
@@ -168,6 +169,8 @@ def delegate(
             if name not in GRADIENT_FREE and jac is None:
                 foreign.warn_of_differences(objective, first, "jac is None")
             extra |= {key: value for key, value in own.items() if key != "workers" or value is not None}
+            if not is_number(extra.get("workers")):
+                extra["workers"] = map_of(extra["workers"])
             if name not in GRADIENT_FREE:
                 keywords["jac"] = jac or None
         else:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
-from twophase_min.phases.adam import ARMIJO, Adam
+from twophase_min.phases.adam import ARMIJO, MAX_REJECTIONS, Adam
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -203,3 +203,62 @@ def test_scales_are_bias_corrected():
     adam.start(np.array([1.0, 2.0]), 0.0, np.array([3.0, -4.0]))
     advance(adam, lambda x: 0.0, lambda x: np.array([3.0, -4.0]))
     np.testing.assert_allclose(adam.scales(), [3.0, 4.0])
+
+
+# ---- what the rounding of f and of x hides
+
+
+def test_the_probe_ends_where_the_rounding_of_f_hides_what_it_promises():
+    """A gradient of the wrong sign: every step goes up, until the rounding of f would hide by how much."""
+    adam, calls = Adam(), []
+
+    def fun(x):
+        calls.append(x.copy())
+        return 1e3 + float(np.sum(x))
+
+    x0 = np.full(2, 1e-3)
+    adam.start(x0, fun(x0), -np.ones(2))
+    assert advance(adam, fun, lambda x: -np.ones(2)) == FAILED
+    assert "rounding of the objective" in adam.reason
+    assert np.all(calls[-1] > x0)  # x, whose numbers are closer than those of f, still moved
+    assert 0 <= fun(calls[-1]) - fun(x0) <= np.spacing(1e3)
+
+
+def test_a_plateau_in_f_is_left_at_the_first_guess():
+    """Nothing is below the rounding of f before a step has been shortened."""
+    adam = Adam()
+    adam.start(np.ones(2), 1e20, np.ones(2))
+    assert advance(adam, lambda x: 1e20, lambda x: np.ones(2)) == ITERATION
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_steps_that_change_neither_f_nor_the_gradient_end(dtype):
+    adam = Adam(1e-3)
+    adam.start(np.ones(2, dtype), 1.0, np.ones(2, dtype))
+    codes = [advance(adam, lambda x: 1.0, lambda x: np.ones(2, dtype)) for _ in range(MAX_REJECTIONS + 1)]
+    assert codes == [ITERATION] * MAX_REJECTIONS + [FAILED]
+    assert adam.reason == "the steps vanish against x"
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_steps_that_the_large_variables_do_not_take_end(dtype):
+    """The slope is due to a variable near 1, and steps below its spacing move the one near 0 alone."""
+    eps = float(np.finfo(dtype).eps)
+    start, rate = np.array([1.0, 1e3 * eps], dtype), 0.1 * eps
+
+    def jac(x):
+        return np.array([1e9, 1.0 + 1e-3 * x[1] / eps], dtype)
+
+    def fun(x):
+        return float(x[1])
+
+    adam = Adam(rate)
+    adam.start(start, fun(start), jac(start))
+    first = advance(adam, fun, jac)  # which is a probe's business
+    codes = [advance(adam, fun, jac) for _ in range(MAX_REJECTIONS + 1)]
+    assert [first, *codes] == [ITERATION] * (MAX_REJECTIONS + 1) + [FAILED]
+    assert adam.x[0] == 1.0
+    assert adam.x[1] < start[1]
+    longer = Adam(100 * eps)  # now both move
+    longer.start(start, fun(start), jac(start))
+    assert all(advance(longer, fun, jac) == ITERATION for _ in range(2 * MAX_REJECTIONS))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min.objective.tracing import make_vjp, scalar_valued
+from twophase_min.objective.workers import is_number, map_of
 
 Array = NDArray[np.floating]
 
@@ -87,10 +88,10 @@ def difference_calls(n: int, scheme: str) -> int:
 
 
 def worker_count(workers: Any) -> int:
-    """Return how many values ``workers`` computes at a time; as many as there are cores for a map."""
+    """Return how many values ``workers`` computes at a time; as many as there are cores for a pool or map."""
     if workers is None:
         return 1
-    return (os.cpu_count() or 1) if callable(workers) or int(workers) == -1 else int(workers)
+    return (os.cpu_count() or 1) if not is_number(workers) or int(workers) == -1 else int(workers)
 
 
 def mapper(workers: Any) -> tuple[Callable[..., Iterable[Any]], Callable[[], None]]:
@@ -98,13 +99,13 @@ def mapper(workers: Any) -> tuple[Callable[..., Iterable[Any]], Callable[[], Non
 
     Parameters
     ----------
-    workers : None, int or map-like callable
+    workers : None, int, or what `workers.map_of` takes
         None and 1 are serial; -1 uses every core; another int starts that many processes.
     """
-    if workers is None or (not callable(workers) and int(workers) == 1):
+    if not is_number(workers):
+        return map_of(workers), lambda: None
+    if workers is None or int(workers) == 1:
         return map, lambda: None
-    if callable(workers):
-        return workers, lambda: None
     from concurrent.futures import ProcessPoolExecutor
 
     pool = ProcessPoolExecutor(os.cpu_count() if int(workers) == -1 else int(workers))

@@ -1,8 +1,11 @@
-"""Many problems over processes, threads or any map: chunks go out, rows come back as they finish.
+"""Many problems over processes, threads, any executor or map: chunks go out, rows come back as they finish.
 
 A worker process that dies (a crash in foreign code, no memory) leaves the others untouched: the chunks that
 were out are done again problem by problem, so that the one which kills its process is found, and the rest
 goes on.
+
+What ``workers=`` takes is decided in `executor_of` and `map_of`. Dask and joblib are recognised by their own
+classes, and only where they have been imported already; nothing here imports them.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -70,6 +74,57 @@ def chunks_of(x0s: NDArray[np.floating], rows: tuple[NDArray[Any], ...], size: i
         yield Chunk(k, x0s[k : k + size], tuple(row[k : k + size] for row in rows))
 
 
+def is_number(workers: Any) -> bool:
+    """Whether ``workers`` says how many, and does not name a pool or a map."""
+    return workers is None or isinstance(workers, (int, float, np.number))
+
+
+def _is_of(thing: Any, module: str, name: str) -> bool:
+    """Whether it is an instance of a class of a module, which is not imported for that."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(thing, kind)
+
+
+def executor_of(workers: Any) -> Executor | None:
+    """Return an executor where ``workers`` is one, or Dask's client; else None."""
+    if isinstance(workers, Executor):
+        return workers
+    if _is_of(workers, "distributed.client", "Client"):
+        executor: Executor = workers.get_executor(pure=False)  # equal calls are different problems
+        return executor
+    return None
+
+
+def map_of(workers: Any) -> Callable[..., Any]:
+    """Turn what is not a number into a map that answers in order.
+
+    Parameters
+    ----------
+    workers : executor, `distributed.Client`, `joblib.Parallel`, `multiprocessing.Pool`, or callable
+        A callable is a map already. Anything else needs a method ``map``.
+
+    Raises
+    ------
+    TypeError
+        For what cannot serve.
+    """
+    executor = executor_of(workers)
+    if executor is not None:
+        return executor.map
+    if _is_of(workers, "joblib", "Parallel"):
+        return lambda function, items: workers([(function, (item,), {}) for item in items])
+    if callable(workers):
+        return workers
+    for name in ("imap", "map"):  # of a pool of multiprocessing, the lazy one
+        method = getattr(workers, name, None)
+        if callable(method):
+            return method
+    raise TypeError(
+        "workers must be an int, an executor, a pool, a client of Dask, joblib.Parallel or a map-like "
+        f"callable, got {type(workers).__name__}."
+    )
+
+
 def count_of(workers: Any) -> int:
     """Workers that an int asks for: -1 is every core that this process may use.
 
@@ -81,7 +136,7 @@ def count_of(workers: Any) -> int:
     if workers is None:
         return 1
     if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)):
-        raise TypeError(f"workers must be an int or a map-like callable, got {type(workers).__name__}.")
+        raise TypeError(f"workers must be an int, a pool or a map-like callable, got {workers!r}.")
     if workers == -1:
         try:
             return len(os.sched_getaffinity(0))
@@ -128,6 +183,51 @@ def mapped(
                 "futures first."
             )
         yield answer
+
+
+def submitted(
+    task: Task, x0s: NDArray[np.floating], rows: tuple[NDArray[Any], ...], executor: Executor, failed: Failure
+) -> Iterator[list[Row]]:
+    """Run on an executor of the caller's, in order of completion; it is left open.
+
+    What does not come back is done again, problem by problem and one at a time: what is lost then is what
+    kills its worker.
+
+    Raises
+    ------
+    Exception
+        What the executor raises, if not a single chunk comes back.
+    """
+    out: dict[Any, Chunk] = {}
+    lost: list[Chunk] = []
+    answered = False
+    first_error: BaseException | None = None
+    try:
+        for chunk in chunks_of(x0s, rows, -(-len(x0s) // MAP_CALLS)):
+            try:
+                out[executor.submit(task, chunk)] = chunk
+            except Exception as error:  # a pool that is broken or closed says so here
+                lost.append(chunk)
+                first_error = first_error or error
+        while out:
+            for future in wait(out, return_when=FIRST_COMPLETED).done:
+                chunk, why = out.pop(future), future.exception()
+                if why is None:
+                    answered = True
+                    yield future.result()
+                else:
+                    lost.append(chunk)
+                    first_error = first_error or why
+    finally:
+        for future in out:  # Ctrl-C
+            future.cancel()
+    if first_error is not None and not answered:
+        raise first_error
+    for one in (one for chunk in lost for one in chunk.split()):
+        try:
+            yield executor.submit(task, one).result()
+        except Exception as error:
+            yield failed(one, f"{type(error).__name__}: {error}")
 
 
 def threads(

@@ -21,6 +21,7 @@ from twophase_min.jit.records import Record, count, real
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G, G, X
 from twophase_min.phases.box import clip, is_held
 from twophase_min.phases.metric import median
+from twophase_min.phases.resolution import takes_adam
 
 Array = NDArray[np.floating]
 
@@ -33,19 +34,20 @@ GROWTH = 10.0
 SHARE = 0.3
 """Learning rate as a share of the step to the minimiser along the first direction, by the secant."""
 MAX_REJECTIONS = 30
-"""Non-finite or over-long trials in a row before Adam gives up."""
+"""Trials in a row that are not finite, too long, or change nothing, before Adam gives up."""
 
 # Rows of AdamState.vectors behind the iterate and the gradient; SIZES only where the variables have sizes, or
 # bounds, the last three only where they have bounds.
 M, V, XT, SIZES, LOWER, UPPER, FELT = range(2, 9)
 
-NONE, VANISHING, NO_STEP, VANISHED = range(4)
+NONE, VANISHING, NO_STEP, VANISHED, UNRESOLVED = range(5)
 
 REASONS = (
     "",
     "the steps vanish against x",
     "no finite decreasing step along the first direction",
     "the step vanished against x before the objective became smaller, or it and its gradient finite",
+    "no step whose decrease the rounding of the objective would let one see along the first direction",
 )
 """Texts of the reason codes of a failure."""
 
@@ -63,7 +65,7 @@ ADAM = Record(
     count("probing", "flag: the first step length is being looked for"),
     count("clipped", "flag: a bound has shortened the trial of the probe"),
     count("adapting", "flag: the learning rate adapts, as none was given"),
-    count("rejections", "trials in a row that were not finite, too long, or no step at all"),
+    count("rejections", "trials in a row that were not finite, too long, or that changed nothing"),
     count("reason", "why the phase failed, see `REASONS`"),
 )
 """Scalars of `AdamState`."""
@@ -242,10 +244,11 @@ def adam_tell(state, f, g):
         return NEED_G
     if not math.isfinite(f) or not all_finite(g):
         return _shorten(state, adam, math.nan)
-    s_s, before, after, moved = 0.0, 0.0, 0.0, False
+    s_s, before, after, moved, felt = 0.0, 0.0, 0.0, False, f != adam.f
     for i in range(g.size):
         s = np.float64(vectors[XT, i]) - np.float64(vectors[X, i])
         moved = moved or s != 0.0
+        felt = felt or g[i] != vectors[G, i]
         s_s += s * s
         before += s * vectors[G, i]
         after += s * g[i]
@@ -254,9 +257,9 @@ def adam_tell(state, f, g):
         _settle(state, adam, g)
     elif adam.adapting:
         _adapt(adam, before, after)
-    if moved:
+    if moved and felt and takes_adam(vectors[X], vectors[XT], vectors[G], vectors[M], vectors[V], adam):
         adam.rejections = 0
-    else:  # momentum may stand still once; for ever, it would be an endless loop without evaluations
+    else:  # momentum may stand still once; for ever, it would be an endless loop, even without evaluations
         adam.rejections += 1
         if adam.rejections > MAX_REJECTIONS:
             adam.reason = VANISHING
@@ -282,6 +285,9 @@ def _shorten(state, adam, f):
         factor = 0.1
         if math.isfinite(f):
             rate, slope = adam.rate, adam.slope
+            if adam.f + rate * slope == adam.f:  # a shorter step could pass by rounding only
+                adam.reason, adam.code = UNRESOLVED, FAILED
+                return FAILED
             excess = f - adam.f - slope * rate
             factor = min(0.5, max(0.05, -slope * rate / (2.0 * excess))) if excess > 0.0 else 0.5
         adam.rate *= factor

@@ -59,6 +59,7 @@ from twophase_min.phases.edge import (
 from twophase_min.phases.first_trial import first_guess
 from twophase_min.phases.line_search import LINE, line_start, line_tell_f, line_tell_g
 from twophase_min.phases.metric import dual_length, length, metric_of, typical_metric
+from twophase_min.phases.resolution import takes
 
 RESCUING = 1
 """Mode: the search has failed, and the gradient at its lowest value is requested."""
@@ -357,14 +358,14 @@ def _accept(state, phase, a, f, g):
 
 @jit(no_cpython_wrapper=True)
 def _moves(state, phase):
-    """Whether the trial differs from the iterate by more than the rounding of some variable.
+    """Whether the trial differs from the iterate by more than the rounding of some variable, and x takes it.
 
     A last digit of x can be had for ever, at the price of a failed search each.
     """
     x, trial = state.vectors[X], state.vectors[XT]
-    for i in range(x.size):  # noqa: SIM110
+    for i in range(x.size):
         if abs(trial[i] - x[i]) > 4.0 * phase.eps * abs(x[i]):
-            return True
+            return takes(x, trial, state.vectors[G], phase.line.best_a * phase.slope)
     return False
 
 

@@ -1,0 +1,239 @@
+"""workers= with the real thing: concurrent.futures, multiprocessing, joblib, Dask and MPI."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy
+from scipy.optimize import rosen, rosen_der
+
+from twophase_min import Status, minimize, multistart
+from twophase_min.objective import workers as _workers
+
+ROOT = Path(__file__).parents[1]
+BOX = [(-2.0, 2.0)] * 3
+FIELDS = ("x", "fun", "jac", "success", "status", "nit", "nfev", "njev", "messages")
+PROBLEM = {"x0s": 12, "jac": rosen_der, "bounds": BOX, "seed": 3}
+FORK = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+
+
+def same(a, b):
+    return all(np.array_equal(a[name], b[name], equal_nan=name in ("fun", "jac")) for name in FIELDS)
+
+
+def fatal(x, kind):
+    """A bowl, or the end of the process that computes it."""
+    if kind:
+        os._exit(3)
+    return float(x @ x), 2 * x
+
+
+@pytest.fixture(scope="module")
+def serial():
+    return multistart(rosen, **PROBLEM)
+
+
+@pytest.fixture(scope="module")
+def by_differences():
+    return minimize(rosen, np.full(3, 0.9), jac="3-point", options={"maxiter": 5})
+
+
+def spread(pool):
+    return minimize(rosen, np.full(3, 0.9), jac="3-point", options={"maxiter": 5, "workers": pool})
+
+
+# ---- the standard library
+
+
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_an_executor_serves_as_it_is_and_stays_open(kind, serial, by_differences):
+    with kind(2) as pool:
+        found = multistart(rosen, workers=pool, **PROBLEM)
+        assert same(found, serial)
+        assert found.how == kind.__name__
+        result = spread(pool)
+        assert result.fun == by_differences.fun
+        assert result.nfev == by_differences.nfev
+        assert pool.submit(abs, -1).result() == 1
+
+
+def test_a_pool_of_multiprocessing_serves_as_it_is(serial, by_differences):
+    with FORK.Pool(2) as pool:
+        assert same(multistart(rosen, workers=pool, **PROBLEM), serial)
+        assert spread(pool).fun == by_differences.fun
+
+
+def test_an_executor_whose_processes_die_keeps_what_came_back():
+    kinds = np.zeros(8, dtype=int)
+    kinds[5] = 1
+    with ProcessPoolExecutor(1, mp_context=FORK) as pool:
+        found = multistart(fatal, np.ones(2), rows=(kinds,), jac=True, workers=pool)
+    assert found.success[:4].all()
+    assert found.status[5] == Status.EXCEPTION
+    assert "BrokenProcessPool" in found.messages[5]
+
+
+def test_an_executor_that_brings_nothing_raises_what_it_raises():
+    with ProcessPoolExecutor(1, mp_context=FORK) as pool, pytest.raises(BrokenExecutor):
+        multistart(fatal, np.ones(2), rows=(np.ones(3, dtype=int),), jac=True, workers=pool)
+    with ProcessPoolExecutor(1, mp_context=FORK) as pool, pytest.raises((AttributeError, TypeError)):
+        multistart(lambda x: x @ x, np.ones((3, 2)), workers=pool)  # cannot be pickled
+
+
+def test_a_chunk_that_is_lost_is_done_again_problem_by_problem(monkeypatch):
+    """One problem that kills its worker takes no neighbour along."""
+
+    class Mortal(ThreadPoolExecutor):
+        """Loses every call that holds problem 3, as a cluster does whose worker dies of it."""
+
+        def submit(self, function, chunk):
+            if chunk.first <= 3 < chunk.first + len(chunk.x0s):
+                lost = Future()
+                lost.set_exception(RuntimeError("the worker died"))
+                return lost
+            return super().submit(function, chunk)
+
+    monkeypatch.setattr(_workers, "MAP_CALLS", 3)
+    with Mortal(2) as pool:
+        found = multistart(rosen, workers=pool, **PROBLEM)
+    assert list(np.flatnonzero(~found.success)) == [3]
+    assert "the worker died" in found.messages[3]
+
+
+@pytest.mark.parametrize("workers", ["two", object(), [2]])
+def test_what_is_no_pool_is_named(workers):
+    with pytest.raises(TypeError, match="executor, a pool, a client of Dask"):
+        multistart(rosen, np.zeros((2, 2)), workers=workers)
+    with pytest.raises(TypeError, match="executor, a pool, a client of Dask"):
+        minimize(rosen, np.zeros(2), jac="2-point", options={"workers": workers})
+
+
+def test_scipys_methods_are_handed_a_map():
+    """With bounds the differences are SciPy's own, which knows maps only."""
+    with ThreadPoolExecutor(2) as pool:
+        given = {"method": "L-BFGS-B", "bounds": BOX, "options": {"maxiter": 5}}
+        alone = minimize(rosen, np.full(3, 0.9), **given)
+        given["options"] = {"maxiter": 5, "workers": pool}
+        if scipy.__version__ < "1.16":  # SciPy then calls it an unknown option
+            return
+        assert minimize(rosen, np.full(3, 0.9), **given).fun == alone.fun
+
+
+# ---- joblib
+
+
+def test_joblib_parallel_serves_as_it_is(serial, by_differences):
+    joblib = pytest.importorskip("joblib")
+    with joblib.Parallel(n_jobs=2) as parallel:
+        # a lambda too: joblib pickles by value
+        assert same(multistart(lambda x: rosen(x), workers=parallel, **PROBLEM), serial)
+        assert spread(parallel).fun == by_differences.fun
+    lazy = joblib.Parallel(n_jobs=2, return_as="generator_unordered", prefer="threads")
+    assert same(multistart(rosen, workers=lazy, **PROBLEM), serial)
+
+
+# ---- Dask
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    given = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
+    with (
+        pytest.importorskip("dask").config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(silence_logs=50, **given) as made,
+    ):
+        yield made
+
+
+def test_a_client_of_dask_serves_as_it_is(cluster, serial, by_differences):
+    with cluster.get_client() as client:
+        assert same(multistart(lambda x: rosen(x), workers=client, **PROBLEM), serial)
+        assert same(multistart(rosen, workers=client.get_executor(), **PROBLEM), serial)
+        assert spread(client).fun == by_differences.fun
+
+
+def test_a_worker_of_dask_that_is_killed_in_mid_run_changes_nothing(cluster, serial, tmp_path):
+    """Its problems go to another worker; the rows are those of a serial run, byte for byte."""
+    killed = tmp_path / "killed"
+
+    def deadly_once(x):
+        if x[0] > 0.5 and not killed.exists():
+            with contextlib.suppress(FileExistsError), killed.open("x") as file:  # one process only
+                file.write(str(os.getpid()))
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return rosen(x)
+
+    with cluster.get_client() as client:
+        before = set(client.run(os.getpid).values())
+        found = multistart(deadly_once, workers=client, **PROBLEM)
+    assert int(killed.read_text()) in before
+    assert same(found, serial)
+
+
+@pytest.mark.slow
+def test_a_problem_that_kills_every_worker_of_dask_fails_alone(cluster):
+    kinds = np.zeros(6, dtype=int)
+    kinds[2] = 1
+
+    def by_kind(x, kind):
+        if kind:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return float(x @ x), 2 * x
+
+    with cluster.get_client() as client:
+        found = multistart(by_kind, np.ones(2), rows=(kinds,), jac=True, workers=client)
+    assert found.status[2] == Status.EXCEPTION
+    assert "KilledWorker" in found.messages[2]
+    assert list(found.success) == [True, True, False, True, True, True]
+
+
+# ---- MPI
+
+BY_MPI = """
+import numpy as np
+from mpi4py.futures import MPIPoolExecutor
+from scipy.optimize import rosen, rosen_der
+from twophase_min import minimize, multistart
+
+if __name__ == "__main__":
+    problem = {"x0s": 12, "jac": rosen_der, "bounds": [(-2.0, 2.0)] * 3, "seed": 3}
+    with MPIPoolExecutor() as pool:
+        print(pool.num_workers, type(pool).__name__)
+        found = multistart(rosen, workers=pool, **problem)
+        spread = minimize(rosen, np.full(3, 0.9), jac="3-point", options={"maxiter": 5, "workers": pool})
+    np.savez("found.npz", x=found.x, fun=found.fun, nfev=found.nfev, spread=spread.fun)
+"""
+
+
+def test_mpi4py_serves_as_it_is(serial, by_differences, tmp_path):
+    pytest.importorskip("mpi4py")
+    beside = Path(sys.executable).with_name("mpiexec")
+    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if mpiexec is None:
+        pytest.skip("needs an MPI library with mpiexec, such as the package mpich")
+    script = tmp_path / "by_mpi.py"
+    script.write_text(BY_MPI)
+    done = subprocess.run(
+        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["2", "MPIPoolExecutor"]
+    with np.load(tmp_path / "found.npz") as found:
+        for name in ("x", "fun", "nfev"):
+            assert np.array_equal(found[name], serial[name]), name
+        assert found["spread"] == by_differences.fun
