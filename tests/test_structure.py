@@ -31,7 +31,7 @@ CORE = (
 SIDE = {
     "finite_sum": {"objective"},
     "gradients": {"objective"},
-    "networks": {"_errstate", "finite_sum"},
+    "networks": {"_errstate", "finite_sum", "jit"},
     "estimators": {"_minimize", "_status", "finite_sum", "networks", "phases"},
     "problems": set(),
     "curvature": {"_errstate", "objective"},

@@ -17,8 +17,9 @@ from twophase_min.finite_sum import FiniteSum
 from twophase_min.networks import backprop
 from twophase_min.networks.activations import ACTIVATIONS
 from twophase_min.networks.backprop import Array, Layers
+from twophase_min.networks.blocks import blocks_of, for_each, shares
 from twophase_min.networks.init import glorot_uniform, he_normal
-from twophase_min.networks.losses import OUTPUTS, CrossEntropy, Loss, find_loss, sum_of_squares
+from twophase_min.networks.losses import LOSSES, OUTPUTS, CrossEntropy, Loss, find_loss, sum_of_squares
 from twophase_min.networks.objective import MLPObjective
 from twophase_min.networks.targets import as_targets, as_weights
 
@@ -36,7 +37,9 @@ class MLP:
     - ``'sigmoid_cross_entropy'``: -1/N Σ_i Σ_k t_ik log p_ik + (1 - t_ik) log(1 - p_ik), for M labels;
     - plus l2/2 Σ_l ‖W_l‖². The term does not depend on N: a mini-batch sees the same term as the whole data.
 
-    An MLP holds no parameters and no buffers: it may be shared between threads and pickled.
+    An MLP holds no parameters and no buffers: it may be shared between threads and pickled. Large evaluations
+    are cut into blocks of rows over the threads of the kernels (`networks.blocks`), unless the loss is code
+    of the caller's or X is sparse.
 
     Parameters
     ----------
@@ -120,6 +123,7 @@ class MLP:
             raise ValueError(f"dtype must be float64 or float32, got {self.dtype}")
 
         self._activation = ACTIVATIONS[activation]
+        self._data_term_is_ours = type(self._data_term) in map(type, LOSSES.values())
         self._slices: list[tuple[slice, tuple[int, int], slice]] = []
         start = 0
         for n_in, n_out in pairwise(self.sizes):
@@ -362,34 +366,71 @@ class MLP:
 
     def _loss(self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> float:
         layers = self._layers(w)
+        blocks = self._blocks(X)
+        values = np.empty(len(blocks))
+
+        def work(k: int, rows: slice) -> None:
+            X_k, Y_k, s_k = _part(len(blocks), rows, X, Y, s)
+            with our_arithmetic():
+                values[k] = self._data_term.value(backprop.forward(layers, self._activation, X_k), Y_k, s_k)
+
+        for_each(blocks, self.n_params, work)
         with our_arithmetic():
-            z = backprop.forward(layers, self._activation, X)
-            return self._data_term.value(z, Y, s) + self._penalty(layers)
+            return float(shares(blocks) @ values) + self._penalty(layers)
 
     def _loss_and_gradient(
         self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None
     ) -> tuple[float, Array]:
         layers = self._layers(w)
-        gradient = np.empty(self.n_params, dtype=self.dtype)
-        slots = self.unpack(gradient)
+        blocks = self._blocks(X)
+        values = np.empty(len(blocks))
+
+        def one(out: Layers, k: int, *part: Any) -> None:
+            values[k] = backprop.gradient_into(out, layers, self._activation, self._data_term, *part)
+
+        gradient = self._summed(one, blocks, X, Y, s)
         with our_arithmetic():
-            value = backprop.gradient_into(slots, layers, self._activation, self._data_term, X, Y, s)
+            value = float(shares(blocks) @ values)
             if self.l2:
                 value += self._penalty(layers)
-                for (out_W, _), (W, _) in zip(slots, layers, strict=True):
+                for (out_W, _), (W, _) in zip(self.unpack(gradient), layers, strict=True):
                     out_W += self.l2 * W
         return value, gradient
 
     def _hessp(self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> Array:
         layers, directions = self._layers(w), self._layers(v, "v")
-        product = np.empty(self.n_params, dtype=self.dtype)
-        slots = self.unpack(product)
-        with our_arithmetic():
-            backprop.hessp_into(slots, layers, directions, self._activation, self._data_term, X, Y, s)
-            if self.l2:
-                for (out_W, _), (V, _) in zip(slots, directions, strict=True):
+
+        def one(out: Layers, k: int, *part: Any) -> None:
+            backprop.hessp_into(out, layers, directions, self._activation, self._data_term, *part)
+
+        product = self._summed(one, self._blocks(X), X, Y, s)
+        if self.l2:
+            with our_arithmetic():
+                for (out_W, _), (V, _) in zip(self.unpack(product), directions, strict=True):
                     out_W += self.l2 * V
         return product
+
+    def _blocks(self, X: Array) -> list[slice]:
+        """Return the blocks of rows of one evaluation. Code of the caller's stays in the caller's thread."""
+        whole = issparse(X) or not self._data_term_is_ours
+        return [slice(0, X.shape[0])] if whole else blocks_of(X.shape[0], self.n_params)
+
+    def _summed(
+        self, one: Callable[..., None], blocks: list[slice], X: Array, Y: NDArray, s: Array | None
+    ) -> Array:
+        """Return the mean over the blocks of what ``one(out, k, X, Y, s)`` writes for the rows of block k."""
+        total = np.empty(self.n_params, dtype=self.dtype)
+        parts = total[None] if len(blocks) == 1 else np.empty((len(blocks), self.n_params), dtype=self.dtype)
+
+        def work(k: int, rows: slice) -> None:
+            with our_arithmetic():
+                one(self.unpack(parts[k]), k, *_part(len(blocks), rows, X, Y, s))
+
+        for_each(blocks, self.n_params, work)
+        if len(blocks) > 1:
+            with our_arithmetic():
+                np.matmul(shares(blocks).astype(self.dtype), parts, out=total)
+        return total
 
     def _penalty(self, layers: Layers) -> float:
         """Return the L2 term l2/2 Σ ‖W‖²."""
@@ -434,3 +475,10 @@ def _check_name(what: str, name: Any, known: Iterable[str]) -> None:
     names = sorted(known)
     if name not in names:
         raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")
+
+
+def _part(
+    blocks: int, rows: slice, X: Array, Y: NDArray, s: Array | None
+) -> tuple[Array, NDArray, Array | None]:
+    """Return the rows of one of so many blocks; a single one is all of them."""
+    return (X, Y, s) if blocks == 1 else (X[rows], Y[rows], None if s is None else s[rows])
