@@ -14,12 +14,11 @@ from scipy.sparse import issparse
 
 from twophase_min._errstate import our_arithmetic
 from twophase_min.finite_sum import FiniteSum
-from twophase_min.networks import backprop
+from twophase_min.networks import backprop, evaluation
 from twophase_min.networks.activations import ACTIVATIONS
 from twophase_min.networks.backprop import Array, Layers
-from twophase_min.networks.blocks import blocks_of, for_each, shares
 from twophase_min.networks.init import glorot_uniform, he_normal
-from twophase_min.networks.losses import LOSSES, OUTPUTS, CrossEntropy, Loss, find_loss, sum_of_squares
+from twophase_min.networks.losses import OUTPUTS, CrossEntropy, Loss, find_loss
 from twophase_min.networks.objective import MLPObjective
 from twophase_min.networks.targets import as_targets, as_weights
 
@@ -123,7 +122,6 @@ class MLP:
             raise ValueError(f"dtype must be float64 or float32, got {self.dtype}")
 
         self._activation = ACTIVATIONS[activation]
-        self._data_term_is_ours = type(self._data_term) in map(type, LOSSES.values())
         self._slices: list[tuple[slice, tuple[int, int], slice]] = []
         start = 0
         for n_in, n_out in pairwise(self.sizes):
@@ -314,6 +312,29 @@ class MLP:
         """
         return self._hessp(w, v, *self._data(X, Y, sample_weight))
 
+    def gauss_newtonp(
+        self,
+        w: ArrayLike,
+        v: ArrayLike,
+        X: ArrayLike,
+        Y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array:
+        """Return the Gauss-Newton matrix of the loss at ``w`` times ``v``, cheaper than `hessp`.
+
+        It is Jᵀ H J plus the L2 term, with J the Jacobian of the last layer's values and H the Hessian of the
+        loss in them: the Hessian without the curvature of the network itself. For 'mse' with softmax, J is
+        that of the probabilities. It has no negative eigenvalue with the losses named in the class, nor with
+        a function that is convex in these values.
+
+        Source: Schraudolph, Neural Computation 14 (2002) 1723-1738.
+
+        Parameters, Returns, Raises
+        ---------------------------
+        As `hessp`.
+        """
+        return self._gauss_newtonp(w, v, *self._data(X, Y, sample_weight))
+
     # -- objectives ---------------------------------------------------------------------------------------
 
     def objective(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPObjective:
@@ -365,76 +386,21 @@ class MLP:
     # -- the computation; the data have been through _data ---------------------------------------------------
 
     def _loss(self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> float:
-        layers = self._layers(w)
-        blocks = self._blocks(X)
-        values = np.empty(len(blocks))
-
-        def work(k: int, rows: slice) -> None:
-            X_k, Y_k, s_k = _part(len(blocks), rows, X, Y, s)
-            with our_arithmetic():
-                values[k] = self._data_term.value(backprop.forward(layers, self._activation, X_k), Y_k, s_k)
-
-        for_each(blocks, self.n_params, work)
-        with our_arithmetic():
-            return float(shares(blocks) @ values) + self._penalty(layers)
+        return evaluation.loss(self, self._layers(w), X, Y, s)
 
     def _loss_and_gradient(
         self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None
     ) -> tuple[float, Array]:
-        layers = self._layers(w)
-        blocks = self._blocks(X)
-        values = np.empty(len(blocks))
-
-        def one(out: Layers, k: int, *part: Any) -> None:
-            values[k] = backprop.gradient_into(out, layers, self._activation, self._data_term, *part)
-
-        gradient = self._summed(one, blocks, X, Y, s)
-        with our_arithmetic():
-            value = float(shares(blocks) @ values)
-            if self.l2:
-                value += self._penalty(layers)
-                for (out_W, _), (W, _) in zip(self.unpack(gradient), layers, strict=True):
-                    out_W += self.l2 * W
-        return value, gradient
+        return evaluation.loss_and_gradient(self, self._layers(w), X, Y, s)
 
     def _hessp(self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> Array:
-        layers, directions = self._layers(w), self._layers(v, "v")
+        return evaluation.product(self, backprop.hessp_into, self._layers(w), self._layers(v, "v"), X, Y, s)
 
-        def one(out: Layers, k: int, *part: Any) -> None:
-            backprop.hessp_into(out, layers, directions, self._activation, self._data_term, *part)
-
-        product = self._summed(one, self._blocks(X), X, Y, s)
-        if self.l2:
-            with our_arithmetic():
-                for (out_W, _), (V, _) in zip(self.unpack(product), directions, strict=True):
-                    out_W += self.l2 * V
-        return product
-
-    def _blocks(self, X: Array) -> list[slice]:
-        """Return the blocks of rows of one evaluation. Code of the caller's stays in the caller's thread."""
-        whole = issparse(X) or not self._data_term_is_ours
-        return [slice(0, X.shape[0])] if whole else blocks_of(X.shape[0], self.n_params)
-
-    def _summed(
-        self, one: Callable[..., None], blocks: list[slice], X: Array, Y: NDArray, s: Array | None
+    def _gauss_newtonp(
+        self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray, s: Array | None = None
     ) -> Array:
-        """Return the mean over the blocks of what ``one(out, k, X, Y, s)`` writes for the rows of block k."""
-        total = np.empty(self.n_params, dtype=self.dtype)
-        parts = total[None] if len(blocks) == 1 else np.empty((len(blocks), self.n_params), dtype=self.dtype)
-
-        def work(k: int, rows: slice) -> None:
-            with our_arithmetic():
-                one(self.unpack(parts[k]), k, *_part(len(blocks), rows, X, Y, s))
-
-        for_each(blocks, self.n_params, work)
-        if len(blocks) > 1:
-            with our_arithmetic():
-                np.matmul(shares(blocks).astype(self.dtype), parts, out=total)
-        return total
-
-    def _penalty(self, layers: Layers) -> float:
-        """Return the L2 term l2/2 Σ ‖W‖²."""
-        return 0.5 * self.l2 * sum(sum_of_squares(W) for W, _ in layers) if self.l2 else 0.0
+        layers, directions = self._layers(w), self._layers(v, "v")
+        return evaluation.product(self, backprop.gauss_newtonp_into, layers, directions, X, Y, s)
 
     # -- input checks -------------------------------------------------------------------------------------
 
@@ -475,10 +441,3 @@ def _check_name(what: str, name: Any, known: Iterable[str]) -> None:
     names = sorted(known)
     if name not in names:
         raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(names)}")
-
-
-def _part(
-    blocks: int, rows: slice, X: Array, Y: NDArray, s: Array | None
-) -> tuple[Array, NDArray, Array | None]:
-    """Return the rows of one of so many blocks; a single one is all of them."""
-    return (X, Y, s) if blocks == 1 else (X[rows], Y[rows], None if s is None else s[rows])
