@@ -335,6 +335,13 @@ def fits_lm(problem: Problem) -> bool:
     return problem.loss == "half_mse" and n < 5000 and residuals * n**2 <= LM_WORK
 
 
+def takes_part(contender: str, problem: Problem) -> bool:
+    """Whether a contender is made for a problem of this loss and size."""
+    if contender == "Levenberg-Marquardt":
+        return fits_lm(problem)
+    return "ssbfgs" not in contender or problem.net.n_params <= 5000  # a full matrix over all weights
+
+
 def levenberg_marquardt(problem: Problem, trace: Trace) -> None:
     """MINPACK's, by `scipy.optimize.least_squares`, with the penalty as further residuals."""
     from scipy.optimize import least_squares

@@ -357,6 +357,8 @@ class MLP:
         seed: int = 0,
         chunk_size: int | None = None,
         sample_weight: ArrayLike | None = None,
+        workers: Any = 1,
+        backend: str = "threads",
     ) -> FiniteSum:
         """Return the loss as a mean over samples: seeded mini-batches, and all data in bounded chunks.
 
@@ -364,7 +366,7 @@ class MLP:
         ----------
         X, Y, sample_weight : array_like
             See the notes of the class; the mean weight is that of the whole data, not of a mini-batch.
-        batch_size, seed, chunk_size
+        batch_size, seed, chunk_size, workers, backend
             See `FiniteSum`.
 
         Raises
@@ -381,6 +383,8 @@ class MLP:
             batch_size=batch_size,
             chunk_size=chunk_size,
             seed=seed,
+            workers=workers,
+            backend=backend,
         )
 
     # -- the computation; the data have been through _data ---------------------------------------------------
