@@ -87,7 +87,7 @@ def measure(name: str, loss: str, seed: int, budget: float, cells: Cells, save: 
         if key not in cells:
             if contender in OURS and contender not in warm:  # compiled before the clock runs
                 warm.add(contender)
-                run_to_end(OURS[contender], problem._replace(budget=3.0), Trace(3.0))
+                run_to_end(OURS[contender], problem._replace(budget=60.0), Trace(60.0))
             trace = run_to_end((OURS | RIVALS)[contender], problem, Trace(budget, seconds))
             cells[key] = {
                 "trace": thinned(trace.rows),

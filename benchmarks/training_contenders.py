@@ -25,7 +25,7 @@ RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Adam's rates among which the best is taken, for every problem anew, by its training loss."""
 BATCH = 128
 """Rows of a mini-batch of PyTorch's Adam; 512 beyond 5,000 samples."""
-PATIENCE = 3.0
+PATIENCE = 2.0
 """Times the budget that a contender may use to come to the seconds of our default."""
 LM_WORK = 3e9
 """Residuals times squared weights up to which Levenberg-Marquardt's factorisation is waited for."""

@@ -115,11 +115,11 @@ def test_a_trace_ends_when_budget_and_seconds_are_spent():
     assert trace.best == 3.0
     assert trace.w == [1.0]
     slow = Trace(1.0, seconds=1e9)
-    slow.spend(2.0)
+    slow.spend(1.5)
     slow.record(5.0, lambda: np.ones(1))  # time is left
-    slow.spend(1.0)
+    slow.spend(0.5)
     with pytest.raises(Over):
-        slow.record(4.0, lambda: np.ones(1))  # three times the budget
+        slow.record(4.0, lambda: np.ones(1))  # twice the budget
     assert slow.best == 5.0  # what comes after the budget does not count
 
 
