@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from twophase_min._errstate import Here
-from twophase_min.objective.workers import DEATHS, count_of, why_not_pickled
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, ProcessPoolExecutor
 
 BACKENDS = ("threads", "processes")
 AHEAD = 2
@@ -45,7 +45,11 @@ class Spread:
             raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
         self.backend = backend
         self.mapper: Callable[..., Any] | None = workers if callable(workers) else None
-        self.count = 1 if callable(workers) else count_of(workers)
+        self.count = 1
+        if not (callable(workers) or workers is None or (type(workers) is int and workers == 1)):
+            from twophase_min.objective.workers import count_of  # imports multiprocessing
+
+            self.count = count_of(workers)
         self._pool: Executor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,6 +91,8 @@ class Spread:
             )
 
     def _threads(self, task: Callable[[Any], Any], pieces: Iterable[Any]) -> Iterator[Any]:
+        from concurrent.futures import ThreadPoolExecutor
+
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="twophase-sum")
         pool = self._pool
@@ -105,6 +111,10 @@ class Spread:
     def _processes(
         self, owner: Any, task: Callable[..., Any], pieces: list[Any], common: Any
     ) -> Iterator[Any]:
+        from concurrent.futures.process import BrokenProcessPool
+
+        from twophase_min.objective.workers import DEATHS
+
         done = deaths = 0
         while done < len(pieces):
             out: deque[Any] = deque()
@@ -134,6 +144,10 @@ class Spread:
                     future.cancel()
 
     def _start(self, owner: Any) -> ProcessPoolExecutor:
+        from concurrent.futures import ProcessPoolExecutor
+
+        from twophase_min.objective.workers import why_not_pickled
+
         why = why_not_pickled(owner.fun)
         if why:
             raise TypeError(
