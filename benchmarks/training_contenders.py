@@ -140,11 +140,15 @@ class CountedSum(Counted):
 # -- ours --------------------------------------------------------------------------------------------------
 
 
-def twophase(**options: Any) -> Callable[[Problem, Trace], None]:
-    """`minimize` with these options; over mini-batches beyond 5,000 samples, as the estimators do."""
+MINI_BATCHES = 5000
+"""Samples beyond which ours take mini-batches of 512 for Adam, as the estimators do by default."""
+
+
+def twophase(whole: bool = False, **options: Any) -> Callable[[Problem, Trace], None]:
+    """`minimize` with these options, over mini-batches where there are many samples or the whole data."""
 
     def run(problem: Problem, trace: Trace) -> None:
-        kind = CountedSum if problem.objective.n_samples > 5000 else Counted
+        kind = Counted if whole or problem.objective.n_samples <= MINI_BATCHES else CountedSum
         limits = {"maxfun": 10**9, "maxiter": 10**9, "gtol": 1e-8}
         minimize(kind(problem, trace), problem.start, options=limits | options)
 
@@ -339,6 +343,8 @@ def takes_part(contender: str, problem: Problem) -> bool:
     """Whether a contender is made for a problem of this loss and size."""
     if contender == "Levenberg-Marquardt":
         return fits_lm(problem)
+    if contender == "two-phase, no mini-batches":  # elsewhere there are none
+        return problem.objective.n_samples > MINI_BATCHES
     return "ssbfgs" not in contender or problem.net.n_params <= 5000  # a full matrix over all weights
 
 
@@ -406,6 +412,7 @@ OURS: dict[str, Callable[[Problem, Trace], None]] = {
     "two-phase, L-BFGS-B": twophase(convex_method="L-BFGS-B"),
     "two-phase, memory-cg": twophase(convex_method="memory-cg"),
     "two-phase, ssbfgs": twophase(convex_method="ssbfgs"),
+    "two-phase, no mini-batches": twophase(whole=True, convex_method="memory-cg"),
 }
 RIVALS: dict[str, Callable[[Problem, Trace], None]] = {
     "scikit-learn, adam": scikit_learn("adam"),

@@ -35,6 +35,12 @@ def problem(loss="cross_entropy", dtype=np.float64, **options):
     return net, X, Y, rng.uniform(0.5, 2, N), net.init(1), net.init(2)
 
 
+def threads_of_blas():
+    """The numbers of threads of all BLAS libraries in this process."""
+    info = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
+    return {library["num_threads"] for library in info}
+
+
 @given(rows=st.integers(1, 10**6), n_params=st.integers(1, 10**8), count=st.integers(1, 8))
 @settings(deadline=None)
 def test_blocks_are_all_rows_once_in_order(rows, n_params, count):
@@ -82,9 +88,7 @@ def test_two_threads_give_what_one_gives(two_threads, monkeypatch, dtype, loss, 
 def test_the_threads_of_blas_are_given_back(two_threads):
     net, X, Y, _, w, _ = problem()
     net.objective(X, Y)(w)
-    counts = [library["num_threads"] for library in threadpoolctl.threadpool_info()]
-    assert counts
-    assert set(counts) == {2}
+    assert threads_of_blas() == {2}
 
 
 def test_they_are_given_back_after_an_error(two_threads):
@@ -93,8 +97,7 @@ def test_they_are_given_back_after_an_error(two_threads):
 
     with pytest.raises(KeyError):
         blocks.for_each(blocks.blocks_of(N, 10**4), 10**4, fail)
-    info = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
-    assert {library["num_threads"] for library in info} == {2}
+    assert threads_of_blas() == {2}
 
 
 def test_evaluations_side_by_side_hold_blas_together(two_threads):
@@ -104,8 +107,7 @@ def test_evaluations_side_by_side_hold_blas_together(two_threads):
     with ThreadPoolExecutor(4) as executor:
         results = list(executor.map(lambda _: objective(w), range(20)))
     assert all(f == value and np.array_equal(g, gradient) for f, g in results)
-    info = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
-    assert {library["num_threads"] for library in info} == {2}
+    assert threads_of_blas() == {2}
 
 
 def test_results_are_not_overwritten_by_later_calls(two_threads):
