@@ -145,11 +145,14 @@ MINI_BATCHES = 5000
 
 
 def twophase(whole: bool = False, **options: Any) -> Callable[[Problem, Trace], None]:
-    """`minimize` with these options, over mini-batches where there are many samples or the whole data."""
+    """`minimize` with these options, over mini-batches where there are many samples or the whole data.
+
+    It is told the budget (``maxfun``), as the cosine decay is: the guard's trials are a share of it.
+    """
 
     def run(problem: Problem, trace: Trace) -> None:
         kind = Counted if whole or problem.objective.n_samples <= MINI_BATCHES else CountedSum
-        limits = {"maxfun": 10**9, "maxiter": 10**9, "gtol": 1e-8}
+        limits = {"maxfun": int(problem.budget), "maxiter": 10**9, "gtol": 1e-8}
         minimize(kind(problem, trace), problem.start, options=limits | options)
 
     return run

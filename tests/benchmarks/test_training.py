@@ -100,7 +100,7 @@ def test_ours_are_charged_every_evaluation():
     given = problem(budget=20.0)
     trace = run_to_end(OURS["two-phase, L-BFGS-B"], given, Trace(20.0))
     costs = [row[0] for row in trace.rows]
-    assert trace.cost >= 20.0
+    assert 15.0 <= trace.cost <= 20.0
     assert set(np.diff(costs)) <= {0.5, 1.0}
     assert given.objective.value(trace.w) == pytest.approx(trace.best, rel=1e-12)
 
