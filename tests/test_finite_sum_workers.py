@@ -351,3 +351,43 @@ def test_a_function_that_cannot_be_sent_says_so():
 def test_a_map_that_loses_results_is_told():
     with pytest.raises(ValueError, match=r"returned 0 of 14 results|returned \d+ of 14 results"):
         whole(workers=lambda task, pieces: [task(piece) for piece in pieces[1:]]).value(np.ones(3))
+
+
+def waits(path, w, X, y):
+    """Say that a worker is at work, then give the others time to see it end."""
+    import time
+
+    (path / f"{os.getpid()}").touch()
+    time.sleep(0.05)
+    return both(w, X, y)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_that_loses_a_process_gives_the_same_bits(tmp_path):
+    """Two worker processes, of which one is killed while it computes."""
+    distributed = pytest.importorskip("distributed")
+    import signal
+    import time
+
+    shards = Shards(cut(data(300), [100, 50, 150]))
+    options = {"jac": True, "chunk_size": 10}
+    settings = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
+
+        def workers(task, pieces):
+            return client.gather(client.map(task, pieces, pure=False))
+
+        def kill_one():
+            while not (names := list(tmp_path.iterdir())):
+                time.sleep(0.01)
+            os.kill(int(names[0].name), signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        total = FiniteSum(functools.partial(waits, tmp_path), shards, workers=workers, **options)
+        value, gradient = total.value_and_gradient(np.ones(3))
+        killer.join()
+    plain = FiniteSum(both, shards, **options)
+    assert len(list(tmp_path.iterdir())) >= 2
+    assert value == plain.value(np.ones(3))
+    np.testing.assert_array_equal(gradient, plain.gradient(np.ones(3)))
