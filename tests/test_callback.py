@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import OptimizeResult, rosen, rosen_der
 
-from twophase_min import minimize
+from twophase_min import FiniteSum, minimize
 from twophase_min._callback import Progress, wrap_callback
 
 START = np.array([-1.2, 1.0, 0.5])
@@ -143,3 +143,42 @@ def test_the_bar_fills_by_calls_where_they_are_the_limit(capsys):
     assert bar._bar.n == 30.5
     bar.close()
     assert "CG" in capsys.readouterr().err
+
+
+def test_the_bar_of_a_finite_sum_shows_samples_epochs_and_the_time_left(capsys, monkeypatch):
+    """Samples within an epoch too; time left by the iterations where these are the limit."""
+    tqdm = pytest.importorskip("tqdm")
+    bar = Progress(10, None, samples=1000)
+    monkeypatch.setattr(tqdm.tqdm, "format_dict", property(lambda self: {"elapsed": 8.0}))
+    bar.within(0.25)
+    assert bar._bar.n == 250
+    bar.update("adam", 1.0, 2.0, 2.0, 1, 1)
+    assert bar._bar.n == 2000
+    bar.update("adam", 0.5, 1.0, 4.0, 2, 2)
+    assert "2 epochs, 00:32 left" in bar._bar.postfix  # two iterations in 8 s, eight to come
+    monkeypatch.undo()
+    bar._bar.refresh()
+    bar.close()
+    assert " samples/s" in capsys.readouterr().err
+
+
+def test_the_bar_of_a_finite_sum_fills_by_samples_where_calls_are_the_limit():
+    pytest.importorskip("tqdm")
+    bar = Progress(None, 40, samples=1000)
+    bar.update("adam", 1.0, 2.0, 10.5, 1, 1)
+    assert (bar._bar.total, bar._bar.n) == (40_000, 10_500)
+    assert "left" not in bar._bar.postfix  # tqdm's own
+    bar.close()
+
+
+def test_a_run_over_a_finite_sum_drives_its_bar(capsys):
+    pytest.importorskip("tqdm")
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    total = FiniteSum(
+        lambda w, X: (np.mean((X @ w) ** 2), 2 * X.T @ (X @ w) / len(X)), X, jac=True, batch_size=9
+    )
+    result = minimize(total, np.ones(2), options={"progress": True, "maxiter": 5})
+    text = capsys.readouterr().err
+    assert "samples/s" in text
+    assert f"/{60 * result.nfev:.0f}" not in text  # no limit of calls: no total
+    assert "epochs" in text

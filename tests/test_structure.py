@@ -29,9 +29,11 @@ CORE = (
 )
 # What stands at the side, and what it imports; nothing of the core imports it. "" is the package itself.
 SIDE = {
-    "finite_sum": {"objective"},
+    "_shards": set(),
+    "_spread": {"_errstate", "jit", "objective"},
+    "finite_sum": {"_shards", "_spread", "objective"},
     "gradients": {"objective"},
-    "networks": {"_errstate", "finite_sum"},
+    "networks": {"_errstate", "finite_sum", "jit"},
     "estimators": {"_minimize", "_status", "finite_sum", "networks", "phases"},
     "optimagic": {"_minimize"},
     "problems": set(),

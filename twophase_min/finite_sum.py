@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from twophase_min._shards import Piece, Shards, as_data
+from twophase_min._spread import Spread
 from twophase_min.objective import hessian
+
+__all__ = ["FiniteSum", "Shards"]
 
 Array = NDArray[np.floating]
 
@@ -26,10 +31,10 @@ class FiniteSum:
         ``fun(w, *batch)`` is the mean loss (a float) over the samples of a batch, or ``(mean, gradient)`` if
         ``jac`` is True. A term that does not depend on the samples, such as a penalty, may be part of it:
         batches are weighted by their size and the weights sum to one.
-    data : array_like or tuple of array_like
+    data : array_like, tuple of array_like, or Shards
         One or more arrays with the same first dimension N.
-        A batch holds the same rows of each. Arrays are kept as they are, without a copy; SciPy sparse
-        matrices are converted to CSR.
+        A batch holds the same rows of each. Arrays are kept as they are, without a copy, memory-mapped ones
+        too; SciPy sparse matrices are converted to CSR. `Shards` are loaded one at a time.
     jac : callable, True, 'autograd' or None, default None
         ``jac(w, *batch)`` is the gradient of ``fun``, shape of w. True: ``fun`` returns both. None and
         'autograd': autograd differentiates ``fun``, which must be written with `autograd.numpy`.
@@ -45,6 +50,14 @@ class FiniteSum:
         without the gradient.
     hessp : callable, optional
         ``hessp(w, v, *batch)`` is the Hessian of ``fun`` times v. With autograd it is made by autograd.
+    workers : int or map-like callable, default 1
+        What evaluates the chunks of all data side by side: so many threads or processes, -1 for every core;
+        or a callable, ``workers(task, pieces)`` returns or yields what ``task`` returned, in any order, like
+        ``executor.map``. Mini-batches are evaluated by the caller, one after the other.
+    backend : {'threads', 'processes'}, default 'threads'
+        Threads share the data, and gain where ``fun`` releases the GIL, as matrix products do. Processes get
+        ``fun`` and the data once, when they start; memory-mapped arrays and shards that are loaded go as a
+        name. A process that dies is replaced, and its chunks are computed again.
 
     Attributes
     ----------
@@ -54,16 +67,19 @@ class FiniteSum:
         Batches in an epoch, ceil(N / batch_size).
     batch_size, chunk_size, seed : int
         As given, clipped to N.
-    data : tuple of ndarray
+    data : tuple of ndarray, or Shards
 
     Raises
     ------
     ValueError
-        No data, arrays of unequal lengths or without a first dimension, sizes < 1, a negative seed, or an
-        unknown ``jac``.
+        No data, arrays of unequal lengths or without a first dimension, sizes < 1, a negative seed, an
+        unknown ``jac`` or ``backend``, a bad number of workers, or threads with autograd, which keeps one
+        trace a process.
     TypeError
         ``fun``, ``value`` or ``hessp`` is not callable, or a size or the seed is not an integer; from the
-        methods, if autograd cannot trace ``fun``.
+        methods, if autograd cannot trace ``fun``, or if it cannot be sent to a process.
+    RuntimeError
+        From the methods: worker processes die again and again.
 
     Notes
     -----
@@ -72,7 +88,8 @@ class FiniteSum:
     change nothing, so several threads may share one object if ``fun`` allows it.
 
     Values over chunks are accumulated in float64; gradients too, and come back in the dtype in which
-    ``fun`` or ``jac`` gave them. The result equals the mean over all samples to rounding, for any chunk.
+    ``fun`` or ``jac`` gave them. The result equals the mean over all samples to rounding, for any chunk; for
+    one chunk size it has the same bits with any number and kind of workers.
 
     Examples
     --------
@@ -98,6 +115,8 @@ class FiniteSum:
         seed: int = 0,
         value: Callable[..., Any] | None = None,
         hessp: Callable[..., Any] | None = None,
+        workers: Any = 1,
+        backend: str = "threads",
     ) -> None:
         for name, function in (("fun", fun), ("value", value), ("hessp", hessp)):
             if not callable(function) and (function is not None or name == "fun"):
@@ -105,21 +124,33 @@ class FiniteSum:
         if not (jac is None or jac is True or jac == "autograd" or callable(jac)):
             raise ValueError(f"jac must be a callable, True, 'autograd' or None, got {jac!r}")
         self.fun, self.jac = fun, ("autograd" if jac is None else jac)
-        self.data = tuple(_rows(a) for a in (data if isinstance(data, tuple) else (data,)))
-        if not self.data:
-            raise ValueError("data holds no arrays")
-        lengths = [a.shape[0] for a in self.data]
-        if len(set(lengths)) > 1:
-            raise ValueError(f"the arrays of data must have the same first dimension, got {lengths}")
-        self.n_samples = lengths[0]
-        if self.n_samples == 0:
-            raise ValueError("data holds no samples")
+        self._source = as_data(data)
+        self.data = self._source if isinstance(self._source, Shards) else self._source.arrays
+        self.n_samples = self._source.n_samples
         self.batch_size = min(_integer("batch_size", batch_size, 1), self.n_samples)
         if chunk_size is None:
             chunk_size = max(_ROWS_PER_CHUNK, self.batch_size)
         self.chunk_size = min(_integer("chunk_size", chunk_size, 1), self.n_samples)
         self.seed = _integer("seed", seed, 0)
         self._value, self._hessp = value, hessp
+        self._spread = Spread(workers, backend)
+        if self.jac == "autograd" and self._spread.count > 1 and backend == "threads":
+            raise ValueError("autograd keeps one trace a process: pass backend='processes', or jac")
+
+    def alone(self) -> FiniteSum:
+        """Return the same sum with the caller as its only worker; what is sent to the others."""
+        one = copy.copy(self)
+        one._spread = Spread(1, "threads")
+        return one
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["data"]  # the source has it
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.data = self._source if isinstance(self._source, Shards) else self._source.arrays
 
     def __repr__(self) -> str:
         return (
@@ -135,31 +166,31 @@ class FiniteSum:
 
     def value(self, w: ArrayLike) -> float:
         """Return the mean over all samples, a float."""
-        w = np.asarray(w)
         total = 0.0
-        for weight, batch in self._chunks():
-            total += weight * self._batch_value(w, batch)
+        for weight, f in self._each(_value_of, w):
+            total += weight * f
         return total
 
     def gradient(self, w: ArrayLike) -> Array:
         """Return the gradient over all samples, a new array of the shape of ``w``."""
         if not callable(self.jac):
             return self.value_and_gradient(w)[1]
-        w = np.asarray(w)
         mean = _VectorMean()
-        for weight, batch in self._chunks():
-            mean.add(weight, _vector("jac", self.jac(w, *batch), w))
+        for weight, g in self._each(_gradient_of, w):
+            mean.add(weight, g)
         return mean.result()
 
     def value_and_gradient(self, w: ArrayLike) -> tuple[float, Array]:
         """Return both over all samples; charged as one whole-data value and one gradient."""
-        w = np.asarray(w)
         total, mean = 0.0, _VectorMean()
-        for weight, batch in self._chunks():
-            f, g = self._batch_both(w, batch)
+        for weight, (f, g) in self._each(_both_of, w):
             total += weight * f
             mean.add(weight, g)
         return total, mean.result()
+
+    def close(self) -> None:
+        """End the worker processes or threads, if any were started; a later evaluation starts new ones."""
+        self._spread.close()
 
     @property
     def hessp(self) -> Callable[[ArrayLike, ArrayLike], Array] | None:
@@ -172,11 +203,13 @@ class FiniteSum:
 
     @property
     def n_batches(self) -> int:
-        """Batches in an epoch, the last one possibly short."""
-        return -(-self.n_samples // self.batch_size)
+        """Batches in an epoch, the last one (of each shard) possibly short."""
+        return self._source.n_batches(self.batch_size)
 
     def batches(self, epoch: int) -> Iterator[NDArray[np.intp]]:
         """Yield the index arrays of one epoch: a random permutation of all samples, cut into batches.
+
+        `Shards` are permuted, and the samples of each.
 
         It depends on (seed, epoch) alone, so that a run resumed at any epoch sees the batches that the
         uninterrupted run would have seen.
@@ -193,22 +226,23 @@ class FiniteSum:
         """
         epoch = _integer("epoch", epoch, 0)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,)))
-        order = rng.permutation(self.n_samples)
-        return (order[i : i + self.batch_size] for i in range(0, self.n_samples, self.batch_size))
+        return self._source.batches(rng, self.batch_size)
 
     def batch_value_and_gradient(self, w: ArrayLike, indices: NDArray[np.intp]) -> tuple[float, Array]:
         """Return mean and gradient over the samples of the given indices, at a cost of len(indices) / N."""
         w = np.asarray(w)
-        f, g = self._batch_both(w, tuple(_take(a, indices) for a in self.data))
+        f, g = self._batch_both(w, self._source.take(indices))
         return f, g.copy()  # fun may have handed out a buffer of its own
 
     # -- the user's functions -----------------------------------------------------------------------------
 
-    def _chunks(self) -> Iterator[tuple[float, tuple[Any, ...]]]:
-        """Yield all data in order, as (share of the samples, rows); the rows are views."""
-        for start in range(0, self.n_samples, self.chunk_size):
-            stop = min(start + self.chunk_size, self.n_samples)
-            yield (stop - start) / self.n_samples, tuple(a[start:stop] for a in self.data)
+    def _each(self, task: Callable[..., Any], w: ArrayLike, *vectors: NDArray) -> Iterator[tuple[float, Any]]:
+        """Yield (share of the samples, what the task computes) for all chunks, in order."""
+        w = np.asarray(w)
+        pieces = list(self._source.pieces(self.chunk_size))
+        results = self._spread(self, task, pieces, w, *vectors)
+        for piece, result in zip(pieces, results, strict=True):
+            yield (piece.stop - piece.start) / self.n_samples, result
 
     def _batch_value(self, w: NDArray, batch: tuple[Any, ...]) -> float:
         if self._value is not None:
@@ -250,13 +284,38 @@ class FiniteSum:
         if v.shape != w.shape:
             raise ValueError(f"v must have the shape of w, {w.shape}, got {v.shape}")
         mean = _VectorMean()
-        for weight, batch in self._chunks():
-            if self._hessp is not None:
-                product = self._hessp(w, v, *batch)
-            else:
-                product = self._by_autograd(lambda fun, w: hessian.by_autograd(fun, w)(v), w, batch)
-            mean.add(weight, _vector("hessp", product, w))
+        for weight, product in self._each(_product_of, w, v):
+            mean.add(weight, product)
         return mean.result()
+
+    def _batch_product(self, w: NDArray, v: NDArray, batch: tuple[Any, ...]) -> Array:
+        if self._hessp is not None:
+            product = self._hessp(w, v, *batch)
+        else:
+            product = self._by_autograd(lambda fun, w: hessian.by_autograd(fun, w)(v), w, batch)
+        return _vector("hessp", product, w)
+
+
+# What a worker computes of a piece: functions of a module, for processes. With several workers a result waits
+# for its turn, and must not be a buffer of fun's.
+
+
+def _value_of(total: FiniteSum, piece: Piece, w: NDArray) -> float:
+    return total._batch_value(w, total._source.rows(piece))
+
+
+def _gradient_of(total: FiniteSum, piece: Piece, w: NDArray) -> Array:
+    assert callable(total.jac)
+    return _vector("jac", total.jac(w, *total._source.rows(piece)), w).copy()
+
+
+def _both_of(total: FiniteSum, piece: Piece, w: NDArray) -> tuple[float, Array]:
+    f, g = total._batch_both(w, total._source.rows(piece))
+    return f, g.copy()
+
+
+def _product_of(total: FiniteSum, piece: Piece, w: NDArray, v: NDArray) -> Array:
+    return total._batch_product(w, v, total._source.rows(piece)).copy()
 
 
 class _VectorMean:
@@ -284,23 +343,6 @@ def _value_and_gradient(fun: Callable[..., Any], w: NDArray) -> Any:
     from twophase_min.objective.tracing import value_and_gradient
 
     return value_and_gradient(fun, w)
-
-
-def _rows(a: Any) -> Any:
-    """Return an array whose first dimension can be sliced and indexed."""
-    if hasattr(a, "tocsr"):
-        return a.tocsr()
-    try:
-        array = np.asarray(a)
-    except ValueError as error:
-        raise ValueError("data must be an array or a tuple of arrays (not a list of arrays)") from error
-    if array.ndim == 0:
-        raise ValueError("every array of data needs a first dimension, the samples")
-    return array
-
-
-def _take(a: Any, indices: NDArray[np.intp]) -> Any:
-    return a.take(indices, axis=0) if isinstance(a, np.ndarray) else a[indices]
 
 
 def _integer(name: str, value: Any, least: int) -> int:

@@ -1,4 +1,4 @@
-"""Forward pass, backpropagation and Hessian-vector products of a fully connected network: arrays in and out.
+"""Forward pass, backpropagation, Hessian- and Gauss-Newton products of a fully connected network.
 
 Layer l maps a_{l-1}, shape (N, n_in), to z_l = a_{l-1} W_l + b_l and a_l = σ(z_l), shape (N, n_out); the last
 layer has no σ, its z goes to the loss. a_0 = X may be a sparse matrix (CSR). Results are written into the
@@ -107,6 +107,48 @@ def hessp_into(
             if bend is not None:
                 rdelta += np.multiply(bend, delta, out=bend)
             delta *= slope
+
+
+def gauss_newtonp_into(
+    out: Layers,
+    layers: Layers,
+    directions: Layers,
+    activation: Activation,
+    loss: Loss,
+    X: Array,
+    Y: NDArray,
+    s: Array | None = None,
+) -> None:
+    """Write the Gauss-Newton matrix of the data term times a direction into ``out``.
+
+    Jᵀ (H (J v)): R z of the last layer is J v, as in `hessp_into`; H acts in the loss; Jᵀ is backpropagation.
+    """
+    a: Array = X
+    ra: Array | None = None
+    inputs: list[Array] = [X]
+    slopes: list[Array] = []
+    last = len(layers) - 1
+    for i, ((W, b), (V, c)) in enumerate(zip(layers, directions, strict=True)):
+        z, rz = _affine(a, W, b), _affine(a, V, c)
+        if ra is not None:
+            rz += ra @ W
+        if i < last:
+            a, slope, _ = activation.derivatives(z)
+            inputs.append(a)
+            slopes.append(slope)
+            rz *= slope
+            ra = rz
+    product = getattr(loss, "gauss_newton", None)  # where the output function is curved
+    delta = product(z, rz, Y, s) if product else loss.delta_and_curvature(z, rz, Y, s)[1]
+
+    ones = np.ones(X.shape[0], dtype=X.dtype)
+    for i in range(last, -1, -1):
+        out_W, out_b = out[i]
+        _transposed_product_into(out_W, inputs[i], delta)
+        np.matmul(ones, delta, out=out_b)
+        if i:
+            delta = delta @ layers[i][0].T
+            delta *= slopes[i - 1]
 
 
 def _affine(a: Array, W: Array, b: Array) -> Array:

@@ -149,6 +149,15 @@ class SoftmaxSquaredError(_LabelLoss):
             _balance_rows(residual, y)
         return weigh(residual, s), weigh(curvature, s)
 
+    def gauss_newton(self, z: Array, rz: Array, y: NDArray, s: Array | None = None) -> Array:
+        """Return 2/(N M) P P rz, with P = dp/dz = diag(p) - p pᵀ: the slopes of p without its bends."""
+        p = softmax_in_place(z)
+        for _ in range(2):
+            rz -= row_dots(rz, p)
+            rz *= p
+        rz *= 2.0 / rz.size
+        return weigh(rz, s)
+
 
 class CrossEntropy(_LabelLoss):
     """Softmax cross-entropy, with the softmax inside: ``z`` are logits."""

@@ -14,11 +14,11 @@ from scipy.sparse import issparse
 
 from twophase_min._errstate import our_arithmetic
 from twophase_min.finite_sum import FiniteSum
-from twophase_min.networks import backprop
+from twophase_min.networks import backprop, evaluation
 from twophase_min.networks.activations import ACTIVATIONS
 from twophase_min.networks.backprop import Array, Layers
 from twophase_min.networks.init import glorot_uniform, he_normal
-from twophase_min.networks.losses import OUTPUTS, CrossEntropy, Loss, find_loss, sum_of_squares
+from twophase_min.networks.losses import OUTPUTS, CrossEntropy, Loss, find_loss
 from twophase_min.networks.objective import MLPObjective
 from twophase_min.networks.targets import as_targets, as_weights
 
@@ -36,7 +36,9 @@ class MLP:
     - ``'sigmoid_cross_entropy'``: -1/N Σ_i Σ_k t_ik log p_ik + (1 - t_ik) log(1 - p_ik), for M labels;
     - plus l2/2 Σ_l ‖W_l‖². The term does not depend on N: a mini-batch sees the same term as the whole data.
 
-    An MLP holds no parameters and no buffers: it may be shared between threads and pickled.
+    An MLP holds no parameters and no buffers: it may be shared between threads and pickled. Large evaluations
+    are cut into blocks of rows over the threads of the kernels (`networks.blocks`), unless the loss is code
+    of the caller's or X is sparse.
 
     Parameters
     ----------
@@ -310,6 +312,29 @@ class MLP:
         """
         return self._hessp(w, v, *self._data(X, Y, sample_weight))
 
+    def gauss_newtonp(
+        self,
+        w: ArrayLike,
+        v: ArrayLike,
+        X: ArrayLike,
+        Y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array:
+        """Return the Gauss-Newton matrix of the loss at ``w`` times ``v``, cheaper than `hessp`.
+
+        It is Jᵀ H J plus the L2 term, with J the Jacobian of the last layer's values and H the Hessian of the
+        loss in them: the Hessian without the curvature of the network itself. For 'mse' with softmax, J is
+        that of the probabilities. It has no negative eigenvalue with the losses named in the class, nor with
+        a function that is convex in these values.
+
+        Source: Schraudolph, Neural Computation 14 (2002) 1723-1738.
+
+        Parameters, Returns, Raises
+        ---------------------------
+        As `hessp`.
+        """
+        return self._gauss_newtonp(w, v, *self._data(X, Y, sample_weight))
+
     # -- objectives ---------------------------------------------------------------------------------------
 
     def objective(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPObjective:
@@ -332,6 +357,8 @@ class MLP:
         seed: int = 0,
         chunk_size: int | None = None,
         sample_weight: ArrayLike | None = None,
+        workers: Any = 1,
+        backend: str = "threads",
     ) -> FiniteSum:
         """Return the loss as a mean over samples: seeded mini-batches, and all data in bounded chunks.
 
@@ -339,7 +366,7 @@ class MLP:
         ----------
         X, Y, sample_weight : array_like
             See the notes of the class; the mean weight is that of the whole data, not of a mini-batch.
-        batch_size, seed, chunk_size
+        batch_size, seed, chunk_size, workers, backend
             See `FiniteSum`.
 
         Raises
@@ -356,44 +383,28 @@ class MLP:
             batch_size=batch_size,
             chunk_size=chunk_size,
             seed=seed,
+            workers=workers,
+            backend=backend,
         )
 
     # -- the computation; the data have been through _data ---------------------------------------------------
 
     def _loss(self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> float:
-        layers = self._layers(w)
-        with our_arithmetic():
-            z = backprop.forward(layers, self._activation, X)
-            return self._data_term.value(z, Y, s) + self._penalty(layers)
+        return evaluation.loss(self, self._layers(w), X, Y, s)
 
     def _loss_and_gradient(
         self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None
     ) -> tuple[float, Array]:
-        layers = self._layers(w)
-        gradient = np.empty(self.n_params, dtype=self.dtype)
-        slots = self.unpack(gradient)
-        with our_arithmetic():
-            value = backprop.gradient_into(slots, layers, self._activation, self._data_term, X, Y, s)
-            if self.l2:
-                value += self._penalty(layers)
-                for (out_W, _), (W, _) in zip(slots, layers, strict=True):
-                    out_W += self.l2 * W
-        return value, gradient
+        return evaluation.loss_and_gradient(self, self._layers(w), X, Y, s)
 
     def _hessp(self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> Array:
-        layers, directions = self._layers(w), self._layers(v, "v")
-        product = np.empty(self.n_params, dtype=self.dtype)
-        slots = self.unpack(product)
-        with our_arithmetic():
-            backprop.hessp_into(slots, layers, directions, self._activation, self._data_term, X, Y, s)
-            if self.l2:
-                for (out_W, _), (V, _) in zip(slots, directions, strict=True):
-                    out_W += self.l2 * V
-        return product
+        return evaluation.product(self, backprop.hessp_into, self._layers(w), self._layers(v, "v"), X, Y, s)
 
-    def _penalty(self, layers: Layers) -> float:
-        """Return the L2 term l2/2 Σ ‖W‖²."""
-        return 0.5 * self.l2 * sum(sum_of_squares(W) for W, _ in layers) if self.l2 else 0.0
+    def _gauss_newtonp(
+        self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray, s: Array | None = None
+    ) -> Array:
+        layers, directions = self._layers(w), self._layers(v, "v")
+        return evaluation.product(self, backprop.gauss_newtonp_into, layers, directions, X, Y, s)
 
     # -- input checks -------------------------------------------------------------------------------------
 

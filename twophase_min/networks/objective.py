@@ -55,3 +55,7 @@ class MLPObjective:
     def hessp(self, w: ArrayLike, v: ArrayLike) -> Array:
         """Return the Hessian at ``w`` times ``v``."""
         return self.net._hessp(w, v, self.X, self.Y, self.sample_weight)
+
+    def gauss_newtonp(self, w: ArrayLike, v: ArrayLike) -> Array:
+        """Return the Gauss-Newton matrix at ``w`` times ``v``, see `MLP.gauss_newtonp`."""
+        return self.net._gauss_newtonp(w, v, self.X, self.Y, self.sample_weight)

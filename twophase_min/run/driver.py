@@ -161,7 +161,8 @@ class Driver(Report):
         detail = ""
         try:
             if self.options.progress:
-                self.bar = Progress(self.options.maxiter, self.options.maxfun)
+                samples = getattr(self.objective.finite_sum, "n_samples", 0)
+                self.bar = Progress(self.options.maxiter, self.options.maxfun, samples)
             try:
                 self.drive()
             except Stop as stop:
@@ -333,7 +334,7 @@ class Driver(Report):
         self.machine.accept(self.slot, *self._counts(), best.f, f, norm, size, distance)
         self._record(self.phase, norm, step)
         if self.bar is not None:
-            self.bar.update(self.phase, f, size, self.objective.nfev)
+            self.bar.update(self.phase, f, size, self.objective.nfev, loop.nit, self.epoch)
         if self.callback is not None and self.callback(
             OptimizeResult(
                 x=np.array(x),

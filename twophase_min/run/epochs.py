@@ -37,6 +37,8 @@ def _epoch(driver: Driver) -> str:
             _, g = objective.batch(adam.x, indices)
             adam.step(adam.x, g)
             driver.batch += 1
+            if driver.bar is not None:
+                driver.bar.within(objective.nfev)
         f, g = objective.value_and_gradient(adam.x)
         if np.isfinite(f) and np.all(np.isfinite(g)):
             adam.arrive(f, g, driver.epoch_start)

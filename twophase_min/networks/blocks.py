@@ -1,0 +1,122 @@
+"""One evaluation of a network over threads: blocks of rows, each a chain of matrix products on one core.
+
+Threads inside a matrix product meet at a barrier after each product; on a machine that has other work, all
+wait there for the one whose core was taken away. Blocks of rows meet once, at the end of the evaluation, and
+are claimed one by one (`jit.threads`). For that BLAS is held to one thread meanwhile, by threadpoolctl, which
+comes with scikit-learn or the extra ``threads``; without it the blocks are evaluated one after the other.
+
+The blocks are added in order: for one number of threads, the same evaluation gives the same bits. On a single
+thread nothing is cut, because a block is no faster than the same rows within the whole.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twophase_min.jit.threads import pool
+
+LEAST_ROWS = 256
+"""Rows in a block at least: fewer make narrow matrix products and one more gradient to add."""
+BLOCKS_PER_THREAD = 2
+"""Where there are rows enough: a thread whose core is taken away leaves half of its work to another."""
+LEAST_WORK = 1 << 21
+"""Rows times parameters from which an evaluation is cut: about 0.1 ms in float32 on a core of 100 GFLOP/s,
+where waking a thread costs 0.02 to 0.04 ms."""
+MOST_PARTS = 1 << 23
+"""Entries of the gradients of all blocks at most, 64 MiB in float64."""
+LEAST_PRODUCT = 1 << 18
+"""Rows times parameters below which no matrix product is large enough for OpenBLAS to start threads."""
+
+
+def blocks_of(rows: int, n_params: int) -> list[slice]:
+    """Cut the rows into equal blocks for the threads of this process; into one if it does not pay."""
+    threads = pool().threads
+    count = min(BLOCKS_PER_THREAD * threads, rows // LEAST_ROWS, MOST_PARTS // n_params)
+    if threads == 1 or count < 2 or rows * n_params < LEAST_WORK or not _blas.libraries:
+        return [slice(0, rows)]
+    ends = [rows * k // count for k in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def shares(blocks: list[slice]) -> NDArray[np.float64]:
+    """Return each block's share of the rows."""
+    sizes = np.array([block.stop - block.start for block in blocks], dtype=np.float64)
+    return sizes / sizes.sum()
+
+
+def for_each(blocks: list[slice], n_params: int, work: Callable[[int, slice], None]) -> None:
+    """Call ``work(k, block)`` for every block, over the threads of this process.
+
+    Short evaluations are not cut, and stay on one thread: BLAS's own would only wait for each other. Rows too
+    few or parameters too many to be cut are left to them.
+    """
+    size = blocks[-1].stop * n_params
+    if len(blocks) > 1:
+        with _blas.one_thread():
+            pool().run(lambda k: work(k, blocks[k]), len(blocks))
+    elif LEAST_PRODUCT <= size < LEAST_WORK and pool().threads > 1:
+        with _blas.one_thread():
+            work(0, blocks[0])
+    else:
+        work(0, blocks[0])
+
+
+class _Blas:
+    """The number of threads of BLAS, which belongs to the whole process.
+
+    The first evaluation that enters lowers it, the last that leaves restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: list[int] = []
+
+    @functools.cached_property
+    def libraries(self) -> list[Any]:
+        """What threadpoolctl knows how to hold; empty without it, and where it knows none."""
+        try:
+            from threadpoolctl import ThreadpoolController
+        except ImportError:
+            return []
+        return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Hold BLAS to one thread."""
+        with self._lock:
+            if self._inside == 0:
+                self._before = [library.get_num_threads() for library in self.libraries]
+                for library in self.libraries:
+                    library.set_num_threads(1)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    for library, count in zip(self.libraries, self._before, strict=True):
+                        library.set_num_threads(count)
+
+
+_blas = _Blas()
+
+
+def _renew() -> None:
+    global _blas
+    _blas = _Blas()
+
+
+# A forked child may inherit the lock while another thread holds it.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
