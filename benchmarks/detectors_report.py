@@ -451,7 +451,7 @@ def regret_picture(overall: dict[str, dict[str, tuple[float, float, float]]], pa
 
 
 def write(records: Records, docs: Path) -> None:
-    """Write every table between its marks in docs/detectors.md, and the pictures beside it."""
+    """Write every table between its marks in the pages of the detectors, and the pictures beside them."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -508,12 +508,20 @@ def write(records: Records, docs: Path) -> None:
         curvature_picture(digits, pictures / "detectors_curvature.png")
         oracle_picture(digits, lows, pictures / "detectors_oracle.png")
         regret_picture(overall, pictures / "detectors_regret.png")
-    page = docs / "detectors.md"
-    text = page.read_text() if page.exists() else "\n".join(f"<!-- {p} -->\n<!-- end -->\n" for p in parts)
+    whole = docs / "detectors_tables.md"
+    if not whole.exists():
+        whole.write_text("\n".join(f"<!-- {p} -->\n<!-- end -->\n" for p in parts))
+    places = {page: page.read_text() for page in (whole, docs / "detectors.md") if page.exists()}
     for name, part in parts.items():
         pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
-        text, found = re.subn(pattern, lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}", text, flags=re.S)
+        found = 0
+        for page, text in places.items():
+            places[page], times = re.subn(
+                pattern, lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}", text, flags=re.S
+            )
+            found += times
         if not found:
-            print(f"docs/detectors.md has no place for {name!r}")
-    page.write_text(text)
-    print(f"{len(records)} trajectories: {page}, {pictures}")
+            print(f"no page has a place for {name!r}")
+    for page, text in places.items():
+        page.write_text(text)
+    print(f"{len(records)} trajectories: {whole}, {pictures}")

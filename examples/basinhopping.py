@@ -1,4 +1,7 @@
-"""Global search: `twophase` as the local minimiser of basinhopping, and of shgo through its adapter.
+"""Global search with basinhopping and shgo
+========================================
+
+Global search: `twophase` as the local minimiser of basinhopping, and of shgo through its adapter.
 
 ::
 

@@ -1,4 +1,7 @@
-"""Fit a curve from a SciPy script: the callable `twophase` goes where a method's name would go.
+"""From a SciPy script
+===================
+
+Fit a curve from a SciPy script: the callable `twophase` goes where a method's name would go.
 
 ::
 

@@ -1,4 +1,7 @@
-"""A decay curve fitted to every pixel of an image stack: 100,000 small problems in one call.
+"""A fit for every pixel
+=====================
+
+A decay curve fitted to every pixel of an image stack: 100,000 small problems in one call.
 
 The stack is a fluorescence lifetime image: for each pixel, the arrival times of its photons after a laser
 pulse. A measured one (an insect's seminal receptacle, 512 x 512 pixels, 19 million photons, by the authors of

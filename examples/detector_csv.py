@@ -1,4 +1,7 @@
-"""The detector on a log file: write one as any trainer would, then ask where the run should have swapped.
+"""The detector on a log file
+==========================
+
+The detector on a log file: write one as any trainer would, then ask where the run should have swapped.
 
 The command does the same for a log of your own, recognises the columns and draws norm against loss::
 

@@ -1,4 +1,7 @@
-"""A loss that is a mean over data: mini-batches for Adam, all data for the convex phase.
+"""A mean over data, on mini-batches
+=================================
+
+A loss that is a mean over data: mini-batches for Adam, all data for the convex phase.
 
 Logistic regression written with autograd's numpy, so that no gradient is needed::
 

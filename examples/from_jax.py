@@ -1,4 +1,7 @@
-"""A physics-informed network from JAX: its loss over a pytree, minimised as a function of a flat vector.
+"""A physics-informed network, from JAX
+====================================
+
+A physics-informed network from JAX: its loss over a pytree, minimised as a function of a flat vector.
 
 Needs JAX: ``pip install "twophase_min[jax]"``::
 

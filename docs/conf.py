@@ -1,0 +1,112 @@
+"""Configuration of the site: ``python -m sphinx -W docs site`` builds it, from the extra ``docs``."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(HERE)]
+
+import make_reference  # noqa: E402
+
+import twophase_min  # noqa: E402
+
+project = "twophase_min"
+author = "The twophase_min developers"
+copyright = author
+version = release = twophase_min.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["site", "_build"]
+templates_path = ["_templates"]
+suppress_warnings = ["config.cache"]  # sphinx-gallery's settings hold functions
+
+# ---- text
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+default_role = "py:obj"
+
+# ---- reference
+make_reference.write(HERE / "reference")
+autosummary_generate = True
+autodoc_default_options = {"show-inheritance": False}
+autodoc_typehints = "none"  # the docstrings say more
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # the template of classes lists them
+numpydoc_xref_param_type = False
+
+# ---- gallery
+NEEDS = {
+    "detector_pytorch": "torch",
+    "from_deepxde": "deepxde",
+    "from_jax": "jax",
+    "from_pina": "pina",
+    "from_pytorch": "torch",
+}
+"""Packages that an example needs and the extra ``docs`` does not install; without them it is only shown."""
+SHOWN = {"decay_stack", "detector_csv", "detector_sklearn"}
+"""Examples that are shown and not run: they ask for files, or print for long."""
+
+
+def runs(example: str) -> bool:
+    """Whether the gallery runs an example."""
+    need = NEEDS.get(example)
+    return example not in SHOWN and (need is None or importlib.util.find_spec(need) is not None)
+
+
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+RUN = [name for name in EXAMPLES if runs(name)]
+sphinx_gallery_conf = {
+    "examples_dirs": [str(ROOT / "examples")],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": "/(" + "|".join(map(re.escape, RUN)) + r")\.py$",
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "min_reported_time": 0,
+    "abort_on_example_error": True,
+    "backreferences_dir": None,
+    "within_subsection_order": "FileNameSortKey",
+}
+
+# ---- pages
+html_theme = "pydata_sphinx_theme"
+html_title = "twophase_min"
+html_static_path = ["_static"]
+html_theme_options = {
+    "header_links_before_dropdown": 8,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_context = {"default_mode": "light"}
+html_show_sourcelink = False
+
+
+def only_pages_that_exist(app: Any, name: str, source: list[str]) -> None:
+    """Drop what a table of contents in Markdown lists and nobody has written yet."""
+
+    def kept(contents: re.Match[str]) -> str:
+        lines = contents[0].splitlines()
+        return "\n".join(
+            line for line in lines if not re.fullmatch(r"\w+", line) or line in app.env.found_docs
+        )
+
+    if name in ("howto", "understand", "evidence"):
+        source[0] = re.sub(r"^```\{toctree\}.*?^```$", kept, source[0], flags=re.S | re.M)
+
+
+def setup(app: Any) -> None:
+    """Connect the above."""
+    app.connect("source-read", only_pages_that_exist)
