@@ -114,7 +114,14 @@ def oracle_picture(records: Records, lows: dict[str, float], path: Path) -> None
                 stack = np.array([_oracle_line(r, method, lows[objective(r)], grid) for r in own])
                 if not stack.size:
                     continue
-                ax.plot(grid, np.median(stack, axis=0), style, color=colour, lw=2, label=f"{method} after the swap")
+                ax.plot(
+                    grid,
+                    np.median(stack, axis=0),
+                    style,
+                    color=colour,
+                    lw=2,
+                    label=f"{method} after the swap",
+                )
                 ax.fill_between(grid, *np.percentile(stack, (25, 75), axis=0), color=colour, alpha=0.15, lw=0)
             alone = [excess(r, r["worth"]["CG"]["never"], lows[objective(r)]) for r in own]
             if alone:
@@ -137,7 +144,7 @@ def _oracle_line(record: dict[str, Any], method: str, low: float, grid: np.ndarr
 
 
 def regret_picture(overall: dict[str, dict[str, tuple[float, float, float]]], path: Path) -> None:
-    """Mean regret of every rule with its interval: a panel for each convex method, a colour for each stream."""
+    """Draw the mean regret of every rule with its interval: a panel a convex method, a colour a stream."""
     from matplotlib import pyplot
 
     names = sorted(

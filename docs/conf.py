@@ -47,7 +47,22 @@ numpydoc_show_class_members = False  # the template of classes lists them
 numpydoc_xref_param_type = False
 
 # ---- gallery
+FIRST = (
+    "quick_start",
+    "curve_fit_errors",
+    "maximum_likelihood",
+    "logistic_raw_columns",
+    "mlp_digits",
+    "lennard_jones",
+    "million_variables",
+    "decay_stack",
+    "sklearn_pipeline",
+    "from_jax",
+    "property_test",
+)
+"""The order of the gallery; the others follow by name."""
 NEEDS = {
+    "decay_stack": "napari_flim_phasor_plotter",  # the photons it fits
     "detector_pytorch": "torch",
     "from_deepxde": "deepxde",
     "from_jax": "jax",
@@ -55,14 +70,18 @@ NEEDS = {
     "from_pytorch": "torch",
 }
 """Packages that an example needs and the extra ``docs`` does not install; without them it is only shown."""
-SHOWN = {"decay_stack", "detector_csv", "detector_sklearn"}
-"""Examples that are shown and not run: they ask for files, or print for long."""
 
 
 def runs(example: str) -> bool:
     """Whether the gallery runs an example."""
     need = NEEDS.get(example)
-    return example not in SHOWN and (need is None or importlib.util.find_spec(need) is not None)
+    return need is None or importlib.util.find_spec(need) is not None
+
+
+def place(file: str) -> tuple[int, str]:
+    """Where an example stands in the gallery."""
+    name = Path(file).stem
+    return FIRST.index(name) if name in FIRST else len(FIRST), name
 
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
@@ -77,7 +96,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 0,
     "abort_on_example_error": True,
     "backreferences_dir": None,
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": place,
 }
 
 # ---- pages

@@ -86,9 +86,7 @@ def status_page() -> str:
         (str(int(code)), f"``{code.name}``", "yes" if code in SUCCESSFUL else "no", plain(TEXTS[code]))
         for code in Status
     ]
-    causes = [
-        (f"``{cause.name}``", plain(CAUSES[cause])) for cause in Cause if CAUSES[cause].strip(" {}tex")
-    ]
+    causes = [(f"``{cause.name}``", plain(CAUSES[cause])) for cause in Cause if CAUSES[cause].strip(" {}tex")]
     return "\n".join(
         [
             title("Statuses and causes"),

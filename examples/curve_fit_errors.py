@@ -51,7 +51,8 @@ report = standard_errors(
 print(report)
 
 # %%
-# The fit, and the region in which the two parameters lie together: they are almost the same question asked twice.
+# The fit, and the region in which the two parameters lie together: they are almost the same question asked
+# twice.
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 axis = np.linspace(0, 800, 200)
 left.plot(pressure, volume, "o", color="black", label="measured")
@@ -62,7 +63,9 @@ circle = np.linspace(0, 2 * np.pi, 200)
 round_about = np.array([np.cos(circle), np.sin(circle)])
 for deviations, style in ((1, "-"), (2, "--")):
     ellipse = popt[:, None] + deviations * np.linalg.cholesky(pcov) @ round_about
-    right.plot(*ellipse, style, color="#D55E00", label=f"{deviations} standard deviation{'s' * (deviations > 1)}")
+    right.plot(
+        *ellipse, style, color="#D55E00", label=f"{deviations} standard deviation{'s' * (deviations > 1)}"
+    )
 right.plot(*certified, "k+", ms=12, label="certified by NIST")
 right.set(xlabel="capacity", ylabel="rate", title="Parameters with their errors")
 right.legend()

@@ -156,7 +156,9 @@ def draw(photons, chosen, mean, one, real, output) -> None:
     a1, a2, tau1, tau2, b = np.exp(p)
     right.semilogy(t, np.maximum(counts, 0.5), ".", color="black", label="measured" if real else "simulated")
     both = a1 * np.exp(-t / tau1) + a2 * np.exp(-t / tau2) + b
-    right.semilogy(t, both, color="#D55E00", lw=2, label=f"fitted: {min(tau1, tau2):.2f} and {max(tau1, tau2):.2f} ns")
+    right.semilogy(
+        t, both, color="#D55E00", lw=2, label=f"fitted: {min(tau1, tau2):.2f} and {max(tau1, tau2):.2f} ns"
+    )
     right.set(xlabel="time, ns", ylabel="photons a bin", title="The brightest pixel")
     right.legend()
     if output:

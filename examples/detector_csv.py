@@ -17,8 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
+from twophase_min import plotting
 from twophase_min.detector import RULES, detect_swap
 
 
@@ -57,6 +59,8 @@ def main() -> None:
         assert rule in RULES
         report = detect_swap(losses, norms, rule)
         print(f"{rule:>18}: {report.reason}")
+    plotting.norm_against_loss(losses, norms, swap="norm-peak-median", title="A log with noisy norms")
+    plt.show()
     print(f"\nnow try: python -m twophase_min.detector {path}")
 
 

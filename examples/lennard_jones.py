@@ -2,9 +2,10 @@
 Lennard-Jones clusters with basinhopping
 ========================================
 
-Thirteen argon atoms attract each other at a distance and repel each other nearby. Their cluster has more than a
-thousand stable forms. The best is an icosahedron; its energy, -44.326801 in units of the depth of one bond, is
-in the Cambridge Cluster Database. SciPy's ``basinhopping`` looks for it, with `twophase` as its local minimiser.
+Thirteen argon atoms attract each other at a distance and repel each other nearby. Their cluster has more
+than a thousand stable forms. The best is an icosahedron; its energy, -44.326801 in units of the depth of
+one bond, is in the Cambridge Cluster Database. SciPy's ``basinhopping`` looks for it, with `twophase` as
+its local minimiser.
 
 ::
 

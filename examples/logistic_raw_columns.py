@@ -32,8 +32,8 @@ def loss(w):
 
 
 # %%
-# The convex phase works in variables that are scaled by what is known of them: at the start the gradient, then
-# the curvature along the steps. SciPy's methods take the variables as they are.
+# The convex phase works in variables that are scaled by what is known of them: at the start the gradient,
+# then the curvature along the steps. SciPy's methods take the variables as they are.
 limits = {"maxfun": 4000, "gtol": 1e-5}
 runs = {
     "two-phase, default": minimize(loss, np.zeros(31), jac=True, options=limits),
@@ -46,7 +46,9 @@ runs = {
     "SciPy's CG": minimize(loss, np.zeros(31), jac=True, method="CG", options={"maxiter": 1000}),
 }
 for name, run in runs.items():
-    print(f"{name:>21}: loss {run.fun:.6f}, largest slope {np.abs(run.jac).max():.1e}, {run.nfev} evaluations")
+    print(
+        f"{name:>21}: loss {run.fun:.6f}, largest slope {np.abs(run.jac).max():.1e}, {run.nfev} evaluations"
+    )
 
 # %%
 # Accuracy on the tumours themselves, and the picture of all runs:

@@ -26,7 +26,7 @@ hours = np.array([
 
 
 def negative_log_likelihood(p):
-    """Minus the logarithm of the likelihood, in the logarithms of scale and shape, which keeps both positive."""
+    """Minus the log-likelihood, in the logarithms of scale and shape, which keeps both positive."""
     scale, shape = np.exp(p[0]), np.exp(p[1])
     z = hours / scale
     return -np.sum(np.log(shape / scale) + (shape - 1) * np.log(z) - z**shape)

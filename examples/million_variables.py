@@ -2,9 +2,10 @@
 A million variables
 ===================
 
-Photographs with noise are to be cleaned: every colour of every pixel is a variable. The loss holds them to the
-noisy picture, and neighbours to each other, save where they differ by an edge (total variation, smoothed). Two
-photographs of scikit-learn, side by side, 427 x 800 pixels in three colours, make 1,024,800 variables.
+Photographs with noise are to be cleaned: every colour of every pixel is a variable. The loss holds them to
+the noisy picture, and neighbours to each other, save where they differ by an edge (total variation,
+smoothed). Two photographs of scikit-learn, side by side, 427 x 800 pixels in three colours, make 1,024,800
+variables.
 
 ::
 
@@ -29,7 +30,7 @@ WEIGHT, EDGE = np.float32(0.06), np.float32(0.02)
 # Value and gradient in float32, which halves the memory. The differences to the neighbours on the right and
 # below are taken once for both.
 def loss(x):
-    """Half the squared distance to the noisy picture, plus the smoothed total variation; with the gradient."""
+    """Half the squared distance to the noisy picture plus the smoothed total variation."""
     image = x.reshape(noisy.shape)
     distance = image - noisy
     across, down = np.diff(image, axis=1), np.diff(image, axis=0)
@@ -47,8 +48,8 @@ def loss(x):
 
 
 # %%
-# ``memory-cg`` with a memory of three pairs keeps some thirty vectors. It stops when no entry of the gradient is
-# above two thousandths.
+# ``memory-cg`` with a memory of three pairs keeps some thirty vectors. It stops when no entry of the
+# gradient is above two thousandths.
 began = time.perf_counter()
 result = minimize(
     loss,
@@ -70,7 +71,9 @@ print(f"noise (root mean square) {noise(noisy):.3f} -> {noise(cleaned):.3f}")
 # %%
 # A part of the picture:
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharex=True, sharey=True, layout="constrained")
-for ax, image, title in zip(axes, (noisy, cleaned, clean), ("with noise", "cleaned", "original"), strict=True):
+for ax, image, title in zip(
+    axes, (noisy, cleaned, clean), ("with noise", "cleaned", "original"), strict=True
+):
     ax.imshow(np.clip(image[100:300, 250:550], 0, 1))
     ax.set(title=title, xticks=[], yticks=[])
 plt.show()

@@ -2,8 +2,8 @@
 Property-based test of a minimiser of your own
 ==============================================
 
-A minimiser is easily right on three examples. Hypothesis draws hundreds of problems whose minimum is known, and
-shrinks one that fails to a small one. The minimiser here is steepest descent, with SciPy's protocol.
+A minimiser is easily right on three examples. Hypothesis draws hundreds of problems whose minimum is known,
+and shrinks one that fails to a small one. The minimiser here is steepest descent, with SciPy's protocol.
 
 ::
 
@@ -19,7 +19,7 @@ from twophase_min.testing import assert_converges, convex_quadratics
 
 
 def descend(fun, x0, jac, shortest=0.0, **unused):
-    """Minimise by steepest descent: halve the step until f falls enough, then try twice as far the next time."""
+    """Minimise by steepest descent: halve the step until f falls enough, then try twice as far."""
     x, step, nfev, njev, nit = np.array(x0, dtype=float), 1.0, 1, 1, 0
     f, g = fun(x), jac(x)
     target = 1e-6 * max(1.0, np.max(np.abs(g)))
@@ -31,7 +31,9 @@ def descend(fun, x0, jac, shortest=0.0, **unused):
         else:
             step /= 2
     success = bool(np.max(np.abs(g)) <= target)
-    return OptimizeResult(x=x, fun=f, jac=g, success=success, nfev=nfev, njev=njev, nit=nit, status=0, message="")
+    return OptimizeResult(
+        x=x, fun=f, jac=g, success=success, nfev=nfev, njev=njev, nit=nit, status=0, message=""
+    )
 
 
 # %%
@@ -52,11 +54,12 @@ def test_minimize_finds_the_minimum_of_convex_quadratics(problem):
 
 
 # %%
-# A fault: this one gives up when the step gets as short as 0.1. No single example need show it, a drawn one does.
+# A fault: this one gives up when the step gets as short as 0.1. No single example need show it, a drawn one
+# does.
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(problem=convex_quadratics(max_n=4, max_condition=30.0))
 def faulty(problem):
-    """The same with a shortest step."""
+    """Hold a minimiser with a shortest step to the same."""
     assert_converges(lambda fun, x0, jac: descend(fun, x0, jac, shortest=0.1), problem)
 
 

@@ -2,8 +2,9 @@
 Quick start
 ===========
 
-A first function of one's own on real data: a robust regression, whose loss forgives outliers. Ten measurements
-of 442 patients (age, weight, blood values) are to tell how far their diabetes will have got a year later.
+A first function of one's own on real data: a robust regression, whose loss forgives outliers. Ten
+measurements of 442 patients (age, weight, blood values) are to tell how far their diabetes will have got a
+year later.
 
 ::
 
@@ -21,8 +22,8 @@ measured = (measured - measured.mean(axis=0)) / measured.std(axis=0)
 
 
 # %%
-# The function takes a vector and returns a number. It is written with ``autograd.numpy``, so its gradient need
-# not be: autograd finds it, and a difference checks it at the start.
+# The function takes a vector and returns a number. It is written with ``autograd.numpy``, so its gradient
+# need not be: autograd finds it, and a difference checks it at the start.
 def loss(w):
     """Log-cosh of the errors in units of 20: quadratic for small errors, linear for large ones."""
     errors = (np.dot(measured, w[1:]) + w[0] - target) / 20
@@ -33,8 +34,9 @@ result = minimize(loss, np.zeros(11))
 print(result)
 
 # %%
-# ``result`` is SciPy's ``OptimizeResult`` with some more fields. The convex phase has made the first step, which
-# is the default on whole data. It converged, so Adam never had a turn. The picture shows the way of the run:
+# ``result`` is SciPy's ``OptimizeResult`` with some more fields. The convex phase has made the first step,
+# which is the default on whole data. It converged, so Adam never had a turn. The picture shows the way of
+# the run:
 ax = plotting.norm_against_loss(result, title="Robust regression on 442 patients")
 plt.show()
 

@@ -52,7 +52,9 @@ def main() -> None:
 
     ax = plt.figure(figsize=(7, 4.2), layout="constrained").add_subplot()
     for name, colour in zip(("scikit-learn, adam", "two-phase"), ("#D55E00", "#0072B2"), strict=True):
-        ax.semilogy(networks[name].loss_curve_, color=colour, label=name)  # 'lbfgs' of scikit-learn keeps no curve
+        ax.semilogy(
+            networks[name].loss_curve_, color=colour, label=name
+        )  # 'lbfgs' of scikit-learn keeps no curve
     ax.set(xlabel="iteration", ylabel="train loss", title="Digits, one layer of 50 units")
     ax.legend()
     plt.show()

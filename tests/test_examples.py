@@ -19,7 +19,12 @@ PRINTED = {
     "finite_sum": ("terminated successfully", "correlation with the true weights: 0.9"),
     "mlp_digits": ("start -> ", "held-out accuracy 0.9"),
     "sklearn_pipeline": ("two-phase ", "start -> ", "held-out accuracy 0.9", "grid search: "),
-    "property_test": ("25 random quadratics minimised",),
+    "property_test": ("25 random quadratics minimised by each", "the fault is found: "),
+    "quick_start": ("success: True", "start to CG", " bmi: +"),
+    "maximum_likelihood": ("log shape", "between 0.6"),
+    "lennard_jones": ("the icosahedron",),
+    "logistic_raw_columns": ("two-phase, memory-cg: loss 0.059828", "98.8 % of the tumours"),
+    "million_variables": ("1,024,800 variables", "0.100 -> 0.05"),
 }
 OTHERS = {"detector_csv", "detector_pytorch", "detector_sklearn", "decay_stack"}
 """Examples of the detector and of multistart; tested with them."""

@@ -126,7 +126,9 @@ def test_the_marked_peak_is_one_of_the_curve_that_leads_to_the_swap():
     falling = NORM[::-1].copy()
     swaps = [{"iteration": 9, "from": "CG", "to": "adam"}, {"iteration": 15, "from": "adam", "to": "CG"}]
     phase = np.where(K < 10, "CG", np.where(K < 16, "adam", "CG"))
-    ax = plotting.norm_against_loss({**COLUMNS, "grad_norm": -np.sort(-falling), "phase": phase, "swaps": swaps})
+    ax = plotting.norm_against_loss(
+        {**COLUMNS, "grad_norm": -np.sort(-falling), "phase": phase, "swaps": swaps}
+    )
     assert line(ax, "largest norm"), "the norm fell all the way from where Adam began: no peak to show"
 
 

@@ -38,7 +38,9 @@ def test_every_public_module_has_a_page():
     assert modules == set(make_reference.PARTS) - {"twophase_min"}
     for name in make_reference.NO_PAGE:
         module = importlib.import_module(f"twophase_min.{name}")
-        own = [thing for thing in vars(module).values() if getattr(thing, "__module__", "") == module.__name__]
+        own = [
+            thing for thing in vars(module).values() if getattr(thing, "__module__", "") == module.__name__
+        ]
         public = {thing.__name__ for thing in own if not thing.__name__.startswith("_")}
         assert public <= set(twophase_min.__all__)
 

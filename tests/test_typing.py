@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-SCRIPT = '''
+SCRIPT = """
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,13 +53,13 @@ popt, pcov, *_ = curve_fit(lambda t, a: a * t, np.arange(3.0), np.arange(3.0) + 
 verdict: str = convexity_report(fun, x, jac=slope).verdict
 errors = standard_errors(fun, x, jac=slope).standard_errors
 weights = MLP([2, 3, 1]).init(0)
-'''
+"""
 
-WRONG = '''
+WRONG = """
 from twophase_min import ConvexitySwapDetector
 
 decision: str = ConvexitySwapDetector("norm-peak").update(1.0, 2.0)
-'''
+"""
 
 
 def checked(script: Path) -> str:

@@ -62,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
         "--learning-rate",
         type=float,
         default=0.0,
-        help="of the Adam phase, which then begins, as published; 0: the package's default, which finds a rate "
-        "and on whole data begins with the convex phase",
+        help="of the Adam phase, which then begins, as published; 0: the package's default, which finds a "
+        "rate and on whole data begins with the convex phase",
     )
     add(
         "--swap",

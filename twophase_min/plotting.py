@@ -404,7 +404,9 @@ def _peaks(record: _Record, marks: Sequence[int], good: np.ndarray, jumps: set[i
     return sorted(set(rows))
 
 
-def _stretches(record: _Record, label: str | None, jumps: set[int]) -> Iterable[tuple[str | None, int, int, str]]:
+def _stretches(
+    record: _Record, label: str | None, jumps: set[int]
+) -> Iterable[tuple[str | None, int, int, str]]:
     """Yield the run piece by piece: (label, first, past the last, colour); a name is labelled once."""
     size = record.columns["fun"].size
     phase = record.columns.get("phase")
