@@ -20,7 +20,7 @@ PRINTED = {
     "mlp_digits": ("start -> ", "held-out accuracy 0.9"),
     "sklearn_pipeline": ("two-phase ", "start -> ", "held-out accuracy 0.9", "grid search: "),
     "property_test": ("25 random quadratics minimised by each", "the fault is found: "),
-    "quick_start": ("success: True", "start to CG", " bmi: +"),
+    "quick_start": ("success: True", "start to CG", " bmi: "),
     "maximum_likelihood": ("log shape", "between 0.6"),
     "lennard_jones": ("the icosahedron",),
     "logistic_raw_columns": ("two-phase, memory-cg: loss 0.059828", "98.8 % of the tumours"),
