@@ -102,7 +102,6 @@ sphinx_gallery_conf = {
 # ---- pages
 html_theme = "pydata_sphinx_theme"
 html_title = "twophase_min"
-html_static_path = ["_static"]
 html_theme_options = {
     "header_links_before_dropdown": 8,
     "navigation_with_keys": False,

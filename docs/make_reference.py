@@ -136,9 +136,22 @@ def index_page() -> str:
             *(f"   {page}" for page in pages),
             "   /options",
             "   statuses",
-            "   commands",
+            "   commands\n",
+            "Every name and its page\n-----------------------\n",
+            table(("name", "module"), every_name(), "50 50"),
         ]
     )
+
+
+def every_name() -> list[tuple[str, ...]]:
+    """Return every public name with a link to its page, and its module, in the order of the names."""
+    rows = []
+    for module in PARTS:
+        rows += [(name, module) for name in public(module) if name not in elsewhere(module)]
+    return [
+        (f":py:obj:`{name} <{module}.{name}>`", f"``{module}``")
+        for name, module in sorted(rows, key=lambda row: row[0].lower())
+    ]
 
 
 def file_name(module: str) -> str:
