@@ -65,7 +65,7 @@ def main() -> None:
     print(f"relative L2 error of u: {error:.1e}")
     assert error < 1e-2
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     left.plot(points, exact, color="0.7", lw=5, label="solution")
     left.plot(points, u, "--", color="#0072B2", lw=2, label="network")
     left.set(xlabel="x", ylabel="u")
