@@ -346,15 +346,15 @@ def draw(outcomes: dict[str, Outcome], path: str) -> None:
         label = f"{name}: {outcome.loss:.3g}"
         right.plot(outcome.costs, np.maximum(above, 1e-9), style, color=colour, lw=width, label=label)
     right.set_yscale("log")
-    right.set_ylim(0.5, 1000)
-    ticks = (1, 3, 10, 30, 100, 300, 1000)
-    right.set_yticks(ticks, [f"{tick} %" for tick in ticks])
+    right.set_ylim(0.5, 20_000)
+    ticks = (1, 10, 100, 1000, 10_000)
+    right.set_yticks(ticks, [f"{tick:,} %" for tick in ticks])
     right.set_yticks([], minor=True)
     right.set_xlabel("gradient evaluations of the whole data")
     right.set_ylabel("train loss above the lowest of all")
     right.set_title("Beside each method alone")
     right.grid(True, alpha=0.25)
-    right.legend(title="train loss at the end")
+    right.legend(title="train loss at the end", loc="upper right")
     for ax in (left, right):
         for item in (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels(), *ax.get_yticklabels()):
             item.set_fontsize(12)

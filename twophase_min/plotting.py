@@ -99,7 +99,7 @@ def norm_against_loss(
         # from the point before, so that the curve has no gaps but those of the run
         piece = slice(first if first in jumps else max(first - 1, 0), last)
         x, y = np.where(good, loss, np.nan)[piece], np.where(good, norm, np.nan)[piece]
-        dots = few or np.count_nonzero(good[piece]) == 1
+        dots = few or np.count_nonzero(good[piece]) <= 10  # a short piece is seen by its points
         ax.plot(x, y, color=colour, lw=1.6, marker="o" if dots else None, ms=3.5, label=name)
     peaks = _peaks(record, marks, good, jumps)
     if peaks:
