@@ -63,11 +63,11 @@ def lowest(records: Records) -> dict[str, float]:
         runs = record["finals"] if "finals" in record else record["worth"]
         seen = [f for finals in runs.values() for f in finals.values()]
         seen += record["losses"]
-        lows[_objective(record)] = min([lows[_objective(record)], *[f for f in seen if f is not None]])
+        lows[objective(record)] = min([lows[objective(record)], *[f for f in seen if f is not None]])
     return dict(lows)
 
 
-def _objective(record: dict[str, Any]) -> str:
+def objective(record: dict[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in record["task"].items() if key != "mode")
 
 
@@ -175,7 +175,7 @@ def regrets(records: Records, stream: str, method: str, lows: dict[str, float]) 
     found: dict[str, list[float]] = {}
     for rule in _rules(records, stream, fixed=True):
         found[rule] = [
-            regret(record, method, record["swaps"][stream][rule], lows[_objective(record)])
+            regret(record, method, record["swaps"][stream][rule], lows[objective(record)])
             for record in records
             if method in record["worth"]
         ]
@@ -231,13 +231,13 @@ def paired_table(
             for record in records:
                 if record["task"]["mode"] != mode or record["task"]["family"] != "digits":
                     continue
-                low = lows[_objective(record)]
+                low = lows[objective(record)]
                 for method in record["worth"]:
                     own, other = (
                         regret(record, method, record["swaps"][stream][r], low) for r in (rule, base)
                     )
                     if math.isfinite(own - other):
-                        networks[_objective(record)].append(own - other)
+                        networks[objective(record)].append(own - other)
         rows.append(
             (
                 rule,
@@ -260,7 +260,7 @@ def end_to_end_table(records: Records, lows: dict[str, float]) -> str:
                 continue
             found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
             for record in own:
-                low = lows[_objective(record)]
+                low = lows[objective(record)]
                 all_ = {
                     (s, r): excess(record, f, low)
                     for s, fs in record["finals"].items()
@@ -322,136 +322,11 @@ def price_table(records: Records) -> str:
     return _table(("hidden units", "parameters", "products a point: median [5 %, 95 %]"), rows)
 
 
-# ------------------------------------------------------------------------------------------------ pictures
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
-SHOWN = (
-    "norm-peak (the paper's)",
-    "norm-peak, factor 0.5",
-    "norm-peak-median, window 9",
-    "norm-against-loss, window 30",
-    "norm-peak and path-curvature",
-    "gain",
-)
-
-
-def curvature_picture(records: Records, path: Path) -> None:
-    """How negative the smallest eigenvalue is along the run, and where the rules swap."""
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, 3, figsize=(12, 7), sharex="col", sharey=True, layout="constrained")
-    for row, loss in zip(axes, ("mse", "cross_entropy"), strict=True):
-        for ax, (mode, stream) in zip(row, STREAMS[:3], strict=True):
-            own = [r for r in records if r["task"]["mode"] == mode and r["task"].get("loss") == loss]
-            for colour, activation in zip(COLOURS, ("tanh", "relu", "gelu"), strict=False):
-                lines = [_ratio_line(r) for r in own if r["task"]["activation"] == activation]
-                if not lines:
-                    continue
-                grid = np.geomspace(1, 299, 60)
-                stack = np.array([np.interp(np.log(grid), np.log(x), y) for x, y in lines])
-                ax.plot(grid, np.median(stack, axis=0), color=colour, label=activation)
-                ax.fill_between(grid, *np.percentile(stack, (10, 90), axis=0), color=colour, alpha=0.15, lw=0)
-            for marker, rule in zip("v^sDoP", SHOWN, strict=False):
-                costs = [r["costs"][p] for r in own if (p := swap_place(r, stream, rule)) is not None]
-                if costs:
-                    ax.plot(np.median(costs), 2e-4 * 1.7 ** SHOWN.index(rule), marker, color="black", ms=6,
-                            mfc="white", label=f"median swap: {rule}")  # fmt: skip
-            ax.set_xscale("log")
-            ax.set_yscale("log")
-            ax.set_ylim(1e-4, 1.5)
-            ax.axhline(0.01, color="grey", lw=0.8, ls=":")
-            ax.set_title(f"{loss.replace('_', '-')}; {STREAM_NAMES[mode, stream]}", fontsize="small")
-            ax.grid(True, alpha=0.2)
-    for ax in axes[1]:
-        ax.set_xlabel("evaluations")
-    for ax in axes[:, 0]:
-        ax.set_ylabel(r"$-\lambda_{\min} / \lambda_{\max}$")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
-def _ratio_line(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    low, high = np.array(record["lambda_min"], dtype=float), np.array(record["lambda_max"], dtype=float)
-    return np.array(record["costs"], dtype=float), np.clip(-low / high, 1e-5, None)
-
-
-def oracle_picture(records: Records, lows: dict[str, float], path: Path) -> None:
-    """Draw what the final loss would have been for every swap time."""
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, 2, figsize=(11, 7.5), sharex=True, layout="constrained")
-    for row, loss in zip(axes, ("mse", "cross_entropy"), strict=True):
-        for ax, mode in zip(row, ("adam", "mini-batch"), strict=True):
-            own = [r for r in records if r["task"]["mode"] == mode and r["task"].get("loss") == loss]
-            for colour, method in zip(COLOURS, ("CG", "L-BFGS-B"), strict=False):
-                grid = np.geomspace(1, 290, 40)
-                stack = np.array([_oracle_line(r, method, lows[_objective(r)], grid) for r in own])
-                if not stack.size:
-                    continue
-                ax.plot(grid, np.median(stack, axis=0), color=colour, label=f"{method} after the swap")
-                ax.fill_between(grid, *np.percentile(stack, (25, 75), axis=0), color=colour, alpha=0.15, lw=0)
-            alone = [excess(r, r["worth"]["CG"]["never"], lows[_objective(r)]) for r in own]
-            if alone:
-                ax.axhline(np.median(alone), color="black", lw=1, ls="--", label="Adam alone")
-            for marker, rule in zip("v^sDoP", SHOWN, strict=False):
-                costs = [r["costs"][p] for r in own if (p := swap_place(r, "whole", rule)) is not None]
-                if costs:
-                    ax.plot(np.median(costs), 0.95, marker, color="black", mfc="white", ms=7, clip_on=False,
-                            transform=ax.get_xaxis_transform(), label=f"median swap: {rule}")  # fmt: skip
-            ax.set_xscale("log")
-            ax.set_yscale("log")
-            ax.set_title(f"{loss.replace('_', '-')}; {STREAM_NAMES[mode, 'whole']}", fontsize="medium")
-            ax.grid(True, alpha=0.2)
-    for ax in axes[1]:
-        ax.set_xlabel("swap after so many evaluations (of 300)")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("final excess loss: median, quartiles")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
-def _oracle_line(record: dict[str, Any], method: str, low: float, grid: np.ndarray) -> np.ndarray:
-    finals = {int(t): f for t, f in record["worth"][method].items() if t != "never"}
-    costs = dict(zip(record["times"], record["costs"], strict=True))
-    points = sorted((costs[t], math.log(excess(record, f, low))) for t, f in finals.items())
-    x, y = np.array(points).T
-    return np.exp(np.interp(np.log(grid), np.log(x), y))
-
-
-def regret_picture(overall: dict[str, dict[str, tuple[float, float, float]]], path: Path) -> None:
-    """Mean regret of every rule with its interval, one colour a stream."""
-    from matplotlib import pyplot
-
-    names = sorted(
-        {rule for values in overall.values() for rule in values},
-        key=lambda rule: np.mean([values[rule][0] for values in overall.values() if rule in values]),
-    )
-    figure, ax = pyplot.subplots(figsize=(9, 0.42 * len(names) + 2.0), layout="constrained")
-    for k, (label, values) in enumerate(overall.items()):
-        for i, rule in enumerate(names):
-            if rule in values:
-                middle, low, high = values[rule]
-                y = i + (k - (len(overall) - 1) / 2) * 0.16
-                ax.plot([low, high], [y, y], color=COLOURS[k % 7], lw=2, alpha=0.7)
-                ax.plot(middle, y, "o", color=COLOURS[k % 7], ms=4, label=label if i == 0 else None)
-    ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
-    ax.set_xlabel("mean regret: log10 of the excess loss over the best swap time's (95 % interval)")
-    ax.grid(True, axis="x", alpha=0.25)
-    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
 # ------------------------------------------------------------------------------------------------- writing
 
 
 def write(records: Records, docs: Path) -> None:
-    """Write every table between its marks in docs/detectors.md, and the pictures beside it."""
+    """Write every table between its marks in the pages of the detectors, and the pictures beside them."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -502,18 +377,28 @@ def write(records: Records, docs: Path) -> None:
                 blocks.append(f"**{STREAM_NAMES[mode, stream]}**\n\n{table}")
                 overall[f"{STREAM_NAMES[mode, stream]}; {method}"] = means
         parts[f"worth-{method.lower()}"] = "\n\n".join(blocks) or "(no results)"
+    from detectors_pictures import curvature_picture, oracle_picture, regret_picture
+
     pictures = docs / "images"
     pictures.mkdir(parents=True, exist_ok=True)
     if digits:
         curvature_picture(digits, pictures / "detectors_curvature.png")
         oracle_picture(digits, lows, pictures / "detectors_oracle.png")
         regret_picture(overall, pictures / "detectors_regret.png")
-    page = docs / "detectors.md"
-    text = page.read_text() if page.exists() else "\n".join(f"<!-- {p} -->\n<!-- end -->\n" for p in parts)
+    whole = docs / "detectors_tables.md"
+    if not whole.exists():
+        whole.write_text("\n".join(f"<!-- {p} -->\n<!-- end -->\n" for p in parts))
+    places = {page: page.read_text() for page in (whole, docs / "detectors.md") if page.exists()}
     for name, part in parts.items():
         pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
-        text, found = re.subn(pattern, lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}", text, flags=re.S)
+        found = 0
+        for page, text in places.items():
+            places[page], times = re.subn(
+                pattern, lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}", text, flags=re.S
+            )
+            found += times
         if not found:
-            print(f"docs/detectors.md has no place for {name!r}")
-    page.write_text(text)
-    print(f"{len(records)} trajectories: {page}, {pictures}")
+            print(f"no page has a place for {name!r}")
+    for page, text in places.items():
+        page.write_text(text)
+    print(f"{len(records)} trajectories: {whole}, {pictures}")

@@ -1,10 +1,14 @@
-"""Global search: `twophase` as the local minimiser of basinhopping, and of shgo through its adapter.
+"""Global search with basinhopping and shgo
+========================================
+
+Global search: `twophase` as the local minimiser of basinhopping, and of shgo through its adapter.
 
 ::
 
     python examples/basinhopping.py
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 from scipy.optimize import basinhopping, shgo
 
@@ -37,3 +41,16 @@ found = shgo(
     minimizer_kwargs={"method": shgo_method(), "jac": ripples_gradient},
 )
 print("shgo:        ", found.x.round(6), f"f = {found.fun:.2e}, {len(found.xl)} local minima")
+
+# %%
+# The function, the local minima that shgo has found, and the lowest:
+axis = np.linspace(-3, 3, 200)
+values = [[ripples(np.array([a, b])) for a in axis] for b in axis]
+figure, ax = plt.subplots(figsize=(5.6, 4.8), layout="constrained")
+drawn = ax.contourf(axis, axis, values, levels=20, cmap="viridis")
+figure.colorbar(drawn, ax=ax, label="f")
+ax.plot(*found.xl.T, "o", color="white", mec="black", ms=6, label="local minima")
+ax.plot(*found.x, "*", color="#D55E00", mec="black", ms=16, label="lowest")
+ax.set(xlabel="first variable", ylabel="second variable")
+ax.legend(loc="upper left")
+plt.show()

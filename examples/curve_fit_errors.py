@@ -1,4 +1,7 @@
-"""Fit real data with errors: how much gas a surface adsorbs at which pressure, Misra (1978).
+"""Curve fit with errors, on real data
+===================================
+
+Fit real data with errors: how much gas a surface adsorbs at which pressure, Misra (1978).
 
 The data are NIST's set Misra1a, whose result is certified to 11 digits
 (https://www.itl.nist.gov/div898/strd/nls/data/misra1a.shtml). The start is NIST's far one.
@@ -9,6 +12,7 @@ The data are NIST's set Misra1a, whose result is certified to 11 digits
 """
 
 import autograd.numpy as np
+import matplotlib.pyplot as plt
 
 from twophase_min import curve_fit
 from twophase_min.curvature import standard_errors
@@ -45,3 +49,24 @@ report = standard_errors(
     names=("capacity", "rate"),
 )
 print(report)
+
+# %%
+# The fit, and the region in which the two parameters lie together: they are almost the same question asked
+# twice.
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+axis = np.linspace(0, 800, 200)
+left.plot(pressure, volume, "o", color="black", label="measured")
+left.plot(axis, adsorbed(axis, *popt), color="#0072B2", label="fitted")
+left.set(xlabel="pressure", ylabel="volume adsorbed", title="Misra1a")
+left.legend()
+circle = np.linspace(0, 2 * np.pi, 200)
+round_about = np.array([np.cos(circle), np.sin(circle)])
+for deviations, style in ((1, "-"), (2, "--")):
+    ellipse = popt[:, None] + deviations * np.linalg.cholesky(pcov) @ round_about
+    right.plot(
+        *ellipse, style, color="#D55E00", label=f"{deviations} standard deviation{'s' * (deviations > 1)}"
+    )
+right.plot(*certified, "k+", ms=12, label="certified by NIST")
+right.set(xlabel="capacity", ylabel="rate", title="Parameters with their errors")
+right.legend()
+plt.show()

@@ -1,10 +1,14 @@
-"""Fit a curve from a SciPy script: the callable `twophase` goes where a method's name would go.
+"""From a SciPy script
+===================
+
+Fit a curve from a SciPy script: the callable `twophase` goes where a method's name would go.
 
 ::
 
     python examples/curve_fit_scipy.py
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 from scipy.optimize import minimize
 
@@ -23,3 +27,12 @@ def misfit(p: np.ndarray) -> tuple[float, np.ndarray]:
 result = minimize(misfit, [1.0, 1.0, 0.0], jac=True, method=twophase)
 print(result.message)
 print("amplitude, rate, offset:", result.x.round(3), "after", result.nfev, "evaluations")
+
+# %%
+# The fit:
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+ax.plot(t, y, ".", color="black", label="data")
+ax.plot(t, result.x[0] * np.exp(-result.x[1] * t) + result.x[2], color="#0072B2", lw=2, label="fitted")
+ax.set(xlabel="time", ylabel="signal")
+ax.legend()
+plt.show()

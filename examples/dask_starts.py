@@ -1,4 +1,8 @@
-"""Many starts on a Dask cluster, one of whose workers is killed in mid-run: the same rows as here alone.
+"""
+Many starts on a Dask cluster
+=============================
+
+One of its workers is killed in mid-run: the rows are the same as here alone.
 
 Needs Dask: ``pip install "dask[distributed]"``::
 

@@ -1,4 +1,7 @@
-"""The detector on a log file: write one as any trainer would, then ask where the run should have swapped.
+"""The detector on a log file
+==========================
+
+The detector on a log file: write one as any trainer would, then ask where the run should have swapped.
 
 The command does the same for a log of your own, recognises the columns and draws norm against loss::
 
@@ -14,8 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
+from twophase_min import plotting
 from twophase_min.detector import RULES, detect_swap
 
 
@@ -54,6 +59,8 @@ def main() -> None:
         assert rule in RULES
         report = detect_swap(losses, norms, rule)
         print(f"{rule:>18}: {report.reason}")
+    plotting.norm_against_loss(losses, norms, swap="norm-peak-median", title="A log with noisy norms")
+    plt.show()
     print(f"\nnow try: python -m twophase_min.detector {path}")
 
 

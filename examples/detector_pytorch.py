@@ -1,4 +1,7 @@
-"""The detector inside a PyTorch training loop: Adam until the gradient norm has peaked, then L-BFGS.
+"""The detector in a PyTorch loop
+==============================
+
+The detector inside a PyTorch training loop: Adam until the gradient norm has peaked, then L-BFGS.
 
 Needs PyTorch (written for torch==2.13.0) and scikit-learn for its digits; the detector itself needs numpy::
 

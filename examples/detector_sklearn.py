@@ -1,4 +1,7 @@
-"""The detector beside scikit-learn's partial_fit, and conjugate gradients on the same weights after it.
+"""The detector beside scikit-learn's partial_fit
+==============================================
+
+The detector beside scikit-learn's partial_fit, and conjugate gradients on the same weights after it.
 
 scikit-learn hands out neither gradients nor a second optimiser, so this example does three things: it trains
 ``MLPClassifier`` with Adam through ``partial_fit``, reads loss and gradient norm off the fitted weights once

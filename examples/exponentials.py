@@ -1,4 +1,8 @@
-"""Two and three exponentials with errors, beside SciPy's `curve_fit`: the classics of ill-conditioned fits.
+"""
+Two and three exponentials with errors
+======================================
+
+Beside SciPy's ``curve_fit``: the classics of ill-conditioned fits.
 
 The data are those of NIST's sets MGH17 (a constant and two exponentials) and Lanczos3 (three exponentials),
 whose values and standard errors are certified to 11 digits. The starts are NIST's: the far one of Lanczos3,

@@ -1,4 +1,7 @@
-"""A loss that is a mean over data: mini-batches for Adam, all data for the convex phase.
+"""A mean over data, on mini-batches
+=================================
+
+A loss that is a mean over data: mini-batches for Adam, all data for the convex phase.
 
 Logistic regression written with autograd's numpy, so that no gradient is needed::
 
@@ -6,9 +9,10 @@ Logistic regression written with autograd's numpy, so that no gradient is needed
 """
 
 import autograd.numpy as anp
+import matplotlib.pyplot as plt
 import numpy as np
 
-from twophase_min import FiniteSum, minimize
+from twophase_min import FiniteSum, minimize, plotting
 
 rng = np.random.default_rng(0)
 features = rng.normal(size=(5000, 20))
@@ -29,3 +33,10 @@ for phase in result.phases:
     print(f"{phase['name']:>5}: iterations {phase['first']} to {phase['last']}, loss {phase['fun']:.6f}")
 print(f"{result.njev:.1f} gradients of the whole data; a mini-batch counts its share")
 print(f"correlation with the true weights: {np.corrcoef(result.x, truth)[0, 1]:.4f}")
+
+# %%
+# The same on whole data, where the convex phase begins:
+whole = minimize(loss, np.zeros(20), args=(features, labels))
+runs = {"Adam on mini-batches, then convex": result, "all data from the start": whole}
+plotting.convergence(runs, x="njev", offset=min(result.fun, whole.fun) - 1e-12, title="5,000 samples")
+plt.show()

@@ -1,4 +1,7 @@
-"""A second phase for DeepXDE: the loss of its model, minimised outside of its training loop.
+"""From DeepXDE
+============
+
+A second phase for DeepXDE: the loss of its model, minimised outside of its training loop.
 
 Needs DeepXDE with its PyTorch backend: ``pip install deepxde "twophase_min[torch]"`` (written for 1.15)::
 

@@ -1,4 +1,7 @@
-"""A physics-informed network from JAX: its loss over a pytree, minimised as a function of a flat vector.
+"""A physics-informed network, from JAX
+====================================
+
+A physics-informed network from JAX: its loss over a pytree, minimised as a function of a flat vector.
 
 Needs JAX: ``pip install "twophase_min[jax]"``::
 
@@ -12,9 +15,10 @@ from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 
-from twophase_min import minimize
+from twophase_min import minimize, plotting
 from twophase_min.gradients import from_jax
 
 UNITS = (1, 16, 16, 1)
@@ -64,6 +68,14 @@ def main() -> None:
     error = np.linalg.norm(u - exact) / np.linalg.norm(exact)
     print(f"relative L2 error of u: {error:.1e}")
     assert error < 1e-2
+
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    left.plot(points, exact, color="0.7", lw=5, label="solution")
+    left.plot(points, u, "--", color="#0072B2", lw=2, label="network")
+    left.set(xlabel="x", ylabel="u")
+    left.legend()
+    plotting.convergence({"two-phase, memory-cg": result}, ax=right, title="Mean square of the residual")
+    plt.show()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""A second phase for PINA: the loss of its solver, minimised outside of its trainer.
+"""From PINA
+=========
+
+A second phase for PINA: the loss of its solver, minimised outside of its trainer.
 
 Needs PINA: ``pip install pina-mathlab "twophase_min[torch]"`` (written for 0.3.2)::
 

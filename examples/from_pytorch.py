@@ -1,4 +1,7 @@
-"""A PyTorch module trained by `minimize`: parameters out of the module, and the result back into it.
+"""A module of PyTorch
+===================
+
+A PyTorch module trained by `minimize`: parameters out of the module, and the result back into it.
 
 Needs PyTorch: ``pip install "twophase_min[torch]"`` (written for torch==2.13.0)::
 

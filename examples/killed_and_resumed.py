@@ -1,4 +1,8 @@
-"""A run that is killed and goes on from its checkpoint: the same end as if nothing had happened.
+"""
+A run that is killed and goes on
+================================
+
+From its checkpoint it comes to the same end as if nothing had happened.
 
 The script starts itself as another process, kills that by SIGKILL in mid-run, and starts it again, as often
 as it takes. The second time it finds the file and goes on from it. ::

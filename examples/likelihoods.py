@@ -1,4 +1,8 @@
-"""Maximum likelihood on real data: Student's t and a mixture of normals, beside SciPy and scikit-learn.
+"""
+Student's t and a mixture of normals
+====================================
+
+Maximum likelihood on real data, beside SciPy and scikit-learn.
 
 Student's t is fitted to the magnesium in scikit-learn's wines: location, scale and degrees of freedom, with
 their standard errors. The mixture of two normals is fitted to the petal lengths of its irises, beside the EM

@@ -1,4 +1,8 @@
-"""lmfit with the two-phase method: named parameters with bounds and a robust loss, beside lmfit's methods.
+"""
+lmfit with the two-phase method
+===============================
+
+Named parameters with bounds and a robust loss, beside lmfit's methods.
 
 Needs lmfit: ``pip install lmfit``::
 

@@ -1,4 +1,8 @@
-"""Logistic regression on real data, standardised and raw, beside SciPy's methods and scikit-learn.
+"""
+Logistic regression, standardised and raw
+=========================================
+
+On real data, beside SciPy's methods and scikit-learn.
 
 scikit-learn's breast cancer data: 569 tumours, 30 measurements whose sizes differ by a factor of 100,000.
 Methods that depend on the units of the variables have a hard time with the raw columns. ::

@@ -1,4 +1,8 @@
-"""10,000 peaks fitted in one compiled call, beside a loop over SciPy's L-BFGS-B.
+"""
+Ten thousand peaks in one compiled call
+=======================================
+
+Beside a loop over SciPy's L-BFGS-B.
 
 Each problem is a peak on a sloping base, 40 points with Poisson noise of their own seed: height, place, width
 and two numbers for the base. Both sides call the same compiled function. ::

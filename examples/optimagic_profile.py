@@ -1,4 +1,8 @@
-"""optimagic with the two-phase method: parameters as a dict, a fixed one, and a profile beside SciPy's.
+"""
+optimagic with the two-phase method
+===================================
+
+Parameters as a dict, a fixed one, and a profile beside SciPy's.
 
 Needs optimagic: ``pip install "twophase_min[optimagic]"``::
 

@@ -1,4 +1,8 @@
-"""A physics-informed network from PyTorch, beside torch's own L-BFGS and Adam, counted alike.
+"""
+A physics-informed network from PyTorch
+=======================================
+
+Beside torch's own L-BFGS and Adam, counted alike.
 
 Needs PyTorch: ``pip install "twophase_min[torch]"`` (written for torch==2.13.0)::
 

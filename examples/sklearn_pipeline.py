@@ -1,4 +1,7 @@
-"""Put the two-phase network where scikit-learn's stands: in a pipeline, beside it, and in a grid search.
+"""In a scikit-learn pipeline
+==========================
+
+Put the two-phase network where scikit-learn's stands: in a pipeline, beside it, and in a grid search.
 
 ::
 
@@ -9,6 +12,7 @@
 import time
 import warnings
 
+import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -45,6 +49,15 @@ def main() -> None:
         )
     for swap in networks["two-phase"].swaps_:
         print(f"iteration {swap['iteration']}: {swap['from']} -> {swap['to']}, {swap['reason']}")
+
+    ax = plt.figure(figsize=(7, 4.2), layout="constrained").add_subplot()
+    for name, colour in zip(("scikit-learn, adam", "two-phase"), ("#D55E00", "#0072B2"), strict=True):
+        ax.semilogy(
+            networks[name].loss_curve_, color=colour, label=name
+        )  # 'lbfgs' of scikit-learn keeps no curve
+    ax.set(xlabel="iteration", ylabel="train loss", title="Digits, one layer of 50 units")
+    ax.legend()
+    plt.show()
 
     model = make_pipeline(MinMaxScaler(), TwoPhaseMLPClassifier((50,), random_state=0))
     search = GridSearchCV(model, GRID, cv=3).fit(x, y)

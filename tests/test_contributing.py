@@ -14,9 +14,9 @@ PAGE = ROOT / "CONTRIBUTING.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
-def blocks(language):
-    """The code blocks of the page in a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.S | re.M)
+def blocks(language, text=TEXT):
+    """The code blocks of a page in a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
 
 
 def changes(diff):
@@ -55,6 +55,22 @@ def patched(tmp_path_factory):
         ROOT / "twophase_min", folder / "twophase_min", ignore=shutil.ignore_patterns("__pycache__")
     )
     return folder, [apply(diff, folder) for diff in blocks("diff")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DISABLED, reason="the page compares the compiled loop with the other")
+def test_the_trial_of_the_page_applies_and_runs(tmp_path):
+    """A phase and a rule that were added from the page alone still can be, and run in both loops."""
+    shutil.copytree(
+        ROOT / "twophase_min", tmp_path / "twophase_min", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    trial = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+    touched = [name for diff in blocks("diff", trial) for name, _ in apply(diff, tmp_path)]
+    assert len(touched) == 3
+    (code,) = blocks("python", trial)
+    printed = output_of("-c", code, cwd=tmp_path, path=tmp_path)
+    assert "heavy-ball" in printed
+    assert "has fallen by less from reading to reading 3 times in a row" in printed
 
 
 def test_a_phase_a_rule_and_an_option_touch_few_files(patched):

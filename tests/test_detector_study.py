@@ -83,4 +83,4 @@ def test_the_study_runs_from_trajectory_to_page(tmp_path):
     assert first["lambda_min"][place] > 0
     assert json.dumps(first, allow_nan=False)
     report.write(list(saved.values()), tmp_path)
-    assert "norm-peak (the paper's)" in (tmp_path / "detectors.md").read_text()
+    assert "norm-peak (the paper's)" in (tmp_path / "detectors_tables.md").read_text()

@@ -19,7 +19,7 @@ PRINTED = {
     "dask_starts": ("30 of 30 problems solved", "was killed; rows equal: True"),
     "exponentials": ("MGH17: 33 points", "two-phase 10.", "Lanczos3: 24 points", "b6 = 4.98636 +- 0.034"),
     "killed_and_resumed": ("in one go:", "killed 2:", "x equal: True"),
-    "lennard_jones": ("twophase, memory-cg  -44.326801", "L-BFGS-B"),
+    "basinhopping_peers": ("twophase, memory-cg  -44.326801", "L-BFGS-B"),
     "likelihoods": ("Student's t, magnesium", "stats.t.fit", "200.57875897", "EM 200.578758"),
     "lmfit_robust": ("least squares, spoilt", "twophase  loss 45.0866", "L-BFGS-B  loss 45.0866"),
     "logistic": ("standardised: 569 rows", "twophase  f = 0.05982794", "twophase  f = 0.09088463"),
@@ -29,7 +29,12 @@ PRINTED = {
     "finite_sum": ("terminated successfully", "correlation with the true weights: 0.9"),
     "mlp_digits": ("start -> ", "held-out accuracy 0.9"),
     "sklearn_pipeline": ("two-phase ", "start -> ", "held-out accuracy 0.9", "grid search: "),
-    "property_test": ("25 random quadratics minimised",),
+    "property_test": ("25 random quadratics minimised by each", "the fault is found: "),
+    "quick_start": ("success: True", "start to CG", " bmi: "),
+    "maximum_likelihood": ("log shape", "between 0.6"),
+    "lennard_jones": ("the icosahedron",),
+    "logistic_raw_columns": ("two-phase, memory-cg: loss 0.059828", "98.8 % of the tumours"),
+    "million_variables": ("1,024,800 variables", "0.100 -> 0.05"),
 }
 OTHERS = {"detector_csv", "detector_pytorch", "detector_sklearn", "decay_stack"}
 """Examples of the detector and of multistart; tested with them."""

@@ -72,7 +72,9 @@ def test_wrong_input_is_refused_before_anything_runs(wrong, capsys):
 
 
 def test_a_run_without_a_swap_says_so(capsys):
-    command.main(["--budget", "6", "--hidden", "4", "--no-picture", "--no-progress"])
+    command.main(
+        ["--budget", "6", "--hidden", "4", "--learning-rate", "0.01", "--no-picture", "--no-progress"]
+    )
     assert "no swap" in capsys.readouterr().out
 
 

@@ -59,9 +59,9 @@ def line(ax, label):
 @pytest.mark.parametrize("kind", RUNS)
 def test_norm_against_loss_shows_phases_peak_and_swap(kind):
     ax = plotting.norm_against_loss(RUNS[kind])
-    assert list(line(ax, "adam").get_xdata()) == list(LOSS[:23])
+    assert list(line(ax, "Adam").get_xdata()) == list(LOSS[:23])
     assert list(line(ax, "CG").get_xdata()) == list(LOSS[22:])
-    assert line(ax, "adam").get_color() != line(ax, "CG").get_color()
+    assert line(ax, "Adam").get_color() != line(ax, "CG").get_color()
     assert list(line(ax, "swap").get_xdata()) == [LOSS[22]]
     assert list(line(ax, "peak of the norm").get_ydata()) == [NORM[20]]
     assert ax.get_xscale() == ax.get_yscale() == "log"
@@ -97,7 +97,39 @@ def test_a_way_back_is_marked_as_such_and_a_phase_labelled_once():
     ax = plotting.norm_against_loss({**COLUMNS, "phase": phase, "swaps": swaps})
     assert list(line(ax, "swaps").get_xdata()) == [LOSS[10], LOSS[25]]
     assert list(line(ax, "back to Adam").get_xdata()) == [LOSS[15]]
-    assert [text.get_text() for text in ax.get_legend().get_texts()].count("adam") == 1
+    assert [text.get_text() for text in ax.get_legend().get_texts()].count("Adam") == 1
+
+
+def test_no_line_joins_what_a_jump_separates():
+    """Property: a drawn line has a row and the next one only where the run went from one to the other."""
+    phase = np.where(K < 10, "CG", np.where(K < 15, "adam", np.where(K < 25, "CG", "CG")))
+    swaps = [
+        {"iteration": 0, "from": "start", "to": "CG"},
+        {"iteration": 9, "from": "CG", "to": "adam"},  # suspended: Adam goes on from its own state
+        {"iteration": 14, "from": "adam", "to": "CG"},  # a trial from where Adam is
+        {"iteration": 24, "from": "CG", "to": "CG"},  # the suspended phase resumes
+    ]
+    ax = plotting.norm_against_loss({**COLUMNS, "phase": phase, "swaps": swaps})
+    joined = {tuple(pair) for one in ax.lines for pair in np.c_[one.get_xdata()[:-1], one.get_xdata()[1:]]}
+    for row in K[1:]:
+        assert ((LOSS[row - 1], LOSS[row]) in joined) == (row not in (10, 25)), row
+    assert list(line(ax, "swap").get_xdata()) == [LOSS[14]]
+    drawn = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(drawn) == len(set(drawn))
+
+
+def test_the_marked_peak_is_one_of_the_curve_that_leads_to_the_swap():
+    swaps = [{"iteration": 22, "from": "adam", "to": "CG", "peak": 9.0}]
+    later = np.where(K > 30, 7.0, NORM)  # higher, but after the swap
+    ax = plotting.norm_against_loss({**COLUMNS, "grad_norm": later, "swaps": swaps})
+    assert list(line(ax, "peak of the norm").get_ydata()) == [NORM[20]]
+    falling = NORM[::-1].copy()
+    swaps = [{"iteration": 9, "from": "CG", "to": "adam"}, {"iteration": 15, "from": "adam", "to": "CG"}]
+    phase = np.where(K < 10, "CG", np.where(K < 16, "adam", "CG"))
+    ax = plotting.norm_against_loss(
+        {**COLUMNS, "grad_norm": -np.sort(-falling), "phase": phase, "swaps": swaps}
+    )
+    assert line(ax, "largest norm"), "the norm fell all the way from where Adam began: no peak to show"
 
 
 def test_values_that_are_not_finite_or_not_positive_are_drawn_around():

@@ -1,4 +1,4 @@
-"""Two-phase minimisation: Adam while the objective is non-convex, conjugate gradients after the swap.
+"""Two-phase minimisation: a convex method where the objective is convex, Adam where it is not.
 
 The public names; each is imported when it is first used, so that importing the package costs milliseconds.
 """

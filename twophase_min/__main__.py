@@ -59,7 +59,11 @@ def parser() -> argparse.ArgumentParser:
         help=f"method after the swap, one of {', '.join(PHASES)} (the package's default if not given)",
     )
     add(
-        "--learning-rate", type=float, default=0.01, help="of the Adam phase; 0: found by the package's probe"
+        "--learning-rate",
+        type=float,
+        default=0.0,
+        help="of the Adam phase, which then begins, as published; 0: the package's default, which finds a "
+        "rate and on whole data begins with the convex phase",
     )
     add(
         "--swap",
@@ -107,9 +111,7 @@ def _checked(argv: Sequence[str] | None) -> argparse.Namespace:
 def _options(asked: argparse.Namespace) -> dict[str, Any]:
     """Options of the two-phase run that were asked for."""
     options: dict[str, Any] = {}
-    if (
-        asked.learning_rate
-    ):  # given, Adam runs as published and the paper's rule alone decides on the first swap
+    if asked.learning_rate:  # Adam begins, as published, and the paper's rule decides on the first swap
         options["learning_rate"] = asked.learning_rate
     if asked.convex_method is not None:
         options["convex_method"] = asked.convex_method

@@ -50,7 +50,9 @@ def norm_against_loss(
 ) -> Any:
     """Draw the gradient norm over the loss, the paper's figure 5, with phases, peak and swap.
 
-    Where the curve climbs while the loss falls, the loss looks non-convex, where it drops, convex.
+    Where the curve climbs while the loss falls, the loss looks non-convex, where it drops, convex. The line
+    is broken where a phase goes on from a point of its own: Adam after a convex phase was suspended, or that
+    phase when it resumes.
 
     Parameters
     ----------
@@ -91,14 +93,20 @@ def norm_against_loss(
     marks = _marks(record, swap)
     ax = _axes(ax)
 
-    for name, first, last, colour in _stretches(record, label):
-        piece = slice(max(first - 1, 0), last)  # from the point before, so that the curve has no gaps
+    jumps = _jumps(record)
+    few = np.count_nonzero(good) <= 60
+    for name, first, last, colour in _stretches(record, label, jumps):
+        # from the point before, so that the curve has no gaps but those of the run
+        piece = slice(first if first in jumps else max(first - 1, 0), last)
         x, y = np.where(good, loss, np.nan)[piece], np.where(good, norm, np.nan)[piece]
-        few = np.count_nonzero(good) <= 60
-        ax.plot(x, y, color=colour, lw=1.6, marker="o" if few else None, ms=3.5, label=name)
-    peaks = _peaks(record, marks, good)
-    ax.plot(loss[peaks], norm[peaks], "v", color="black", ms=9, mfc="white", mew=1.5, zorder=5,
-            label="peak of the norm" if marks else "largest norm")  # fmt: skip
+        dots = few or np.count_nonzero(good[piece]) <= 10  # a short piece is seen by its points
+        ax.plot(x, y, color=colour, lw=1.6, marker="o" if dots else None, ms=3.5, label=name)
+    peaks = _peaks(record, marks, good, jumps)
+    if peaks:
+        name = "peak of the norm"
+    else:
+        name, peaks = "largest norm", [int(np.where(good, norm, -np.inf).argmax())]
+    ax.plot(loss[peaks], norm[peaks], "v", color="black", ms=9, mfc="white", mew=1.5, zorder=5, label=name)
     if marks:
         ax.plot(loss[marks], norm[marks], "*", color="black", ms=14, mfc="#F0E442", zorder=6,
                 label="swap" if len(marks) == 1 else "swaps")  # fmt: skip
@@ -350,7 +358,22 @@ def _marks(record: _Record, swap: Any) -> list[int]:
         if not -size <= index < size:
             raise ValueError(f"swap={index} lies outside the {size} readings")
         return [index % size]
-    return _places(record, [entry for entry in record.swaps if not _goes_back(entry)])
+    return _places(record, [entry for entry in record.swaps if _leaves_adam(entry)])
+
+
+def _leaves_adam(entry: Any) -> bool:
+    """Whether an entry of `swaps` is a swap from Adam to a convex phase, and not one between those."""
+    return str(_get(entry, "from") or "adam").lower().startswith("adam") and not _goes_back(entry)
+
+
+def _jumps(record: _Record) -> set[int]:
+    """Rows that do not go on from the row before: Adam's after a suspension, a resumed phase's first."""
+    resumed = [
+        entry
+        for entry in record.swaps
+        if _goes_back(entry) or (_get(entry, "from") is not None and _get(entry, "from") == _get(entry, "to"))
+    ]
+    return {row + 1 for row in _places(record, resumed)}
 
 
 def _goes_back(entry: Any) -> bool:
@@ -365,37 +388,39 @@ def _places(record: _Record, entries: Sequence[Any]) -> list[int]:
     return [int(np.abs(iterations - place).argmin()) for place in at if place is not None]
 
 
-def _peaks(record: _Record, marks: Sequence[int], good: np.ndarray) -> list[int]:
-    """Rows of the peaks that the swaps rest on; without swaps, of the largest norm."""
+def _peaks(record: _Record, marks: Sequence[int], good: np.ndarray, jumps: set[int]) -> list[int]:
+    """Rows of the peaks before the swaps, where the curve that leads to a swap has one."""
     norm = np.where(good, record.columns["grad_norm"], -np.inf)
-    if not marks:
-        return [int(norm.argmax())]
-    stated = [_get(entry, "peak") for entry in record.swaps if not _goes_back(entry)]
+    phase = record.columns.get("phase")
     rows = []
-    for k, mark in enumerate(marks):
-        until = norm[: mark + 1]
-        peak = stated[k] if len(stated) == len(marks) else None
-        if peak is not None and 0 < float(peak) < np.inf:
-            rows.append(int(np.abs(until - float(peak)).argmin()))
-        elif np.isfinite(until.max()):
-            rows.append(int(until.argmax()))
+    for mark in marks:
+        begins = [row for row in jumps if row <= mark]
+        if phase is not None:
+            begins += [row for row in range(2, mark + 1) if phase[row] != phase[row - 1]]
+        begin = max(begins, default=0)
+        row = begin + int(norm[begin : mark + 1].argmax())
+        if np.isfinite(norm[row]) and row < mark and (row > begin or begin == 0):
+            rows.append(row)
     return sorted(set(rows))
 
 
-def _stretches(record: _Record, label: str | None) -> Iterable[tuple[str | None, int, int, str]]:
-    """Yield the run phase by phase: (label, first, past the last, colour); a name is labelled once."""
+def _stretches(
+    record: _Record, label: str | None, jumps: set[int]
+) -> Iterable[tuple[str | None, int, int, str]]:
+    """Yield the run piece by piece: (label, first, past the last, colour); a name is labelled once."""
     size = record.columns["fun"].size
     phase = record.columns.get("phase")
     if phase is None:
         yield label, 0, size, COLOURS[0]
         return
     names = [str(_phase_name(code, record.phase_names)) for code in phase.tolist()]
+    names = ["Adam" if name == "adam" else name for name in names]
     if len(names) > 1 and names[0] == "start":
         names[0] = names[1]
     colours: dict[str, str] = {}
     first = 0
     for i in range(1, size + 1):
-        if i == size or names[i] != names[first]:
+        if i == size or i in jumps or names[i] != names[first]:
             name = names[first]
             new = name not in colours
             colours.setdefault(name, COLOURS[len(colours) % len(COLOURS)])

@@ -76,7 +76,7 @@ class Rule:
     _state: ClassVar[tuple[str, ...]] = ()
 
     def read(self, loss: float, norm: float, step: int, extras: Mapping[str, Any]) -> Why:
-        """Take one reading and return (evidence, template, *numbers).
+        """Take one reading and return evidence, template, and the numbers of the template.
 
         Parameters
         ----------

@@ -148,7 +148,7 @@ def paper_example_1(seed: int = 0, units: int = 100) -> Problem:
 
     One random task is one r, uniform in (0, 1), and one vector of 100 inputs x, uniform in (-0.5, 0.5);
     the parameter p is shared by all units. (Reading: "the loss" is the square for that one task, not a
-    mean over tasks.) L is convex around a minimum, non-convex outside, and |dL/dp| against L first grows
+    mean over tasks.) L is convex around a minimum, non-convex outside, and ``|dL/dp|`` against L first grows
     and then shrinks.
 
     Where y(p) = r has a solution, ``x_min`` is the one next to 0 (by bisection, to rounding),
@@ -156,7 +156,7 @@ def paper_example_1(seed: int = 0, units: int = 100) -> Problem:
     ``f_min`` is 0. Where no sign change of y - r is found, both are None: the infimum then lies at a
     turning point of y or at infinity. y need not be monotone, so other stationary points may exist. The
     start lies on a random side of ``x_min``, outside its region of convexity, at the first point beyond it
-    where |L'| has fallen to half of its peak: between the start and ``x_min`` L is strictly monotone.
+    where ``|L'|`` has fallen to half of its peak: between the start and ``x_min`` L is strictly monotone.
     (Without ``x_min`` it is p = 1.)
 
     Parameters

@@ -1,0 +1,136 @@
+"""Configuration of the site: ``python -m sphinx -W docs site`` builds it, from the extra ``docs``."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(HERE)]
+
+import make_reference  # noqa: E402
+
+import twophase_min  # noqa: E402
+
+project = "twophase_min"
+author = "The twophase_min developers"
+copyright = author
+version = release = twophase_min.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["site", "_build"]
+templates_path = ["_templates"]
+suppress_warnings = ["config.cache"]  # sphinx-gallery's settings hold functions
+
+# ---- text
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+default_role = "py:obj"
+
+# ---- reference
+make_reference.write(HERE / "reference")
+autosummary_generate = True
+autodoc_default_options = {"show-inheritance": False}
+autodoc_typehints = "none"  # the docstrings say more
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # the template of classes lists them
+numpydoc_xref_param_type = False
+
+# ---- gallery
+FIRST = (
+    "quick_start",
+    "curve_fit_errors",
+    "maximum_likelihood",
+    "logistic_raw_columns",
+    "mlp_digits",
+    "lennard_jones",
+    "million_variables",
+    "decay_stack",
+    "sklearn_pipeline",
+    "from_jax",
+    "property_test",
+)
+"""The order of the gallery; the others follow by name."""
+SHOWN = {"basinhopping_peers", "exponentials", "killed_and_resumed", "logistic", "many_fits"}
+"""Examples that the gallery only shows: they print tables, or start processes. The tests run them."""
+NEEDS = {
+    "dask_starts": "distributed",
+    "lmfit_robust": "lmfit",
+    "optimagic_profile": "optimagic",
+    "pinn_pytorch": "torch",
+    "decay_stack": "napari_flim_phasor_plotter",  # the photons it fits
+    "detector_pytorch": "torch",
+    "from_deepxde": "deepxde",
+    "from_jax": "jax",
+    "from_pina": "pina",
+    "from_pytorch": "torch",
+}
+"""Packages that an example needs and the extra ``docs`` does not install; without them it is only shown."""
+
+
+def runs(example: str) -> bool:
+    """Whether the gallery runs an example."""
+    need = NEEDS.get(example)
+    return example not in SHOWN and (need is None or importlib.util.find_spec(need) is not None)
+
+
+def place(file: str) -> tuple[int, str]:
+    """Where an example stands in the gallery."""
+    name = Path(file).stem
+    return FIRST.index(name) if name in FIRST else len(FIRST), name
+
+
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+RUN = [name for name in EXAMPLES if runs(name)]
+sphinx_gallery_conf = {
+    "examples_dirs": [str(ROOT / "examples")],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": "/(" + "|".join(map(re.escape, RUN)) + r")\.py$",
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "min_reported_time": 0,
+    "abort_on_example_error": True,
+    "backreferences_dir": None,
+    "within_subsection_order": place,
+}
+
+# ---- pages
+html_theme = "pydata_sphinx_theme"
+html_title = "twophase_min"
+html_theme_options = {
+    "header_links_before_dropdown": 8,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_context = {"default_mode": "light"}
+html_show_sourcelink = False
+
+
+def only_pages_that_exist(app: Any, name: str, source: list[str]) -> None:
+    """Drop what a table of contents in Markdown lists and nobody has written yet."""
+
+    def kept(contents: re.Match[str]) -> str:
+        lines = contents[0].splitlines()
+        return "\n".join(
+            line for line in lines if not re.fullmatch(r"\w+", line) or line in app.env.found_docs
+        )
+
+    if name in ("howto", "understand", "evidence"):
+        source[0] = re.sub(r"^```\{toctree\}.*?^```$", kept, source[0], flags=re.S | re.M)
+
+
+def setup(app: Any) -> None:
+    """Connect the above."""
+    app.connect("source-read", only_pages_that_exist)
