@@ -1,12 +1,14 @@
 """Differential equations in one and two variables, as losses of small tanh networks: for `pinn.py`.
 
-A loss is the mean square of the equation's residual at interior points, plus those of the initial and boundary
-conditions, all with weight 1. The network sees inputs mapped to [-1, 1]. Its derivatives are carried through
-the layers along with its values (Taylor coefficients up to order 2), so that a gradient is one reverse pass.
-Points are a Halton sequence, a fifth more of them than\nvariables and the same for every seed; a seed chooses the weights (Glorot, normal).
+A loss is the mean square of the equation's residual at interior points, plus those of the initial and
+boundary conditions, all with weight 1. The network sees inputs mapped to [-1, 1]. Its derivatives are carried
+through the layers along with its values (Taylor coefficients up to order 2), so that a gradient is one
+reverse pass. Interior points are a Halton sequence (equal distances in one variable), the same for every
+seed; a seed chooses the weights (Glorot, normal).
 
-Sources: convection, reaction and wave as in Krishnapriyan et al. (NeurIPS 2021) and Rathore et al. (ICML
-2024), but convection with beta = 20 too; Burgers as in Raissi et al. (2019) with ten times its viscosity.
+Sources: convection and reaction as in Krishnapriyan et al. (NeurIPS 2021) and Rathore et al. (ICML 2024), but
+convection with beta = 20 too; Burgers as in Raissi et al. (2019) with ten times its viscosity; the wave of
+Rathore et al. with half its speed and beta = 3 in place of 5, since networks here are small.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ def initial(units: tuple[int, ...], seed: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def network(x: Any, points: Any, units: tuple[int, ...], scale: np.ndarray, orders: tuple[int, ...]) -> Streams:
+def network(
+    x: Any, points: Any, units: tuple[int, ...], scale: np.ndarray, orders: tuple[int, ...]
+) -> Streams:
     """Evaluate a tanh network and its derivatives, of order 1 and 2 by single inputs.
 
     Parameters
@@ -149,7 +153,7 @@ def _line(low: float, high: float, many: int, axis: int, other: float) -> np.nda
 
 
 def poisson(many: int) -> Equation:
-    """u'' = f on [0, 1], u(0) = u(1) = 0, with u = sin(2 pi x) + sin(12 pi x) / 10."""
+    """Poisson: u'' = f on [0, 1], u(0) = u(1) = 0, with u = sin(2 pi x) + sin(12 pi x) / 10."""
     from jax import numpy as jnp
 
     slow, fast = 2 * math.pi, 12 * math.pi
@@ -165,7 +169,9 @@ def poisson(many: int) -> Equation:
     )  # fmt: skip
 
 
-def _periodic(residual: Callable[..., Any], start: Callable[[Any], Any], orders: tuple[int, int], exact: Any, many: int) -> Equation:
+def _periodic(
+    residual: Callable[..., Any], start: Callable[[Any], Any], orders: tuple[int, int], exact: Any, many: int
+) -> Equation:
     """Return an equation on x in [0, 2 pi], t in [0, 1], periodic in x, with a start at t = 0."""
     low, high = (0.0, 0.0), (2 * math.pi, 1.0)
 
@@ -178,7 +184,7 @@ def _periodic(residual: Callable[..., Any], start: Callable[[Any], Any], orders:
 
 
 def convection(many: int, beta: float) -> Equation:
-    """u_t + beta u_x = 0 with u(x, 0) = sin x: u = sin(x - beta t)."""
+    """Convection: u_t + beta u_x = 0 with u(x, 0) = sin x: u = sin(x - beta t)."""
     from jax import numpy as jnp
 
     return _periodic(
@@ -187,7 +193,7 @@ def convection(many: int, beta: float) -> Equation:
 
 
 def reaction(many: int, rho: float = 5.0) -> Equation:
-    """u_t = rho u (1 - u) from a Gaussian of width pi / 4."""
+    """Reaction: u_t = rho u (1 - u) from a Gaussian of width pi / 4."""
     from jax import numpy as jnp
 
     def bell(x: Any, module: Any = jnp) -> Any:
@@ -201,7 +207,7 @@ def reaction(many: int, rho: float = 5.0) -> Equation:
 
 
 def burgers(many: int, viscosity: float = 0.1 / math.pi) -> Equation:
-    """u_t + u u_x = viscosity u_xx on [-1, 1], u(x, 0) = -sin(pi x), u = 0 at the ends."""
+    """Burgers: u_t + u u_x = viscosity u_xx on [-1, 1], u(x, 0) = -sin(pi x), u = 0 at the ends."""
     from jax import numpy as jnp
 
     low, high = (-1.0, 0.0), (1.0, 1.0)
@@ -230,7 +236,7 @@ def _cole_hopf(z: np.ndarray, viscosity: float) -> np.ndarray:
 
 
 def wave(many: int, speed: float = 1.0, beta: float = 3.0) -> Equation:
-    """u_tt = speed^2 u_xx on [0, 1], at rest at t = 0, u = sin(pi x) + sin(beta pi x) / 2 there."""
+    """Wave: u_tt = speed^2 u_xx on [0, 1], at rest at t = 0, u = sin(pi x) + sin(beta pi x) / 2 there."""
     from jax import numpy as jnp
 
     low, high = (0.0, 0.0), (1.0, 1.0)
@@ -266,7 +272,7 @@ EQUATIONS: dict[str, Callable[[int], Equation]] = {
 
 @functools.cache
 def _functions(name: str, hidden: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
-    """Loss, compiled value with gradient, compiled prediction at held-out points, the solution there, units."""
+    """Loss, compiled with its gradient; compiled predictions and the solution at held-out points; units."""
     import jax
     from jax import numpy as jnp
 

@@ -89,7 +89,7 @@ Solver = Callable[..., None]
 def adam(
     objective: Counted, x: Array, calls: float = math.inf, rate: float = 5e-3, cosine: bool = False
 ) -> Array:
-    """Adam for so many calls (Kingma & Ba 2015); its best point. ``cosine`` lowers the rate to 0 with them."""
+    """Adam for so many calls (Kingma & Ba 2015); its best point. ``cosine`` lowers the rate to 0."""
     calls = min(calls, objective.budget)
     first, second = np.zeros_like(x), np.zeros_like(x)
     for t in range(1, int(calls) + 1):
@@ -221,9 +221,7 @@ def _broyden(b: float, h: float, n: int, member: str, first: bool) -> tuple[floa
     return (1.0 - theta) / sigma, h / sigma if first else tau
 
 
-def torchs(
-    objective: Counted, x0: Array, memory: int = 50, swap: float = 0.0, rate: float = 5e-3
-) -> None:
+def torchs(objective: Counted, x0: Array, memory: int = 50, swap: float = 0.0, rate: float = 5e-3) -> None:
     """PyTorch's LBFGS with its strong Wolfe search; the values are those of everybody."""
     import torch
 

@@ -7,7 +7,9 @@ import pytest
 
 from twophase_min import Status, minimize
 
-SENTENCE = re.compile(r"float32\. Its rounding in float64 .* differ by (\S+) here, and would by (\S+); a gradient 23,170")
+SENTENCE = re.compile(
+    r"float32\. Its rounding in float64 .* differ by (\S+) here, and would by (\S+); a gradient 23,170"
+)
 INPUTS = np.linspace(-1, 1, 60)
 TARGETS = np.sin(3 * INPUTS)
 
