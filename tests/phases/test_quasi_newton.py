@@ -568,7 +568,7 @@ def test_the_first_trial_repeats_the_last_decrease_where_h_is_self_scaled(kind):
     x = np.array([-1.2, 1.0, 0.5, 0.3])
     code = solver.start(x, rosen(x), rosen_der(x))
     lengths, expected, before = [], [], math.nan
-    while len(lengths) < 25:
+    while len(lengths) < 15:  # ends before the decreases are rounding
         if code == ITERATION:
             f = solver.f
             code = solver.next()
@@ -581,6 +581,6 @@ def test_the_first_trial_repeats_the_last_decrease_where_h_is_self_scaled(kind):
             trial = solver.trial
             code = solver.tell(rosen(trial)) if code == NEED_F else solver.tell(math.nan, rosen_der(trial))
     assert min(expected) < 0.9
-    expected = np.ones(25) if kind is BFGS else np.array(expected)
+    expected = np.ones(15) if kind is BFGS else np.array(expected)
     assert np.all(lengths <= expected * (1 + 1e-6))  # `within_reach` may shorten a few
     assert np.mean(np.isclose(lengths, expected, rtol=1e-6)) > 0.8
