@@ -559,3 +559,28 @@ def test_a_rolled_back_phase_goes_on_as_the_other_would():
     assert other.ask().tobytes() == solver.ask().tobytes()
     assert other.hess_inv.tobytes() == solver.hess_inv.tobytes()
     assert other.counters == solver.counters
+
+
+@KINDS
+def test_the_first_trial_repeats_the_last_decrease_where_h_is_self_scaled(kind):
+    """At most 1, the full step; BFGS takes that always."""
+    solver = kind()
+    x = np.array([-1.2, 1.0, 0.5, 0.3])
+    code = solver.start(x, rosen(x), rosen_der(x))
+    lengths, expected, before = [], [], math.nan
+    while len(lengths) < 15:  # ends before the decreases are rounding
+        if code == ITERATION:
+            f = solver.f
+            code = solver.next()
+            p = solver.direction
+            if not math.isnan(before) and not solver.view.steepest:
+                lengths.append((solver.trial - solver.x) @ p / (p @ p))
+                expected.append(min(1.0, 2.02 * (before - f) / -(solver.g @ p)))
+            before = f
+        else:
+            trial = solver.trial
+            code = solver.tell(rosen(trial)) if code == NEED_F else solver.tell(math.nan, rosen_der(trial))
+    assert min(expected) < 0.9
+    expected = np.ones(15) if kind is BFGS else np.array(expected)
+    assert np.all(lengths <= expected * (1 + 1e-6))  # `within_reach` may shorten a few
+    assert np.mean(np.isclose(lengths, expected, rtol=1e-6)) > 0.8

@@ -329,9 +329,19 @@ class MLP:
 
         Source: Schraudolph, Neural Computation 14 (2002) 1723-1738.
 
-        Parameters, Returns, Raises
-        ---------------------------
-        As `hessp`.
+        Parameters
+        ----------
+        w, v, X, Y, sample_weight
+            As `hessp`.
+
+        Returns
+        -------
+        ndarray, shape (n_weights,)
+
+        Raises
+        ------
+        ValueError
+            As `hessp`.
         """
         return self._gauss_newtonp(w, v, *self._data(X, Y, sample_weight))
 

@@ -417,6 +417,18 @@ def use_sizes(state):
 
 
 @jit(no_cpython_wrapper=True)
+def _first_trial(phase, slope):
+    """Length of the first trial along ``-H g``: 1, or what repeats the last decrease where H is self-scaled.
+
+    Nocedal & Wright (2006), equation 3.60. What is kept of B is scaled down only, so that H gets too large.
+    """
+    gained = phase.line.f0 - phase.f
+    if phase.member == BFGS or phase.iterations == 0 or not (gained > phase.line.noise and slope < 0.0):
+        return 1.0
+    return min(1.0, 1.01 * 2.0 * gained / -slope)
+
+
+@jit(no_cpython_wrapper=True)
 def direction(state, phase):
     """Write ``-H g`` into row P; its slope, and the length of the first trial along it (0 while H is D).
 
@@ -454,7 +466,8 @@ def direction(state, phase):
             p[i] = -full[i]
     if bounded:
         free_part(state.vectors, p)
-    return dot(p, g), within_reach(state, phase, 1.0)
+    slope = dot(p, g)
+    return slope, within_reach(state, phase, _first_trial(phase, slope))
 
 
 @jit(no_cpython_wrapper=True)

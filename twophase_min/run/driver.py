@@ -189,7 +189,8 @@ class Driver(Report):
         phase = self.phase if self.loop.begun else ""
         if self.objective.best is None and self.final is None:
             self.start = self.point
-        result = self.result(status, f"{detail} {self.inexact}".strip(), phase)
+        more = settling.in_float64(self, status)
+        result = self.result(status, " ".join(filter(None, (detail, more, self.inexact))), phase)
         result.state = state
         if self.own is not None:
             result.update(self.own.of_result())

@@ -19,6 +19,12 @@ Array = NDArray[np.floating]
 
 LOOKS = 3
 """Times that a run which lost its precision may go on from what the diagnosis has found."""
+SINGLE = float(np.finfo(np.float32).eps)
+"""Relative rounding of float32."""
+FINER = SINGLE / float(np.finfo(np.float64).eps)
+"""Ratio of the roundings of float32 and float64, 2^29."""
+ROUNDINGS = 64.0
+"""Roundings of the value at the start that float32 explains; a larger error of a value has another source."""
 
 
 def noise_at(driver: Driver, x: Array, f: float, u: Array) -> float:
@@ -98,3 +104,22 @@ def goes_on(driver: Driver) -> bool:
     driver.machine.enter(driver.slot, driver.adam.f)
     driver.back_in_adam(best)
     return True
+
+
+def in_float64(driver: Driver, status: Status) -> str:
+    """Say what float64 would bring to a run that has ended at the rounding of float32; '' for any other.
+
+    Values with an error e lead to a gradient of about sqrt(2 c e), where c is the curvature. So the gradient
+    goes with the root of the error.
+    """
+    loop, objective = driver.loop, driver.objective
+    if status not in (Status.WORKING_PRECISION, Status.PRECISION_LOSS) or objective.dtype != np.float32:
+        return ""
+    noise = float(driver.machine.noise(driver.slot))
+    if noise > ROUNDINGS * SINGLE * max(abs(loop.start_f), abs(loop.best_f)):
+        return ""
+    size = f": values differ by {noise:.1g} here, and would by {noise / FINER:.1g}" if noise > 0 else ""
+    return (
+        f"The objective is computed in float32. Its rounding in float64 is {FINER:.0e} times smaller{size}; "
+        f"a gradient {FINER**0.5:,.0f} times smaller could be reached."
+    )
