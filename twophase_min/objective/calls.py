@@ -21,6 +21,7 @@ from twophase_min._status import Status, Stop
 from twophase_min.objective import foreign
 from twophase_min.objective import gradient as _gradient
 from twophase_min.objective import source as _source
+from twophase_min.objective.bounds import Box
 from twophase_min.objective.check import agrees
 from twophase_min.objective.clock import Clock
 from twophase_min.objective.differences import gradient_by_differences
@@ -60,6 +61,8 @@ class Objective(Memory, Products):
         Finite-difference settings.
     seed : int
         Of the directional check.
+    box : Box, optional
+        Outside of it nothing is evaluated: not by differences, not by the check. Who asks stays inside.
     began : float, optional
         Reading of ``time.perf_counter`` from which the time counts; default now.
 
@@ -84,10 +87,12 @@ class Objective(Memory, Products):
         rel_step: Any = None,
         workers: Any = None,
         seed: int = 0,
+        box: Box | None = None,
         began: float | None = None,
     ):
         super().__init__(dtype)
-        self.fun, self.args, self.n = fun, args, n
+        self.fun, self.args, self.n, self.box = fun, args, n, box
+        self._varied = n if box is None else n - int(np.count_nonzero(box.fixed))
         self._jac = jac
         self.maxfun = np.inf if maxfun is None else maxfun
         self.f_target = -np.inf if f_target is None else f_target
@@ -262,10 +267,10 @@ class Objective(Memory, Products):
 
     def _by_differences(self, x: Array, f: float, scheme: str, entries: Any = None) -> Array:
         """Gradient, or some of its entries, by differences; what is missing is noted in ``missing``."""
-        self._admit(_gradient.difference_calls(self.n if entries is None else entries.size, scheme))
+        self._admit(_gradient.difference_calls(self._varied if entries is None else entries.size, scheme))
         before = self._f_samples
         g, missing = gradient_by_differences(
-            self._values, np.array(x, dtype=float), f, scheme, entries=entries, **self._steps
+            self._values, np.array(x, dtype=float), f, scheme, entries=entries, box=self.box, **self._steps
         )
         self.missing = self.missing or missing
         self._difference_calls += (self._f_samples - before) // self._unit
@@ -320,7 +325,7 @@ class Objective(Memory, Products):
             for part in self.clock.parts(len(points), self._workers):
                 self._look_at_the_clock()
                 self._f_samples += self._unit * len(points[part])
-                results += self._guarded(_listed, self._map, bound, points[part])
+                results += self._guarded(_gradient.listed, self._map, bound, points[part])
         if self.kind == "cs":
             return [complex(np.asarray(value).reshape(()).item()) for value in results]
         return [as_scalar(value) for value in results]
@@ -480,7 +485,7 @@ class Objective(Memory, Products):
                     if 2 * bad.size < self.n:
                         self.patched = 1
                         g[bad] = self._by_differences(x0, f, "2-point", bad)
-                ok, clause = agrees(self._value, x0, f, g, self._seed)
+                ok, clause = agrees(self._value, x0, f, g, self._seed, self.box)
                 if ok:
                     self.kind, self._autograd = "autograd", autograd
                     self._take(x0, f, g)
@@ -490,8 +495,3 @@ class Objective(Memory, Products):
         self.reason = f"finite differences, because {why}"
         foreign.warn_of_differences(self, x0, why)
         return self.value_and_gradient(x0)
-
-
-def _listed(mapping: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:
-    """Map, to the last result: a lazy map calls the user while it is read."""
-    return list(mapping(*arguments))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min._errstate import our_arithmetic, users
+from twophase_min.objective.bounds import Box
 from twophase_min.objective.gradient import EPS, autograd_value_and_gradient
 
 Array = NDArray[np.floating]
@@ -85,7 +86,9 @@ def ridders(curve: Callable[[float], Any], width: float, rows: int = 12) -> tupl
 
 
 @our_arithmetic()
-def agrees(value: Callable[[Array], float], x: Array, f: float, g: Array, seed: int = 0) -> tuple[bool, str]:
+def agrees(
+    value: Callable[[Array], float], x: Array, f: float, g: Array, seed: int = 0, box: Box | None = None
+) -> tuple[bool, str]:
     """Whether a gradient agrees with a directional difference of the function.
 
     The direction is d_i = u_i sign(g_i) with u_i uniform in (0.5, 1.5), so that g'd has no cancellation and
@@ -101,6 +104,8 @@ def agrees(value: Callable[[Array], float], x: Array, f: float, g: Array, seed: 
         Point, its value and the gradient under test, shapes (n,), (), (n,).
     seed : int
         Seed of u.
+    box : Box, optional
+        No value outside is asked for. Variables that can only move against d are looked at by themselves.
 
     Returns
     -------
@@ -115,6 +120,32 @@ def agrees(value: Callable[[Array], float], x: Array, f: float, g: Array, seed: 
         return True, ""  # nothing to hold it against
     rng = np.random.default_rng(seed)
     d = rng.uniform(0.5, 1.5, x.size) * np.where(g != 0, np.sign(g), rng.choice([-1.0, 1.0], x.size))
+    if box is None:
+        return _agrees_along(value, x, f, g, d)
+
+    def within(point: Array) -> float:
+        return value(point) if box.holds(point) else math.nan
+
+    for part in _inside(d, x, box):
+        ok, why = _agrees_along(within, x, f, g, part)
+        if not ok:
+            return ok, why
+    return True, ""
+
+
+def _inside(d: Array, x: Array, box: Box) -> list[Array]:
+    """Part a direction into those entries along which x may move, and the opposite of the others."""
+    reach = 2.0 * np.finfo(float).eps ** 0.5 * max(1.0, float(np.max(np.abs(x))))
+    forwards = np.where(d > 0, box.upper - x, x - box.lower) >= reach
+    backwards = ~forwards & (np.where(d > 0, x - box.lower, box.upper - x) >= reach)
+    parts = np.where(forwards, d, 0.0), np.where(backwards, -d, 0.0)
+    return [part for part in parts if part.any()]
+
+
+def _agrees_along(
+    value: Callable[[Array], float], x: Array, f: float, g: Array, d: Array
+) -> tuple[bool, str]:
+    """Hold the slope along d against differences, see `agrees`."""
     slope = float(g @ d)
     size = float(np.max(np.abs(x)))
     central = np.nan

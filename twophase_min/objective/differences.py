@@ -3,6 +3,9 @@
 Beyond the edge of its domain a function is infinite or NaN. Each entry takes a side on which the values are
 finite: forward, backward, then the same with shorter steps. All entries that are still open go out in one
 batch, so that a run over workers asks for the same values as a serial one.
+
+Within bounds the steps stay inside: forwards or backwards as there is room, and shorter where there is none. A
+point beyond a bound is not asked for; it counts as one beyond the edge of the domain.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min.objective.bounds import Box
 from twophase_min.objective.gradient import EPS, difference_steps
 
 Array = NDArray[np.floating]
@@ -20,6 +24,8 @@ Evaluate = Callable[[Iterable[Array], int], list[Any]]
 
 SHORTER = (1e-2, 1e-4)
 """Shares of the step that are tried where f is finite on neither side; rounding spoils shorter ones."""
+PASSED = 1e-3
+"""Share of a step by which rounding may carry its end beyond a limit, where the limit itself was meant."""
 
 
 def gradient_by_differences(
@@ -31,6 +37,7 @@ def gradient_by_differences(
     abs_step: Any = None,
     entries: NDArray[np.intp] | None = None,
     eps: float = EPS,
+    box: Box | None = None,
 ) -> tuple[Array, str]:
     """Gradient by finite differences.
 
@@ -50,6 +57,8 @@ def gradient_by_differences(
         The entries to form; default all.
     eps : float, default that of float64
         Relative rounding error of the values, by which the steps are chosen.
+    box : Box, optional
+        No value outside is asked for. Of a variable that it fixes there is no difference: its entry is 0.
 
     Returns
     -------
@@ -66,8 +75,17 @@ def gradient_by_differences(
     beyond the first values is asked for.
     """
     which = np.arange(x.size) if entries is None else entries
+    if box is not None and box.fixed[which].any():
+        free = ~box.fixed[which]
+        some = np.zeros(which.size)
+        some[free], why = gradient_by_differences(
+            evaluate, x, f, scheme, rel_step, abs_step, which[free], eps, box
+        )
+        return some, why
     steps = difference_steps(x, scheme, rel_step, abs_step, eps)[which]
-    trials = _Trials(evaluate, x, f, scheme, which)
+    trials = _Trials(evaluate, x, f, scheme, which, None if scheme == "cs" else box)
+    if trials.box is not None:
+        steps = _inwards(steps, x[which], trials.box, which)
     if scheme == "3-point":
         ahead, behind = trials.values(steps), trials.values(-steps)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -78,7 +96,7 @@ def gradient_by_differences(
         g = trials.slopes(steps)
     if np.all(np.isfinite(g)) or not np.isfinite(f):
         return g, ""
-    _recover(trials, g, steps)
+    _recover(trials, g, steps, box)
     bad = np.flatnonzero(~np.isfinite(g))
     if not bad.size:
         return g, ""
@@ -91,18 +109,40 @@ def gradient_by_differences(
 class _Trials:
     """Values at points that differ from x in one variable each."""
 
-    def __init__(self, evaluate: Evaluate, x: Array, f: float, scheme: str, which: NDArray[np.intp]):
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        x: Array,
+        f: float,
+        scheme: str,
+        which: NDArray[np.intp],
+        box: Box | None = None,
+    ):
         self.evaluate, self.x, self.f, self.scheme, self.which = evaluate, x, f, scheme, which
+        self.box = box
 
     def _points(self, steps: Array, places: NDArray[np.intp]) -> Iterable[Array]:
         for k, i in enumerate(self.which[places]):
             point = self.x.astype(complex) if self.scheme == "cs" else self.x.copy()
             point[i] += 1j * steps[k] if self.scheme == "cs" else steps[k]
+            if self.box is not None:  # by which rounding may have passed a limit
+                point[i] = min(max(point[i], self.box.lower[i]), self.box.upper[i])
             yield point
 
     def _ask(self, steps: Array, places: NDArray[np.intp] | None) -> list[Any]:
         places = np.arange(steps.size) if places is None else places
-        return self.evaluate(self._points(steps, places), places.size) if places.size else []
+        if self.box is None:
+            return self.evaluate(self._points(steps, places), places.size) if places.size else []
+        which = self.which[places]
+        ahead = self.x[which] + steps
+        beyond = np.maximum(ahead - self.box.upper[which], self.box.lower[which] - ahead)
+        inside = np.flatnonzero(beyond <= PASSED * np.abs(steps))
+        answers: list[Any] = [np.nan] * places.size
+        if inside.size:
+            points = self._points(steps[inside], places[inside])
+            for k, value in zip(inside, self.evaluate(points, inside.size), strict=True):
+                answers[k] = value
+        return answers
 
     def values(self, steps: Array, places: NDArray[np.intp] | None = None) -> Array:
         """Values at x_i + step, for the entries at these places; all by default."""
@@ -123,6 +163,16 @@ class _Trials:
         return steps if self.scheme == "cs" else (x + steps) - x
 
 
+def _inwards(steps: Array, x: Array, box: Box, which: NDArray[np.intp]) -> Array:
+    """Turn or shorten steps that leave the box: to the other side, or to the limit that is further away."""
+    up, down = box.upper[which] - x, x - box.lower[which]
+    room = np.where(steps > 0, up, down)
+    other = np.where(steps > 0, down, up)
+    size = np.abs(steps)
+    turned = np.where(size <= other, -steps, np.where(up >= down, up, -down))
+    return np.where(size <= room, steps, turned)
+
+
 def _one_sided(trials: _Trials, g: Array, steps: Array, ahead: Array, behind: Array) -> None:
     """Form the central differences of which one side is finite."""
     places = np.flatnonzero(np.isfinite(ahead) != np.isfinite(behind))
@@ -139,14 +189,16 @@ def _one_sided(trials: _Trials, g: Array, steps: Array, ahead: Array, behind: Ar
     g[places] = np.where(np.isfinite(second), second, first)
 
 
-def _recover(trials: _Trials, g: Array, steps: Array) -> None:
+def _recover(trials: _Trials, g: Array, steps: Array, box: Box | None) -> None:
     """Fill in the entries that are not finite."""
     sides = [-1.0] if trials.scheme != "3-point" else []
     for share in (*sides, *(sign * share for share in SHORTER for sign in (1.0, -1.0))):
         _fill(trials, g, share * steps)
     if trials.scheme == "cs" and not np.all(np.isfinite(g)):
-        real = _Trials(_real(trials.evaluate), trials.x, trials.f, "2-point", trials.which)
+        real = _Trials(_real(trials.evaluate), trials.x, trials.f, "2-point", trials.which, box)
         h = difference_steps(trials.x, "2-point")[trials.which]
+        if box is not None:
+            h = _inwards(h, trials.x[trials.which], box, trials.which)
         _fill(real, g, h)
         _fill(real, g, -h)
 

@@ -109,3 +109,8 @@ def mapper(workers: Any) -> tuple[Callable[..., Iterable[Any]], Callable[[], Non
 
     pool = ProcessPoolExecutor(os.cpu_count() if int(workers) == -1 else int(workers))
     return pool.map, pool.shutdown
+
+
+def listed(mapping: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:
+    """Map, to the last result: a lazy map calls the user while it is read."""
+    return list(mapping(*arguments))

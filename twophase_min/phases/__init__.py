@@ -30,9 +30,10 @@ FAILED = 5
 NEED_NOISE = 6
 """Wanted: the error of a value at the iterate, ``tell(noise)``: a search has found no decrease."""
 
-X, G, P, XT, METRIC = range(5)
-"""Rows of a compiled convex phase's vectors: iterate, gradient, direction, trial; and the squared change of
-variables, where there is one."""
+X, G, P, XT, METRIC, LOWER, UPPER, FREE = range(8)
+"""Rows of a compiled convex phase's vectors: iterate, gradient, direction, trial; the squared change of
+variables, where there is one or bounds are; and the bounds, where there are any: lower and upper limits, and 1
+for variables that they leave free."""
 SEARCHING = 0
 """Mode of a compiled convex phase in which a gradient that came along with its value may be told at once."""
 
@@ -76,7 +77,7 @@ class Phase:
     external : bool
         Whether SciPy runs it, and it calls the objective itself.
     bounds : bool
-        Whether it keeps to bounds.
+        Whether it keeps to bounds: ours by rows LOWER and UPPER, SciPy's by being handed them.
     hessian : bool
         Whether it takes products of the Hessian with a vector.
     wolfe : bool
@@ -205,7 +206,7 @@ _DENSE = (
 
 def _quasi_newton(name: str, kind: str) -> Phase:
     home = f"twophase_min.phases.quasi_newton:{kind}"
-    return Phase(name, home, compiled=True, wolfe=True, memory="n / 2 + 9", options=_DENSE)
+    return Phase(name, home, compiled=True, wolfe=True, bounds=True, memory="n / 2 + 9", options=_DENSE)
 
 
 ADAM = Phase("adam", "twophase_min.phases.adam:Adam", compiled=True, memory="5, 6 with typical sizes")
@@ -218,6 +219,7 @@ _PHASES = (
     _scipy(
         "L-BFGS-B",
         "2 maxcor + 5, maxcor 20",
+        bounds=True,
         settings={"gtol": 0.0, "ftol": 0.0, "maxcor": 20, "maxls": 40, "maxfun": 2**31 - 1},
     ),
     _scipy("Newton-CG", "6", wolfe=True, hessian=True, settings={"xtol": 1e-300}),
@@ -228,6 +230,7 @@ _PHASES = (
         "twophase_min.phases.memory_cg:MemoryCG",
         compiled=True,
         wolfe=True,
+        bounds=True,
         memory="2 memory + 4, 5 in scaled variables",
         options=(
             Option(
@@ -252,6 +255,8 @@ COMPILED_DEFAULT = "memory-cg"
 """Convex phase of an objective compiled by Numba, where none is asked for."""
 DEFAULT = "CG"
 """Convex phase of every other objective."""
+BOUNDED_DEFAULT = "memory-cg"
+"""Convex phase within bounds, which SciPy's conjugate gradients do not know."""
 
 
 def convex_phase(method: Any) -> Phase:
@@ -267,8 +272,13 @@ def convex_phase(method: Any) -> Phase:
     Phase
     """
     if callable(method):
-        return _scipy("convex", "")
+        return _scipy("convex", "", bounds=True)
     return PHASES[method or DEFAULT]
+
+
+def rows_of(scaled: bool, bounded: bool) -> int:
+    """Return how many rows the vectors of a compiled convex phase have."""
+    return FREE + 1 if bounded else METRIC + scaled
 
 
 def is_ours(name: str) -> bool:

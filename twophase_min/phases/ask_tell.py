@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from twophase_min.jit.compilation import prepare
 from twophase_min.jit.records import Record
-from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_G, XT, G, P, X
+from twophase_min.phases import FAILED, FREE, ITERATION, LOWER, METRIC, NEED_G, UPPER, XT, G, P, X
 
 Array = NDArray[np.floating]
 
@@ -113,6 +113,8 @@ class ConvexPhase(AskTell):
         NEED_F or NEED_G: what `tell` expects for the point of `ask`; NEED_NOISE; or FAILED.
     noise : float
         Measured error of a value that `start` takes for granted, unit f.
+    box : tuple of ndarray, optional
+        Lower and upper limits that it keeps to, shape (n,) each; entered before `start`.
     x, f, g : ndarray, float, ndarray
         Current iterate (copies).
     reason : str
@@ -124,6 +126,14 @@ class ConvexPhase(AskTell):
     precondition: str | None = None
     noise: float = 0.0
     caution: str = ""
+    box: tuple[Array, Array] | None = None
+
+    def enter_box(self) -> None:
+        """Write the limits into a state that has just been allocated."""
+        vectors = self._state.vectors
+        if self.box is not None and vectors.shape[1] == self.box[0].size:
+            vectors[LOWER], vectors[UPPER] = self.box
+            vectors[FREE] = 1
 
     @property
     def keeps_pairs(self) -> bool:

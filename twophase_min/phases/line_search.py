@@ -41,6 +41,7 @@ LINE = Record(
     real("noise", "rounding error of a value, unit f"),
     real("guess_a", "the first trial, while the minimum of the parabola through it is tried"),
     real("guess_f", "value there"),
+    real("longest", "step length that a trial may have at most: there the direction meets a bound", math.inf),
     count("trials", "values that this search has asked for"),
     count("max_trials", "values that a search may ask for", 40),
     count("exact", "flag: every search goes from its first trial to the minimum of its parabola"),
@@ -162,7 +163,7 @@ def _next_trial(line):
         grown = lo * (GROW_EXACT if line.refine else GROW)
         if not new < grown:
             new = grown
-        new = max(new, 2.0 * lo)
+        new = min(max(new, 2.0 * lo), line.longest)
         if not math.isfinite(new):
             return FAILED
         line.a = new
@@ -195,7 +196,7 @@ def _refined(line, f):
     # the rounding of the values must not be what the curvature is made of
     if not f - line.f0 - line.d0 * a > 100.0 * line.noise:
         return False
-    best = quadratic_minimum(0.0, line.f0, line.d0, a, f)
+    best = min(quadratic_minimum(0.0, line.f0, line.d0, a, f), line.longest)
     near = NEAR_QUADRATIC if line.parabola else NEAR_ELSE
     if not 0.0 < best < GROW_EXACT * a or abs(best - a) <= near * a:
         return False
@@ -246,6 +247,8 @@ def line_tell_g(line, slope):
         # the value passed only within rounding: the approximate Wolfe test bounds the slope from above
         upper = min(upper, 1.0 - 2.0 * line.c1)
     if slope < line.c2 * line.d0:
+        if line.a >= line.longest and line.fa < line.f0:
+            return ITERATION
         if math.isinf(line.hi_f) and REACH * line.hi_a <= line.a < line.hi_a and line.fa < line.f0:
             line.edge = 1
             return ITERATION

@@ -86,7 +86,9 @@ class MemoryCG(ConvexPhase):
         c2 = (0.9 if memory else 0.2) if self.c2 is None else float(self.c2)
         if not 0 < self.c1 < min(0.5, c2) or not c2 < 1:
             raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
-        self.state = new_state(n, memory, dtype, self.c1, c2, math.inf if memory else c2, scaled)
+        upper = math.inf if memory else c2
+        self.state = new_state(n, memory, dtype, self.c1, c2, upper, scaled, self.box is not None)
+        self.enter_box()
 
     @property
     def counters(self) -> dict[str, int]:

@@ -10,12 +10,13 @@ import numpy as np
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy, dot
 from twophase_min.jit.records import Record, count, real
-from twophase_min.phases import ITERATION, METRIC, XT, G, P
+from twophase_min.phases import ITERATION, METRIC, XT, G, P, rows_of
+from twophase_min.phases.box import free_part
 from twophase_min.phases.edge import EDGES, lead_inwards, project
 from twophase_min.phases.first_trial import within_reach
 from twophase_min.phases.line_search import line_init
 from twophase_min.phases.metric import metric_of
-from twophase_min.phases.pairs import hager_zhang, learn, two_loop
+from twophase_min.phases.pairs import hager_zhang, learn, two_loop, two_loop_free
 from twophase_min.phases.search import REASONS, SEARCH, begin, new_edges, next_trial, tell, use_sizes
 
 __all__ = [
@@ -51,11 +52,12 @@ class MemoryCGState(NamedTuple):
     ----------
     vectors : ndarray, shape (4, n) or (5, n)
         Rows X, G, P, XT: iterate, gradient, direction, trial; and METRIC, the squared change of variables,
-        where there is one (without it every kernel saves a stream of memory).
+        where there is one (without it every kernel saves a stream of memory). Within bounds also LOWER, UPPER
+        and FREE, shape (8, n).
     pairs : ndarray, shape (2, memory, n)
         Steps s and gradient differences y, a ring.
-    ring : ndarray of float64, shape (2, memory)
-        1 / (s.y), and scratch of the two-loop recursion.
+    ring : ndarray of float64, shape (2, memory) or (3, memory)
+        1 / (s.y), and scratch of the two-loop recursion; the third row within bounds.
     edges : ndarray, shape (EDGES + 1, n), or (1, n) for many variables
         Outward unit normals of the oblique edges that are held, and scratch.
     slot : slot of `MEMORY_CG`
@@ -77,15 +79,17 @@ def new_state(
     c2: float = 0.9,
     upper: float = math.inf,
     scaled: bool = True,
+    bounded: bool = False,
 ) -> MemoryCGState:
     """Allocate the state for ``n`` variables and ``memory`` pairs, with or without a change of variables.
 
+    Of a ``bounded`` state the limits are to be entered.
     ``c1``, ``c2`` and ``upper`` are the constants of the line search, see `line_search.line_init`.
     """
     state = MemoryCGState(
-        np.zeros((METRIC + scaled, n), dtype=dtype),
+        np.zeros((rows_of(scaled, bounded), n), dtype=dtype),
         np.zeros((2, memory, n), dtype=dtype),
-        np.zeros((2, memory)),
+        np.zeros((2 + bounded, memory)),
         new_edges(n, dtype),
         MEMORY_CG.new(),
     )
@@ -126,7 +130,10 @@ def direction(state, cg):
         if cg.edge.held > 0:  # the gradient along the edges takes the gradient's place for a while
             copy(g, state.vectors[XT])
             project(state, cg.edge, g)
-        two_loop(state, cg)
+        if cg.held > 0:
+            two_loop_free(state, cg)
+        else:
+            two_loop(state, cg)
         if cg.edge.held > 0:
             copy(state.vectors[XT], g)
             project(state, cg.edge, p)
@@ -138,6 +145,8 @@ def direction(state, cg):
         if cg.edge.held > 0:
             project(state, cg.edge, p)
             lead_inwards(state, cg.edge)
+        if cg.held > 0:
+            free_part(state.vectors, p)
         slope = dot(p, g)
         # the first-order change is expected to repeat (N&W equation before 3.60)
         return slope, cg.last_a * cg.last_slope / slope

@@ -14,7 +14,7 @@ import numpy as np
 
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import axpy, axpy_dot, copy, dot
-from twophase_min.phases import G, P
+from twophase_min.phases import FREE, G, P
 from twophase_min.phases.metric import dual_length, length, metric_of
 
 
@@ -56,6 +56,60 @@ def two_loop(state, memory):
             newer = j + 1 if j + 1 < m else 0
             inner = axpy_dot(factor, s[j], p, y[newer])
             j = newer
+
+
+@jit(no_cpython_wrapper=True)
+def two_loop_free(state, memory):
+    """Set ``p = -H g`` in the free variables alone: of every pair only these entries are looked at.
+
+    So H is the inverse of what the pairs tell of the Hessian's free block, as in a problem of the free
+    variables. A pair without positive curvature there is left out this time. Row 2 of the ring holds the
+    1 / (s.y) of the free parts.
+    """
+    v = state.vectors
+    p, g, free = v[P], v[G], v[FREE]
+    scaled, metric = metric_of(v)
+    rho, alpha = state.ring[2], state.ring[1]
+    m, many = rho.size, memory.stored
+    gamma = memory.gamma
+    count = 0.0
+    for i in range(p.size):
+        p[i] = -g[i] * free[i]
+        count += free[i]
+    known = False
+    for back in range(many):
+        j = (memory.head - 1 - back + m) % m
+        s, y = state.pairs[0, j], state.pairs[1, j]
+        sy = 0.0
+        ss = 0.0
+        yy = 0.0
+        sp = 0.0
+        for i in range(p.size):
+            d = np.float64(metric[i]) if scaled else 1.0
+            si = np.float64(s[i]) * np.float64(free[i])
+            yi = np.float64(y[i]) * np.float64(free[i])
+            sy += si * yi
+            ss += si / d * si
+            yy += yi * d * yi
+            sp += si * np.float64(p[i])
+        rho[j] = 0.0
+        if sy > memory.eps * math.sqrt(ss) * math.sqrt(yy) and sy < math.inf:
+            rho[j] = 1.0 / sy
+            alpha[j] = rho[j] * sp
+            for i in range(p.size):
+                p[i] -= alpha[j] * y[i] * free[i]
+            if not known:
+                gamma = ss / sy if m >= count else sy / yy
+                known = True
+    for i in range(p.size):
+        p[i] *= gamma * (metric[i] if scaled else 1.0)
+    for back in range(many):
+        j = (memory.head - many + back + m) % m
+        if rho[j] > 0.0:
+            s, y = state.pairs[0, j], state.pairs[1, j]
+            factor = alpha[j] - rho[j] * dot(y, p)
+            for i in range(p.size):
+                p[i] += factor * s[i] * free[i]
 
 
 @jit(no_cpython_wrapper=True)

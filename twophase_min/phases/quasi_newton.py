@@ -38,6 +38,10 @@ BFGS. Both are taken as cases of their own; nothing is divided by zero.
 *What b is.* Along ``s = -alpha H g`` it is ``-alpha rho s'g``: no product with B is needed. Along any other
 step, Adam's or one at an edge of the domain, b is not known. Such a step is learnt by BFGS.
 
+*Bounds.* H is the inverse of the free block of B: pairs have no entry for the variables that a bound holds, and
+a variable that comes to a bound is taken out of H by ``H - H e e'H / e'He``, e its unit vector. That is what
+the inverse of a block is (Schur complement). It keeps its own diagonal entry, with which it comes back.
+
 *What comes from where.* The self-scaled family, the interval of theta and the choices of tau: Al-Baali,
 "Numerical experience with a class of self-scaling quasi-Newton algorithms", J. Optim. Theory Appl. 96
 (1998); Al-Baali & Khalfan, "Wide interval for efficient self-scaling quasi-Newton algorithms", Optim.
@@ -153,7 +157,9 @@ class QuasiNewton(ConvexPhase):
         given = None
         if self.hess_inv0 is not None and len(self.hess_inv0) == n:
             given = self._given = self._triangle() if self._given is None else self._given
-        self.state = new_state(n, self.member, dtype, self.c1, self.c2, scaled, given)
+        bounded = self.box is not None
+        self.state = new_state(n, self.member, dtype, self.c1, self.c2, scaled, given, bounded)
+        self.enter_box()
 
     def _triangle(self) -> Array:
         """Return the packed triangle of ``hess_inv0``, empty if it is no inverse Hessian."""

@@ -15,8 +15,9 @@ import numpy as np
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy, dot
 from twophase_min.jit.records import Record, count, real
-from twophase_min.phases import ITERATION, METRIC, XT, G, P
+from twophase_min.phases import FREE, ITERATION, METRIC, XT, G, P, rows_of
 from twophase_min.phases import search as _search
+from twophase_min.phases.box import free_part, is_bounded
 from twophase_min.phases.edge import lead_inwards, project
 from twophase_min.phases.first_trial import within_reach
 from twophase_min.phases.line_search import line_init
@@ -28,8 +29,9 @@ __all__ = ["add_pair", "copy_state", "new_state", "next_trial", "start", "tell",
 SSBROYDEN, SSBFGS, BFGS = range(3)
 """Members of the family, see `quasi_newton`."""
 
-STEP, PRODUCT, FULL, OPERAND, OUT = range(5)
-"""Rows of the work vectors: s and H y of the update that is due; H g; a vector to multiply; the product."""
+STEP, PRODUCT, FULL, OPERAND, OUT, APART = range(6)
+"""Rows of the work vectors: s and H y of the update that is due; H g; a vector to multiply; the product; and,
+within bounds, 1 for variables of which H has the diagonal entry alone."""
 
 COLLINEAR = 1e-12
 """Below this ``a = b h - 1`` is rounding: s and H y are parallel, and the limit of the formulas is taken."""
@@ -58,13 +60,13 @@ class QuasiNewtonState(NamedTuple):
     ----------
     vectors : ndarray, shape (4, n) or (5, n)
         Rows X, G, P, XT: iterate, gradient, direction, trial; and METRIC, the squared change of variables,
-        where there is one.
+        where there is one. Within bounds also LOWER, UPPER and FREE, shape (8, n).
     inverse : ndarray of float64, shape (n (n + 1) / 2,)
         Lower triangle of H by rows, but for the update that is due.
     given : ndarray of float64, shape (n (n + 1) / 2,) or (0,)
         The H to begin with, where there is one.
-    work : ndarray of float64, shape (5, n)
-        Rows STEP, PRODUCT, FULL, OPERAND, OUT.
+    work : ndarray of float64, shape (5, n) or (6, n)
+        Rows STEP, PRODUCT, FULL, OPERAND, OUT, and within bounds APART.
     edges : ndarray, shape (EDGES + 1, n), or (1, n) for many variables
         Outward unit normals of the oblique edges that are held, and scratch.
     slot : slot of `QUASI_NEWTON`
@@ -87,16 +89,18 @@ def new_state(
     c2: float = 0.9,
     scaled: bool = True,
     given: np.ndarray | None = None,
+    bounded: bool = False,
 ) -> QuasiNewtonState:
     """Allocate the state for ``n`` variables, with or without a change of variables.
 
-    ``c1`` and ``c2`` are the constants of the line search, ``given`` is the packed triangle to begin with.
+    ``c1`` and ``c2`` are the constants of the line search, ``given`` is the packed triangle to begin with. Of a
+    ``bounded`` state the limits are to be entered.
     """
     state = QuasiNewtonState(
-        np.zeros((METRIC + scaled, n), dtype=dtype),
+        np.zeros((rows_of(scaled, bounded), n), dtype=dtype),
         np.zeros(n * (n + 1) // 2),
         np.zeros(0) if given is None else given,
-        np.zeros((5, n)),
+        np.zeros((APART + bounded, n)),
         new_edges(n, dtype),
         QUASI_NEWTON.new(),
     )
@@ -284,6 +288,9 @@ def _first_product(state, y, gamma):
 def learn_step(state, phase, a, g):
     """Update H by a step (row XT) and its difference of gradients (row G), and multiply it by the new g."""
     s, y = state.vectors[XT], state.vectors[G]
+    if is_bounded(state.vectors):
+        _learn_within_bounds(state, phase, a)
+        return
     work = state.work
     w, full, operand, out = work[PRODUCT], work[FULL], work[OPERAND], work[OUT]
     scaled, metric = metric_of(state.vectors)
@@ -327,6 +334,74 @@ def learn_step(state, phase, a, g):
     phase.known = 1
 
 
+@jit(no_cpython_wrapper=True)
+def _learn_within_bounds(state, phase, a):
+    """Update the free block of H by a step (row XT) and its difference of gradients (row G)."""
+    s, y, work = state.vectors[XT], state.vectors[G], state.work
+    free_part(state.vectors, y)
+    sy = dot(s, y)
+    phase.known = 0
+    if not _is_curved(state, phase, s, y, sy):
+        return
+    first = phase.stored == 0
+    gamma = 1.0
+    if first:
+        gamma = sy / dual_length(state.vectors, y) ** 2
+        _first_product(state, y, gamma)
+        member = phase.member
+        b = length(state.vectors, s) ** 2 / (gamma * sy)
+    else:
+        copy(y, work[OPERAND])
+        _multiply(state, phase)
+        copy(work[OUT], work[PRODUCT])
+        member = phase.member if phase.newton and phase.bent == 0 else BFGS
+        b = -a * a * phase.slope / sy
+    if not _take(state, phase, s, y, sy, member, b, gamma):
+        if first:
+            phase.skipped += 1
+        else:
+            forget(state, phase)
+            phase.restarts += 1
+        return
+    for i in range(y.size):
+        if state.vectors[FREE, i] != 0.0:
+            work[APART, i] = 0.0
+
+
+@jit(no_cpython_wrapper=True)
+def _take_out(inverse, column, i):
+    """Take a variable out of H, ``H - H e e'H / e'He``; its diagonal entry stays. ``column`` is scratch."""
+    n = column.size
+    own = i * (i + 1) // 2
+    for j in range(n):
+        column[j] = inverse[own + j] if j <= i else inverse[j * (j + 1) // 2 + i]
+    diagonal = column[i]
+    at = 0
+    for j in range(n):
+        share = column[j] / diagonal
+        for k in range(j + 1):
+            inverse[at + k] -= share * column[k]
+        at += j + 1
+    for j in range(n):
+        inverse[own + j if j <= i else j * (j + 1) // 2 + i] = diagonal if j == i else 0.0
+
+
+@jit(no_cpython_wrapper=True)
+def _take_out_held(state, phase):
+    """Take the variables that bounds have come to hold out of H."""
+    work = state.work
+    due = True
+    for i in range(work.shape[1]):
+        if state.vectors[FREE, i] == 0.0 and work[APART, i] == 0.0:
+            if due:
+                copy(state.vectors[G], work[OPERAND])
+                _multiply(state, phase)
+                due = False
+            _take_out(state.inverse, work[OUT], i)
+            work[APART, i] = 1.0
+            phase.known = 0
+
+
 @jit
 def add_pair(state, s, y):
     """Teach H a pair from elsewhere (Adam's steps); False where its curvature is not positive.
@@ -352,10 +427,19 @@ def add_pair(state, s, y):
         phase.skipped += 1
         return False
     phase.known = 0
+    _mark_apart(state, 0.0)
     return True
 
 
 # ---- what `search` and `compiled` ask for ------------------------------------------------------------------
+
+
+@jit(no_cpython_wrapper=True)
+def _mark_apart(state, flag):
+    """Note of all variables whether H has their diagonal entry alone."""
+    if is_bounded(state.vectors):
+        for i in range(state.work.shape[1]):
+            state.work[APART, i] = flag
 
 
 @jit(no_cpython_wrapper=True)
@@ -375,6 +459,7 @@ def _become_metric(state, phase):
     phase.ww = 0.0
     phase.known = 0
     phase.stored = 0
+    _mark_apart(state, 1.0)
 
 
 @jit(no_cpython_wrapper=True)
@@ -398,6 +483,7 @@ def start(state, x, f, g, first_step):
     if state.given.size > 0:
         copy(state.given, state.inverse)
         phase.stored = 1
+        _mark_apart(state, 0.0)
     return ITERATION
 
 
@@ -420,8 +506,13 @@ def direction(state, phase):
     full, operand, out = state.work[FULL], state.work[OPERAND], state.work[OUT]
     if phase.stored == 0:
         return 0.0, 0.0
+    bounded = is_bounded(state.vectors)
+    if bounded:
+        _take_out_held(state, phase)
     if phase.known == 0:
         copy(g, operand)
+        if bounded:
+            free_part(state.vectors, operand)
         _multiply(state, phase)
         copy(out, full)
         phase.known = 1
@@ -429,6 +520,8 @@ def direction(state, phase):
     if phase.edge.held > 0:
         phase.newton = 0
         copy(g, operand)
+        if bounded:
+            free_part(state.vectors, operand)
         project(state, phase.edge, operand)
         _multiply(state, phase)
         for i in range(p.size):
@@ -438,6 +531,8 @@ def direction(state, phase):
     else:
         for i in range(p.size):
             p[i] = -full[i]
+    if bounded:
+        free_part(state.vectors, p)
     return dot(p, g), within_reach(state, phase, 1.0)
 
 

@@ -4,8 +4,9 @@ A phase says which direction to take and learns from the steps. Everything else 
 the searches, what follows a search that fails, and the edges of the domain. Three functions of a phase are
 chosen by the type of its state (`jit.compilation.by_type`): `direction`, `learn_step` and `forget`.
 
-The state is a named tuple with ``vectors`` (rows X, G, P, XT and METRIC of `twophase_min.phases`), ``edges``
-(`new_edges`) and ``slot``, whose record begins with the members `SEARCH`.
+The state is a named tuple with ``vectors`` (the rows of `twophase_min.phases`), ``edges`` (`new_edges`) and
+``slot``, whose record begins with the members `SEARCH`. Within bounds (rows LOWER, UPPER and FREE) directions
+and trials keep to the box (`box`).
 
 No constant has units: multiplying f, or x and its start, by a power of two changes no decision.
 """
@@ -21,6 +22,15 @@ from twophase_min.jit.compilation import by_type, jit
 from twophase_min.jit.kernels import all_finite, copy, dot, trial_point
 from twophase_min.jit.records import count, nested, real
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G, NEED_NOISE, SEARCHING, XT, G, P, X
+from twophase_min.phases.box import (
+    bend,
+    free_dual_length,
+    free_part,
+    is_bounded,
+    is_inside,
+    keep_inside,
+    mark_free,
+)
 from twophase_min.phases.edge import (
     EDGE,
     EDGES,
@@ -86,6 +96,8 @@ SEARCH = (
     count("restarts", "times that all curvature was forgotten"),
     count("rescues", "failed searches whose lowest value was looked at"),
     count("skipped", "pairs without positive curvature"),
+    count("held", "variables that a bound holds"),
+    count("bent", "flag: the direction is a segment to a projected trial"),
 )
 """Members with which the record of a phase begins."""
 
@@ -150,6 +162,9 @@ def begin(state, phase, x, f, g, first_step):
     phase.skipped = 0
     phase.line.parabola = 0
     phase.line.edge = 0
+    phase.line.longest = math.inf
+    phase.held = 0
+    phase.bent = 0
     phase.edge.limited = 0
     phase.edge.held = 0
     phase.edge.oblique = 0
@@ -183,9 +198,26 @@ def _begin_search(state, phase, slope, step, c1):
 def _place(state, phase, code):
     """Set the trial point for a value (or leave it for a gradient) and note what is requested."""
     if code == NEED_F:
-        trial_point(state.vectors[X], phase.line.a, state.vectors[P], state.vectors[XT])
+        _set_trial(state, phase, phase.line.a)
     phase.code = code
     return code
+
+
+@jit(no_cpython_wrapper=True)
+def _set_trial(state, phase, a):
+    """Write the point at step length a into row XT."""
+    trial_point(state.vectors[X], a, state.vectors[P], state.vectors[XT])
+    if is_bounded(state.vectors):
+        keep_inside(state.vectors, state.vectors[XT], phase.eps)
+
+
+@jit(no_cpython_wrapper=True)
+def _bend(state, phase, slope, step):
+    """Project the first trial onto the box; the slope along row P as it is then, and the first trial."""
+    slope, step, longest = bend(state.vectors, slope, step)
+    phase.bent = 1 if longest == 1.0 and step == 1.0 else 0
+    phase.line.longest = longest
+    return slope, step
 
 
 @jit(no_cpython_wrapper=True)
@@ -200,6 +232,8 @@ def _restart(state, phase):
     if phase.edge.held > 0:
         project(state, phase.edge, p)
         lead_inwards(state, phase.edge)
+    if phase.held > 0:
+        free_part(state.vectors, p)
     slope = dot(p, g)
     phase.steepest = 1
     phase.mode = SEARCHING
@@ -207,7 +241,10 @@ def _restart(state, phase):
         c1 = max(phase.c1, min(STEEP_C1, 0.5 * phase.line.c2))
         if phase.step_norm == 0.0 and phase.first == 0.0:  # a length that is only guessed is learnt from f
             phase.line.refine = 1
-        return _begin_search(state, phase, slope, first_guess(state, phase, slope), c1)
+        step = first_guess(state, phase, slope)
+        if is_bounded(state.vectors):
+            slope, step = _bend(state, phase, slope, step)
+        return _begin_search(state, phase, slope, step, c1)
     phase.reason = ZERO_GRADIENT if slope == 0.0 else NOT_FINITE
     phase.code = FAILED
     return FAILED
@@ -246,12 +283,18 @@ def _choose(state, phase):
         phase.edge.limited = 0
         phase.edge.finishing = 1
         return _restart(state, phase)
+    if is_bounded(state.vectors):
+        phase.held = mark_free(state.vectors)
     slope, step = direction(state, phase)
     if 0.0 < step < math.inf:
         # sufficient descent, measured as an angle: far below what a sound memory ever gives
-        scale = dual_length(state.vectors, g) * length(state.vectors, p)
+        bounded = is_bounded(state.vectors)
+        size = free_dual_length(state.vectors) if bounded else dual_length(state.vectors, g)
+        scale = size * length(state.vectors, p)
         if slope < -1e-12 * scale and scale < math.inf:
             phase.steepest = 0
+            if bounded:
+                slope, step = _bend(state, phase, slope, step)
             return _begin_search(state, phase, slope, step, phase.c1)
     return _restart(state, phase)
 
@@ -321,7 +364,10 @@ def tell(state, f, g):
     phase = state.slot[0]
     if phase.mode == PROBING:
         phase.values += 1
-        return NEED_F if tell_probe(state, phase.edge, f) else _choose(state, phase)
+        going = tell_probe(state, phase.edge, f)
+        while going and is_bounded(state.vectors) and not is_inside(state.vectors, state.vectors[XT]):
+            going = tell_probe(state, phase.edge, math.inf)  # beyond a bound nothing is asked for
+        return NEED_F if going else _choose(state, phase)
     if phase.code == NEED_NOISE:
         if f > 2.0 * phase.line.noise and f < math.inf:
             phase.noise = f
@@ -347,7 +393,7 @@ def tell(state, f, g):
     if code != FAILED:
         return _place(state, phase, code)
     if phase.line.best_a > 0.0:
-        trial_point(state.vectors[X], phase.line.best_a, state.vectors[P], state.vectors[XT])
+        _set_trial(state, phase, phase.line.best_a)
         if _moves(state, phase):
             phase.mode = RESCUING
             phase.rescues += 1
