@@ -241,6 +241,7 @@ def _phase(name: str, **options: Any) -> Solver:
         from twophase_min.phases import PHASES
 
         solver = PHASES[name].load()(**options)
+        solver.box = objective.bounds
         return minimize_memory_cg(objective.fun, objective.grad, x0, gtol=gtol, solver=solver)
 
     return solve

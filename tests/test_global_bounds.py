@@ -53,10 +53,6 @@ LOW = -2.903534027771177
 """Root of 4 x^3 - 32 x + 5 next to -3."""
 
 
-def half_tang(x):
-    return (x**4 - 16 * x**2 + 5 * x) / 2
-
-
 PROBLEMS = {
     "edge": (pulled, [(0, 2)] * 2, [0.0, 0.3]),
     "inside": (pulled, [(-2, 1), (-1, 1)], [-1.0, 0.3]),
@@ -145,7 +141,7 @@ def test_every_convex_method_that_knows_bounds_serves(solver, method):
 
 
 def test_polish():
-    """Differential evolution kept its own point: the polish had left the box. The minimum is 1 at (0, 0.3)."""
+    """Differential evolution kept its own point, for the polish had left the box: 1 is the minimum."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = differential_evolution(pulled, [(0, 2)] * 2, polish=twophase, maxiter=60, tol=1e-3, **SEEDED)
@@ -165,7 +161,7 @@ def test_polish_is_not_dearer_than_scipys():
 
 
 def test_polish_of_mixed_integers():
-    """The integers are fixed by equal limits; the rest is polished: 2 (x0 = 0), 3 of [0, 5] nearest to 2.7."""
+    """The integers are fixed by equal limits, and the rest is polished."""
 
     def fun(x):
         return float((x[0] + 1) ** 2 + (x[1] - 2.7) ** 2 + (x[2] - x[1] / 6) ** 2)
@@ -202,13 +198,7 @@ def test_shgo_inf(bounds, expected, value):
 def test_shgo_inf_at_a_start_a_hair_outside(sampling):
     """The corner of the box is a sample, and one in binary fractions that the bounds are not."""
     bounds = [(0.1, 0.7), (-0.3, 0.9)]
-    result = shgo(
-        Inside(pulled, bounds),
-        bounds,
-        n=32,
-        sampling_method=sampling,
-        minimizer_kwargs={"method": shgo_method()},
-    )
+    result = by_shgo(Inside(pulled, bounds), bounds, sampling)
     assert result.fun == pytest.approx(1.21, abs=1e-10)
     assert result.x[0] == 0.1
 
