@@ -38,15 +38,12 @@ def loss(p: np.ndarray) -> float:
 
 result = minimize(loss, [1.0, 0.5, 1.0, 0.1, 0.01], bounds=BOUNDS)
 print(result.message)
-for name, value, (low, high), side in zip(NAMES, result.x, BOUNDS, result.active, strict=True):
-    print(
-        f"{name:>14} = {value:7.4f} in [{low}, {high}]{('', ' at the upper bound', ' at the lower bound')[side]}"
-    )
+for name, value, side in zip(NAMES, result.x, result.active, strict=True):
+    print(f"{name:>14} = {value:7.4f}", ("", "at its upper bound", "at its lower bound")[side])
 print(f"half-lives of {np.log(2) / result.x[2]:.2f} and {np.log(2) / result.x[3]:.1f} hours")
 print(f"a baseline of 0.001 would raise the loss by {0.001 * result.jac[4]:.1e}: the data speak for none")
 
 # The same from no start at all: a global search in the box, polished by the same method.
-found = differential_evolution(
-    loss, BOUNDS, polish=twophase, rng=np.random.default_rng(0)
-)  # seed= before 1.15
+draws = np.random.default_rng(0)
+found = differential_evolution(loss, BOUNDS, polish=twophase, rng=draws)  # before SciPy 1.15: seed=
 print(f"the global search ends {'at' if np.allclose(found.x, result.x, atol=1e-3) else 'off'} the same point")
