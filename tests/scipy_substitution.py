@@ -1,7 +1,7 @@
 """A pytest plugin: SciPy's own tests call our method wherever they ask for 'CG' or 'BFGS', or for none.
 
 Used by ``test_scipy_suite.py`` in a process of its own: ``python -m pytest -p tests.scipy_substitution ...``.
-With SUBSTITUTION_BOUNDS in the environment (``test_scipy_bounds.py``) they do so where they ask for 'L-BFGS-B'
+With SUBSTITUTION_BOUNDS set (by ``test_scipy_bounds.py``) they do so where they ask for 'L-BFGS-B'
 or 'TNC', or for bounds and no method; so do fmin_l_bfgs_b, fmin_tnc and the global solvers.
 """
 
