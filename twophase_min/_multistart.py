@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -11,18 +10,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeResult
+from scipy.optimize import Bounds, OptimizeResult
 
 from twophase_min._callback import Progress
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import Result
-from twophase_min._scipy_methods import limits
 from twophase_min._status import SUCCESSFUL, Status, describe
+from twophase_min._twophase import require_bounds
 from twophase_min.objective import workers as _workers
+from twophase_min.objective.bounds import Box, box_of, moved_inside
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.compiled import runs_compiled
 from twophase_min.objective.foreign import require_function
+from twophase_min.objective.start import start_points
 from twophase_min.objective.workers import Chunk, Row
 from twophase_min.phases import COMPILED_DEFAULT
 
@@ -102,7 +103,7 @@ def multistart(
     method : str or callable, default 'twophase'
         As for `minimize`.
     bounds : sequence of (low, high) or `scipy.optimize.Bounds`, optional
-        Where starts are drawn. 'twophase' does not keep to them; other methods are handed them too.
+        Where starts are drawn, and what every run keeps to. A start outside is moved inside, with a warning.
     tol : float, optional
         As for `minimize`.
     options : mapping, optional
@@ -157,12 +158,13 @@ def multistart(
         progress = progress or record.progress
         record = replace(record, progress=False, return_all=False, workers=None)
         given = {field.name: getattr(record, field.name) for field in fields(record)}
-        task = Task(fun, args, jac, METHOD, None, None, given, seed)
+        starts, box = _within(starts, bounds, record)
+        task = Task(fun, args, jac, METHOD, box and Bounds(*box), None, given, seed)
     else:
         task = Task(fun, args, jac, method, bounds, tol, dict(options or {}), None)
     table = _Table(starts)
     if ours and not callable(workers) and runs_compiled(fun, jac):
-        how = _by_engine(task, record, starts, rows, _workers.count_of(workers), table, progress)
+        how = _by_engine(task, record, starts, rows, _workers.count_of(workers), table, progress, box)
         if how:
             return table.result(how)
     running, how = _spread(task, starts, rows, workers)
@@ -178,54 +180,19 @@ def multistart(
     return table.result(how)
 
 
+def _within(starts: Array, bounds: Any, options: TwoPhaseOptions) -> tuple[Array, Box | None]:
+    """Move all starts into the box of the bounds; with one warning if any was outside."""
+    box = box_of(bounds, starts.shape[1])
+    if box is None:
+        return starts, None
+    require_bounds(options)
+    box = box.as_type(starts.dtype)
+    return moved_inside(starts, box, stacklevel=4), box
+
+
 def problem_seed(seed: int, index: int) -> int:
     """Seed of one problem of `multistart`: it depends on both numbers and on nothing else."""
     return int(np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(1)[0])
-
-
-def start_points(
-    x0s: Any, rows: tuple[NDArray[Any], ...], bounds: Any, seed: int, keep_float32: bool = True
-) -> Array:
-    """Start of every problem, shape (m, n), a new float array.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For shapes that do not fit, missing or infinite bounds, entries that are not real numbers.
-    """
-    counts = {len(row) if row.ndim else -1 for row in rows}
-    if len(counts) > 1 or -1 in counts:
-        raise ValueError(
-            f"rows must share one leading axis, one entry per problem; got {[row.shape for row in rows]}."
-        )
-    x = np.asarray(x0s)
-    if x.dtype.kind not in "fiub":
-        raise TypeError(f"'x0s' has dtype {x.dtype}; real numbers are needed.")
-    if x.ndim == 0:
-        if x.dtype.kind not in "iu" or x < 1:
-            raise ValueError(f"'x0s' is {x0s!r}; give starts of shape (m, n), or how many to draw.")
-        x = _drawn(int(x), bounds, seed)
-    elif x.ndim == 1 and rows:
-        x = np.tile(x, (counts.copy().pop(), 1))
-    if x.ndim != 2 or x.size == 0:
-        hint = "" if x.ndim != 1 else "; for a single start write x0s=[x0]"
-        raise ValueError(f"'x0s' has shape {x.shape}; (m, n) is needed, a start per problem{hint}.")
-    if rows and counts != {len(x)}:
-        raise ValueError(f"There are {len(x)} starts for {counts.pop()} rows of data.")
-    return np.array(x, dtype=np.float32 if keep_float32 and x.dtype == np.float32 else np.float64)
-
-
-def _drawn(count: int, bounds: Any, seed: int) -> Array:
-    """Scrambled Halton points within bounds."""
-    if bounds is None:
-        raise ValueError("Drawing starts needs bounds, a finite (low, high) per variable.")
-    low, high = (np.atleast_1d(np.asarray(limit, dtype=float)) for limit in limits(bounds))
-    if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low <= high)):
-        raise ValueError("Starts can only be drawn within finite bounds, low <= high.")
-    from scipy.stats import qmc
-
-    word = "rng" if "rng" in inspect.signature(qmc.Halton).parameters else "seed"  # SciPy 1.15 renamed it
-    return low + (high - low) * qmc.Halton(low.size, **{word: np.random.default_rng(seed)}).random(count)
 
 
 @dataclass(frozen=True)
@@ -303,6 +270,7 @@ def _by_engine(
     threads: int,
     table: _Table,
     progress: bool,
+    box: Box | None,
 ) -> str:
     """Run a compiled objective in threads inside one call; answers how, '' where the engine cannot.
 
@@ -344,7 +312,7 @@ def _by_engine(
         watcher.start()
     try:
         # Ctrl-C sets the flag in there, and the threads end with the iteration that they are at
-        found = engine.solve_many(compiled, starts, task.args, rows, record, threads, stop, done)
+        found = engine.solve_many(compiled, starts, task.args, rows, record, threads, stop, done, box)
     finally:
         over.set()
         if bar is not None:

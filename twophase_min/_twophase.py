@@ -16,14 +16,14 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min._callback import wrap_callback
 from twophase_min._options import TwoPhaseOptions
-from twophase_min.objective.bounds import bind
+from twophase_min.objective.bounds import Box, box_of, moved_inside
 from twophase_min.objective.c_function import c_objective
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.clock import Clock
 from twophase_min.objective.compiled import is_worth_compiling, runs_compiled
 from twophase_min.objective.foreign import require_function
 from twophase_min.objective.start import start_vector
-from twophase_min.phases import COMPILED_DEFAULT, DEFAULT, convex_phase
+from twophase_min.phases import BOUNDED_DEFAULT, COMPILED_DEFAULT, DEFAULT, PHASES, convex_phase
 
 Array = NDArray[np.floating]
 
@@ -49,11 +49,15 @@ def run_twophase(
         fun, args = in_c, in_c.args
     require_function(fun)
     compiled = runs_compiled(fun, jac)
-    record = TwoPhaseOptions.from_mapping(options, tol, COMPILED_DEFAULT if compiled else DEFAULT)
     own_gradient = callable(jac) or jac is True or hasattr(fun, "value_and_gradient")
     start = start_vector(x0, keep_float32=own_gradient)
-    if bind(bounds):
-        warnings.warn("Method twophase cannot handle bounds.", RuntimeWarning, stacklevel=3)
+    box = box_of(bounds, start.size)
+    default = COMPILED_DEFAULT if compiled else DEFAULT if box is None else BOUNDED_DEFAULT
+    record = TwoPhaseOptions.from_mapping(options, tol, default)
+    if box is not None:
+        require_bounds(record)
+        box = box.as_type(start.dtype)
+        start = moved_inside(start, box, stacklevel=4)
     if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:
         warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)
     hessian = convex_phase(record.convex_method).hessian
@@ -66,7 +70,7 @@ def run_twophase(
                     stacklevel=3,
                 )
     if compiled or record.engine == "numba":
-        result = _compiled_run(fun, jac, args, start, record, callback)
+        result = _compiled_run(fun, jac, args, start, record, callback, box)
         if result is not None:
             return result
     objective = Objective(
@@ -82,6 +86,7 @@ def run_twophase(
         rel_step=record.finite_diff_rel_step,
         workers=record.workers,
         seed=record.seed,
+        box=box,
         began=clock.began,
     )
     if hessian:
@@ -96,6 +101,24 @@ def run_twophase(
     objective.clock.excuse(loading.elapsed)
     del start  # which the driver gives up as soon as it can
     return driver.run()
+
+
+def require_bounds(options: TwoPhaseOptions) -> None:
+    """Refuse a convex method that does not keep to bounds.
+
+    Raises
+    ------
+    ValueError
+        With the methods that do.
+    """
+    if options.convex_method is None:  # the default keeps to them
+        return
+    phase = convex_phase(options.convex_method)
+    if not phase.bounds:
+        able = ", ".join(repr(other.name) for other in PHASES.values() if other.bounds)
+        raise ValueError(
+            f"convex_method {phase.name!r} does not keep to bounds: use {able} or a callable that takes them."
+        )
 
 
 @functools.cache
@@ -113,7 +136,13 @@ def _load(method: str, kind: str) -> None:
 
 
 def _compiled_run(
-    fun: Any, jac: Any, args: tuple[Any, ...], start: Array, record: TwoPhaseOptions, callback: Any
+    fun: Any,
+    jac: Any,
+    args: tuple[Any, ...],
+    start: Array,
+    record: TwoPhaseOptions,
+    callback: Any,
+    box: Box | None,
 ) -> OptimizeResult | None:
     """Run on the compiled engine; None where the driver has to do it."""
     if record.engine == "python":
@@ -129,7 +158,7 @@ def _compiled_run(
         except TypeError as error:
             reason = str(error)
         else:
-            return engine.minimize(fun, jac, args, start, record, compiled)
+            return engine.minimize(fun, jac, args, start, record, compiled, box)
     if record.engine == "numba":
         raise ValueError(f"engine='numba' cannot serve this run: {reason}. Or use engine='python'.")
     return None

@@ -16,6 +16,7 @@ LOOP, PHASE, ENGINE = "the loop in Python", "a convex phase", "the compiled engi
 _PARTS = {
     "jit.kernels": LOOP,
     "phases.adam": LOOP,
+    "phases.adam_kernels": LOOP,
     "phases.scaling": LOOP,
     "run.machine": LOOP,
     "run.exactness": LOOP,

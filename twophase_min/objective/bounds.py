@@ -43,6 +43,14 @@ class Box(NamedTuple):
         """Say per variable whether x is at its lower limit (-1), at its upper one (1) or at none (0)."""
         return np.where(x <= self.lower, -1, np.where(x >= self.upper, 1, 0)).astype(np.int64)
 
+    def multipliers(self, x: Array, g: Array) -> Array:
+        """Return Lagrange multipliers of the limits: the gradient where it pushes x outwards, 0 elsewhere.
+
+        So they are >= 0 at lower limits and <= 0 at upper ones. NaN where the gradient is not known.
+        """
+        outwards = ((x <= self.lower) & ~(g < 0)) | ((x >= self.upper) & ~(g > 0)) | self.fixed
+        return np.where(outwards, g, 0.0)
+
     @property
     def fixed(self) -> NDArray[np.bool_]:
         """Which variables have equal limits, shape (n,)."""
@@ -138,14 +146,17 @@ def box_of(bounds: Any, n: int) -> Box | None:
 
 
 def moved_inside(x0: Array, box: Box, stacklevel: int) -> Array:
-    """Return the point of the box nearest to a start; one outside is warned of, as SciPy does."""
+    """Return the point of the box nearest to a start; one outside is warned of, as SciPy does.
+
+    Of many starts, shape (m, n), the first is named.
+    """
     inside = box.clip(x0)
-    outside = np.flatnonzero((inside != x0) & (x0 == x0))
+    outside = np.argwhere((inside != x0) & (x0 == x0))
     if outside.size:
-        i = outside[0]
+        i = tuple(outside[0].tolist())
         warnings.warn(
-            f"Initial guess is not within the specified bounds: x0[{i}] = {x0[i]:.6g} is moved to "
-            f"{inside[i]:.6g}" + (f", and {outside.size - 1} more." if outside.size > 1 else "."),
+            f"Initial guess is not within the specified bounds: x0[{', '.join(map(str, i))}] = {x0[i]:.6g} "
+            f"is moved to {inside[i]:.6g}" + (f", and {len(outside) - 1} more." if len(outside) > 1 else "."),
             OptimizeWarning,
             stacklevel=stacklevel,
         )

@@ -4,8 +4,8 @@ Beyond the edge of its domain a function is infinite or NaN. Each entry takes a 
 finite: forward, backward, then the same with shorter steps. All entries that are still open go out in one
 batch, so that a run over workers asks for the same values as a serial one.
 
-Within bounds the steps stay inside: forwards or backwards as there is room, and shorter where there is none. A
-point beyond a bound is not asked for; it counts as one beyond the edge of the domain.
+Within bounds the steps stay inside: forwards or backwards as there is room, and shorter where there is none.
+A point beyond a bound is not asked for; it counts as one beyond the edge of the domain.
 """
 
 from __future__ import annotations

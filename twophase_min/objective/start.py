@@ -1,13 +1,15 @@
-"""The start vector: what is accepted as x0, and as what."""
+"""Where runs start: what is accepted as x0, and as the starts of many problems."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min.objective.bounds import limits
 from twophase_min.objective.foreign import library, library_within, numbers, way_in
 
 Array = NDArray[np.floating]
@@ -61,3 +63,48 @@ def _as_array(x0: Any) -> NDArray[Any]:
                 f"'x0' is a {type(x0).__name__} of arrays, not a vector of real numbers: {way_in(x0)}."
             ) from error
         raise
+
+
+def start_points(
+    x0s: Any, rows: tuple[NDArray[Any], ...], bounds: Any, seed: int, keep_float32: bool = True
+) -> Array:
+    """Start of every problem, shape (m, n), a new float array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes that do not fit, missing or infinite bounds, entries that are not real numbers.
+    """
+    counts = {len(row) if row.ndim else -1 for row in rows}
+    if len(counts) > 1 or -1 in counts:
+        raise ValueError(
+            f"rows must share one leading axis, one entry per problem; got {[row.shape for row in rows]}."
+        )
+    x = np.asarray(x0s)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"'x0s' has dtype {x.dtype}; real numbers are needed.")
+    if x.ndim == 0:
+        if x.dtype.kind not in "iu" or x < 1:
+            raise ValueError(f"'x0s' is {x0s!r}; give starts of shape (m, n), or how many to draw.")
+        x = _drawn(int(x), bounds, seed)
+    elif x.ndim == 1 and rows:
+        x = np.tile(x, (counts.copy().pop(), 1))
+    if x.ndim != 2 or x.size == 0:
+        hint = "" if x.ndim != 1 else "; for a single start write x0s=[x0]"
+        raise ValueError(f"'x0s' has shape {x.shape}; (m, n) is needed, a start per problem{hint}.")
+    if rows and counts != {len(x)}:
+        raise ValueError(f"There are {len(x)} starts for {counts.pop()} rows of data.")
+    return np.array(x, dtype=np.float32 if keep_float32 and x.dtype == np.float32 else np.float64)
+
+
+def _drawn(count: int, bounds: Any, seed: int) -> Array:
+    """Scrambled Halton points within bounds."""
+    if bounds is None:
+        raise ValueError("Drawing starts needs bounds, a finite (low, high) per variable.")
+    low, high = (np.atleast_1d(np.asarray(limit, dtype=float)) for limit in limits(bounds))
+    if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low <= high)):
+        raise ValueError("Starts can only be drawn within finite bounds, low <= high.")
+    from scipy.stats import qmc
+
+    word = "rng" if "rng" in inspect.signature(qmc.Halton).parameters else "seed"  # SciPy 1.15 renamed it
+    return low + (high - low) * qmc.Halton(low.size, **{word: np.random.default_rng(seed)}).random(count)

@@ -32,8 +32,8 @@ NEED_NOISE = 6
 
 X, G, P, XT, METRIC, LOWER, UPPER, FREE = range(8)
 """Rows of a compiled convex phase's vectors: iterate, gradient, direction, trial; the squared change of
-variables, where there is one or bounds are; and the bounds, where there are any: lower and upper limits, and 1
-for variables that they leave free."""
+variables, where there is one or bounds are; and the bounds, where there are any: lower and upper limits, and
+1 for variables that they leave free."""
 SEARCHING = 0
 """Mode of a compiled convex phase in which a gradient that came along with its value may be told at once."""
 

@@ -2,17 +2,17 @@
 
 A variable is *held* while it is at a limit and the gradient pushes it outwards, or while both limits are one.
 The others are free: a direction is one in the free variables, and its first trial is projected onto the box.
-Where that is the trial itself, the search runs along the direction, to the nearest limit at most. Else it runs
-along the segment to the projected trial, so that many variables may arrive at limits in one step, and all
-decisions of the search are those of a straight line. Any number of variables may leave in the next one.
+Where that is the trial itself, the search runs along the direction, to the nearest limit at most. Else it
+runs along the segment to the projected trial, so that many variables may arrive at limits in one step, and
+all decisions of the search are those of a straight line. Any number of variables may leave in the next one.
 
 A projected step need not lead downhill (Bertsekas, "Projected Newton methods for optimization problems with
 simple constraints", SIAM J. Control Optim. 20, 1982). It is shortened until it promises no less than the
 straight step to the nearest limit does. Close to the limits it bends around nothing but those, and then it
 does.
 
-The limits are rows LOWER and UPPER of the vectors, and row FREE is 1 for free variables and 0 for held ones; a
-state without these rows has no bounds.
+The limits are rows LOWER and UPPER of the vectors, and row FREE is 1 for free variables and 0 for held ones.
+A state without these rows has no bounds.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import math
 import numpy as np
 
 from twophase_min.jit.compilation import jit
-from twophase_min.phases import FREE, LOWER, UPPER, XT, G, P, X
+from twophase_min.phases import FREE, LOWER, UPPER, G, P, X
 from twophase_min.phases.metric import metric_of
 
 SNAP = 4.0
-"""Rounding units of a variable within which a trial is at a limit: ``x + (limit - x)`` need not be the limit."""
+"""Rounding units of a variable within which a trial is at a limit: ``x + (limit - x)`` may miss it."""
 SHORTER = 0.5
 """Factor by which a projected step that leads nowhere is shortened."""
 ROUNDS = 60
@@ -115,7 +115,7 @@ def keep_inside(vectors, trial, eps):
 @_inner
 def is_inside(vectors, trial):
     """Whether a trial is in the box."""
-    for i in range(trial.size):
+    for i in range(trial.size):  # noqa: SIM110
         if trial[i] < vectors[LOWER, i] or trial[i] > vectors[UPPER, i]:
             return False
     return True

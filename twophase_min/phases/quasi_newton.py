@@ -38,9 +38,9 @@ BFGS. Both are taken as cases of their own; nothing is divided by zero.
 *What b is.* Along ``s = -alpha H g`` it is ``-alpha rho s'g``: no product with B is needed. Along any other
 step, Adam's or one at an edge of the domain, b is not known. Such a step is learnt by BFGS.
 
-*Bounds.* H is the inverse of the free block of B: pairs have no entry for the variables that a bound holds, and
-a variable that comes to a bound is taken out of H by ``H - H e e'H / e'He``, e its unit vector. That is what
-the inverse of a block is (Schur complement). It keeps its own diagonal entry, with which it comes back.
+*Bounds.* H is the inverse of the free block of B: pairs have no entry for the variables that a bound holds,
+and a variable that comes to a bound is taken out of H by ``H - H e e'H / e'He``, e its unit vector. That is
+what the inverse of a block is (Schur complement). It keeps its own diagonal entry, with which it comes back.
 
 *What comes from where.* The self-scaled family, the interval of theta and the choices of tau: Al-Baali,
 "Numerical experience with a class of self-scaling quasi-Newton algorithms", J. Optim. Theory Appl. 96

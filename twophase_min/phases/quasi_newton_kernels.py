@@ -93,8 +93,8 @@ def new_state(
 ) -> QuasiNewtonState:
     """Allocate the state for ``n`` variables, with or without a change of variables.
 
-    ``c1`` and ``c2`` are the constants of the line search, ``given`` is the packed triangle to begin with. Of a
-    ``bounded`` state the limits are to be entered.
+    ``c1`` and ``c2`` are the constants of the line search, ``given`` is the packed triangle to begin with. Of
+    a ``bounded`` state the limits are to be entered.
     """
     state = QuasiNewtonState(
         np.zeros((rows_of(scaled, bounded), n), dtype=dtype),

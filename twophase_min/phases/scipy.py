@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import Bounds
 
 from twophase_min._errstate import our_arithmetic, users
 from twophase_min._scipy_quiet import minimize as scipy_minimize
@@ -45,6 +46,7 @@ def run(
     hessp: Callable[[Array, Array], Array],
     zero: float = 0.0,
     unit: float = 1.0,
+    box: tuple[Array, Array] | None = None,
 ) -> str:
     """Run a SciPy method from ``scaling.origin`` until it gives up by itself or the driver stops it.
 
@@ -69,35 +71,46 @@ def run(
     zero, unit : float
         The method sees ``(f - zero) / unit``: the first trials of SciPy's methods depend on the unit of f.
         With a power of two the arithmetic is the same in every unit.
+    box : tuple of ndarray, optional
+        Limits of x, handed on to a method that keeps to bounds; the scaling is then a number.
 
     Returns
     -------
     str
         SciPy's message, when the method ended by itself.
     """
+    keywords: dict[str, Any] = {}
+    to_x = scaling.to_x
+    if box is not None:
+        low, high = ((limit - scaling.origin) / scaling.diagonal for limit in box)
+        keywords["bounds"] = Bounds(low, high)
+
+        def to_x(z: Array) -> Array:
+            """Return the point of z; at a limit where z is at its own."""
+            x = np.clip(scaling.to_x(z), *box)
+            return np.where(z <= low, box[0], np.where(z >= high, box[1], x))
 
     def value(z: Array) -> float:
-        f = objective.value(scaling.to_x(z))
+        f = objective.value(to_x(z))
         return (f - zero) / unit if np.isfinite(f) else np.inf
 
     def gradient(z: Array) -> Array:
-        x = scaling.to_x(z)
+        x = to_x(z)
         g = objective.gradient(x)
         on_gradient(x, g)
         return scaling.pull(g / unit)
 
     def callback(z: Array) -> None:
-        on_iterate(scaling.to_x(z))
+        on_iterate(to_x(z))
 
     chosen: dict[str, Any] = {}
-    keywords: dict[str, Any] = {}
     if isinstance(method, str):
         phase = PHASES[method]
         chosen = dict(phase.settings, maxiter=2**31 - 1)
         if phase.wolfe:
             chosen |= {"c1": c1, "c2": c2}
         if phase.hessian:
-            keywords["hessp"] = lambda z, p: scaling.pull(hessp(scaling.to_x(z), scaling.apply(p)) / unit)
+            keywords["hessp"] = lambda z, p: scaling.pull(hessp(to_x(z), scaling.apply(p)) / unit)
     chosen |= dict(options or {})
     handed: tuple[Callable[..., Any], ...] = (value, gradient, callback)
     if not isinstance(method, str):  # the caller's own arithmetic, which calls ours

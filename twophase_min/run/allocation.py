@@ -9,13 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min._options import TwoPhaseOptions
-from twophase_min.phases.adam import ADAM as ADAM_RECORD
-from twophase_min.phases.adam import adam_init
+from twophase_min.phases.adam_kernels import ADAM as ADAM_RECORD
+from twophase_min.phases.adam_kernels import adam_init
 from twophase_min.run.build import own_solver, run_detector
 from twophase_min.run.compiled import AUTOMATIC, FROM_ADAM, UNSCALED
 from twophase_min.run.detecting import pack
 from twophase_min.run.noise import POINTS
-from twophase_min.run.state import DIAGONAL, LOOP, MEMO, PAIRS, SIZES, State, set_limits
+from twophase_min.run.state import (
+    DIAGONAL,
+    LOOP,
+    LOWER,
+    MEMO,
+    PAIRS,
+    REDUCED,
+    SIZES,
+    UPPER,
+    State,
+    set_limits,
+)
 
 
 def new_state(
@@ -24,6 +35,7 @@ def new_state(
     fused: bool,
     stop: NDArray[np.int64] | None = None,
     own: Any = None,
+    box: Any = None,
 ) -> State:
     """Allocate a run of n variables and enter the settings.
 
@@ -39,8 +51,11 @@ def new_state(
         The flag that ends the run early.
     own : ConvexPhase, optional
         The convex phase that `own_solver` returns for these options.
+    box : Box, optional
+        Limits of the variables.
     """
     own = own_solver(options) if own is None else own
+    own.box = box
     changed = options.precondition is not None
     scaled = changed or own.precondition == "auto"
     # without the guard nothing is ever suspended
@@ -49,7 +64,7 @@ def new_state(
     own.allocate(n, np.float64, scaled)
     sizes = np.ones(n) if options.precondition == "auto" else None
     adam = adam_init(
-        n, np.float64, options.learning_rate, options.beta1, options.beta2, options.epsilon, sizes
+        n, np.float64, options.learning_rate, options.beta1, options.beta2, options.epsilon, sizes, box
     )
     fresh_loop, fresh_memo = LOOP.new(), MEMO.new()
     set_limits(LOOP.view(fresh_loop), n, options, float(np.finfo(float).eps))
@@ -62,13 +77,16 @@ def new_state(
     memo.precondition = {None: UNSCALED, "adam": FROM_ADAM, "auto": AUTOMATIC}[options.precondition]
     memo.typical = own.precondition == "auto"
     memo.keep_pairs = keep = changed and own.keeps_pairs
+    vectors = np.zeros((REDUCED + 1 if box is not None else SIZES + 1 if changed else DIAGONAL, n))
+    if box is not None:
+        vectors[LOWER], vectors[UPPER] = box
     return State(
         LOOP.new(),
         MEMO.new(),
         fresh_loop,
         fresh_memo,
         np.zeros(1 + 2 * POINTS),
-        np.zeros((SIZES + 1 if changed else DIAGONAL, n)),
+        vectors,
         adam,
         own.state,
         suspended,

@@ -13,14 +13,23 @@ import math
 
 from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit
-from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf
+from twophase_min.jit.kernels import all_finite, copy, norm_inf
 from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, NEED_NOISE, XT, G, P, X
-from twophase_min.phases import adam as adam_phase
+from twophase_min.phases import adam_kernels as adam_phase
 from twophase_min.phases import compiled as phase
-from twophase_min.phases.adam import adam_next, adam_scales, adam_start, adam_tell
+from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.phases.metric import power_of_two_in_kernels
 from twophase_min.run import detecting, exactness, machine
-from twophase_min.run.points import cost_of, distance, evaluate, move, noise_at, relative_gradient
+from twophase_min.run.points import (
+    cost_of,
+    distance,
+    evaluate,
+    move,
+    noise_at,
+    norm_of,
+    relative_gradient,
+    size_of,
+)
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -32,6 +41,7 @@ from twophase_min.run.state import (
     MOMENTS,
     NEW_ADAM,
     PAIRS,
+    REDUCED,
     RESUME_CONVEX,
     SIZES,
     STOP,
@@ -84,18 +94,18 @@ def _record(loop, memo, rows, phase, norm, step):
 def _accept(state, address, table, rows, x, f, g):
     """Book a new iterate."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
-    before, slope = v[memo.point], v[memo.point + 1]
+    before, old = v[memo.point], v[memo.point + 1]
     step = distance(x, before)
     if memo.keep_pairs and step > 0.0:
         pair = state.pairs[0, memo.head]
         for i in range(x.size):
             pair[0, i] = x[i] - before[i]
-            pair[1, i] = g[i] - slope[i]
+            pair[1, i] = g[i] - old[i]
         memo.head = (memo.head + 1) % PAIRS
         memo.pairs = min(memo.pairs + 1, PAIRS)
     move(state, x, f, g)
-    norm = norm2(g)
-    size = norm if memo.two_norm else norm_inf(g)
+    norm = norm_of(state, x, g)
+    size = size_of(state, x, g, norm)
     away = distance(x, v[memo.best]) if size <= loop.gtol and not f <= loop.best_f else 0.0
     cost = cost_of(memo)
     machine.accept(state.loop, float(memo.nfev), cost, cost, loop.best_f, f, norm, size, away)
@@ -122,7 +132,7 @@ def _note(state, events, reason, phase_f):
     loop, memo = state.loop[0], state.memo[0]
     if memo.recorded:
         detector = state.detector.slot[0]
-        norm = norm2(state.vectors[memo.point + 1])
+        norm = norm_of(state, state.vectors[memo.point], state.vectors[memo.point + 1])
         machine.note_event(state.loop, events, memo.events, detector.peak, norm, reason, phase_f)
         events[memo.events].detector = detector
     if loop.next != STOP:  # else the numbers for the sentence of the end
@@ -174,7 +184,7 @@ def _adam_run(state, address, table, rows, events, pause):
         if code == FAILED:
             cause = _ADAM_FAILED
             break
-        norm = norm2(state.adam.vectors[G])
+        norm = norm_of(state, state.adam.vectors[X], state.adam.vectors[G])
         decided = detecting.update(state.detector, adam.f, norm)
         cause = machine.after_adam(state.loop, adam.f, decided)
     only_x0 = memo.bad_known != 0 and memo.elsewhere == 0
@@ -228,7 +238,7 @@ def _begin_convex(state):
     scaled = _metric(state)
     first = 0.0
     if adam.curvature > 0.0:
-        first = norm2(v[memo.point + 1]) / adam.curvature
+        first = norm_of(state, v[memo.point], v[memo.point + 1]) / adam.curvature
     elif adam.t > 0:
         first = adam.rate * math.sqrt(float(v.shape[1]))
     state.convex.slot[0].noise = exactness.noise(state.loop)
@@ -279,7 +289,8 @@ def _convex_run(state, address, table, rows, events, pause):
                 if not evaluate(state, address, table, v[memo.best], True):
                     return True
                 g = v[memo.best + 1]
-                if (norm2(g) if memo.two_norm else norm_inf(g)) <= loop.gtol:  # met, but not an iterate
+                norm = norm_of(state, v[memo.best], g)
+                if size_of(state, v[memo.best], g, norm) <= loop.gtol:  # met, but not an iterate
                     _accept(state, address, table, rows, v[memo.best], loop.best_f, g)
                     if loop.next == STOP:
                         return True
@@ -294,7 +305,9 @@ def _convex_run(state, address, table, rows, events, pause):
             cause = _TO_AND_FRO
         if cause != _NONE:
             precise = convex.precision != 0
-            relative = relative_gradient(vectors[X], convex.f, vectors[G])
+            norm_of(state, vectors[X], vectors[G])
+            bounded = v.shape[0] > REDUCED
+            relative = relative_gradient(vectors[X], convex.f, v[REDUCED] if bounded else vectors[G])
             machine.search_failed(state.loop, convex.f, loop.best_f, precise, relative, convex.promise)
             if loop.next == STOP:
                 move(state, vectors[X], convex.f, vectors[G])
@@ -302,7 +315,7 @@ def _convex_run(state, address, table, rows, events, pause):
         else:
             before = loop.f
             _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
-            size = loop.norm if memo.two_norm else norm_inf(vectors[G])
+            size = size_of(state, vectors[X], vectors[G], loop.norm)
             if loop.next != STOP:
                 machine.within_noise(state.loop, convex.promise, size)
             if loop.next == STOP:
@@ -363,8 +376,8 @@ def _begin(state, address, table, rows, events):
         return
     f, x, g = memo.value, v[memo.at], v[memo.at + 1]
     move(state, x, f, g)
-    norm, finite = norm2(g), all_finite(g)
-    size = norm if memo.two_norm else norm_inf(g)
+    norm, finite = norm_of(state, x, g), all_finite(g)
+    size = size_of(state, x, g, norm)
     loop.gtol = max(memo.gtol, memo.gtol_rel * size)
     cost = cost_of(memo)
     machine.begin(state.loop, float(memo.nfev), cost, cost, f, norm, size, finite)

@@ -105,7 +105,8 @@ def diagnose(
     parts = []
     slope = float("nan")
     if best.g is not None and np.all(np.isfinite(best.g)):
-        slope = float(np.linalg.norm(best.g.astype(float)))
+        g = best.g if objective.box is None else objective.box.reduced(best.x, best.g)
+        slope = float(np.linalg.norm(g.astype(float)))
     parts.append(f"At f = {best.f:.6g} the slope along the gradient is {slope:.3g}")
     if np.isfinite(step):
         parts[-1] += f"; the last step was {step:.3g} long"
@@ -133,16 +134,29 @@ def _examine(
     """Look at f around the best point."""
     if best.g is None or not slope > 0:
         return Finding("", "")
+    slope = float(np.linalg.norm(best.g.astype(float)))
     if objective.nfev + VALUES > objective.maxfun:
         return Finding("", "maxfun left no evaluation to look into it; check_gradient does.")
     u = best.g.astype(float) / slope
+    room, box = 1.0, objective.box
+    if box is not None:  # along the variables that have room on both sides
+        sides = np.minimum(best.x - box.lower, box.upper - best.x)
+        u[sides <= FARTHER * rounding ** (1 / 3) * np.abs(u * best.x)] = 0.0
+        slope *= float(np.linalg.norm(u))  # of the gradient in these variables
+        if not slope > 0:
+            return Finding("", "")
+        u /= np.linalg.norm(u)
+        moved = u != 0
+        room = float(np.min(sides[moved] / np.abs(u[moved])))
     size = float(np.abs(u) @ np.abs(best.x))  # the part of x that a step along u changes
     if not size > 0:
         size = step if np.isfinite(step) and step > 0 else 1.0
     h = max(rounding ** (1 / 3) * size, float(np.finfo(float).tiny))
+    h = h if box is None else min(h, room / FARTHER)
 
     def pair(h: float) -> Pair:
-        ahead, behind = (objective.value(best.x + sign * h * u) for sign in (1.0, -1.0))
+        sides = (best.x + sign * h * u for sign in (1.0, -1.0))
+        ahead, behind = (objective.value(x if box is None else box.clip(x)) for x in sides)
         return Pair(h, best.f, ahead, behind)
 
     try:

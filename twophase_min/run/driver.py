@@ -23,7 +23,7 @@ from twophase_min._errstate import our_arithmetic, users
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import keep
 from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
-from twophase_min.jit.kernels import norm2, norm_inf
+from twophase_min.jit.kernels import norm2
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
@@ -223,15 +223,15 @@ class Driver(Report):
                 raise Stop(Status.MAXITER)
             return
         f, g = objective.start(self.point.x)
-        size = self.size_of(g)
+        size = settling.size_of(self, self.point.x, g)
         loop.gtol = max(options.gtol, options.gtol_rel * size)
         finite = bool(np.all(np.isfinite(g)))
-        norm = float(norm2(g))
+        norm = float(norm2(settling.reduced(self, self.point.x, g)))
         self.machine.begin(self.slot, *self._counts(), f, norm, size, finite)
         if np.isfinite(f) and finite:
             x0 = np.asarray(self.point.x, dtype=objective.dtype)
             self.move(objective.kept(x0, f, g))
-            self._record("start", float(np.linalg.norm(g)), 0.0)
+            self._record("start", float(np.linalg.norm(settling.reduced(self, x0, g))), 0.0)
         self._stop_if_due()
         self._detect(f, norm)
         if options.precondition == "auto":
@@ -289,12 +289,6 @@ class Driver(Report):
         objective = self.objective
         return objective.nfev, objective.cost, objective.work
 
-    def size_of(self, g: Array) -> float:
-        """Norm of the gradient that the convergence test reads."""
-        if self.options.norm == np.inf:
-            return float(norm_inf(g))
-        return float(norm2(g) if self.options.norm == 2 else np.linalg.norm(g, ord=self.options.norm))
-
     def best(self) -> Point:
         """Return the best point seen, with its gradient."""
         objective = self.objective
@@ -319,9 +313,8 @@ class Driver(Report):
         assert self.point.g is not None
         best = self.objective.best
         assert best is not None
-        return self.machine.passes(
-            self.slot, best.f, self.point.f, self.size_of(self.point.g), self._distance()
-        )
+        size = settling.size_of(self, self.point.x, self.point.g)
+        return self.machine.passes(self.slot, best.f, self.point.f, size, self._distance())
 
     def iteration(self, x: Array, f: float, g: Array) -> None:
         """Book a new iterate of the current phase; raises `Stop` where a stop is due."""
@@ -335,8 +328,8 @@ class Driver(Report):
         if self.keep_pairs and step > 0:
             self.pairs.append((s.astype(float), (g - before.g).astype(float)))
         self.point = point
-        norm = float(norm2(g))
-        size = self.size = self.size_of(g)
+        norm = float(norm2(settling.reduced(self, x, g)))
+        size = self.size = settling.size_of(self, x, g)
         best = self.objective.best
         assert best is not None
         distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0
@@ -373,7 +366,8 @@ class Driver(Report):
         """Put the handover that the machine has named on record, and begin what follows."""
         g = self.point.g
         assert g is not None
-        peak, norm = float(self.detector.peak), float(np.linalg.norm(g))
+        norm = float(np.linalg.norm(settling.reduced(self, self.point.x, g)))
+        peak = float(self.detector.peak)
         self.machine.note_event(self.slot, self.event, 0, peak, norm, reason, phase_f)
         event = self._event_view
         swap = self.handover(event, self.phase if event.origin >= 0 else "start", text)
@@ -391,7 +385,8 @@ class Driver(Report):
 
         assert point.g is not None
         options = self.options
-        adam = Adam(options.learning_rate, options.beta1, options.beta2, options.epsilon, self.sizes)
+        settings = options.learning_rate, options.beta1, options.beta2, options.epsilon
+        adam = Adam(*settings, self.sizes, self.objective.box)
         adam.start(point.x, point.f, point.g)
         return adam
 
@@ -425,7 +420,8 @@ class Driver(Report):
                 if text:
                     cause = Cause.ADAM_FAILED
                     break
-            norm = float(norm2(adam.iterate()[2]))
+            x, _, g = adam.iterate()
+            norm = float(norm2(settling.reduced(self, x, g)))
             decision = self._detect(adam.f, norm, curvature=adam.curvature)
             cause = self.machine.after_adam(self.slot, adam.f, bool(decision))
             if cause == Cause.DETECTED:

@@ -28,6 +28,7 @@ from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import keep
 from twophase_min._status import ENDED_BY, Cause, Status, sentence
 from twophase_min.jit.compilation import prepare, register
+from twophase_min.objective.bounds import Box
 from twophase_min.objective.calls import Objective, Point
 from twophase_min.objective.compiled import (
     Argument,
@@ -120,18 +121,18 @@ EVENTS = 8
 """Handovers for which there is room at first."""
 
 
-def _own_state(n: int, options: TwoPhaseOptions, fused: bool) -> _Kept:
+def _own_state(n: int, options: TwoPhaseOptions, fused: bool, box: Box | None) -> _Kept:
     """Return this thread's state for such a run, ready for it."""
     key = (n, fused)
     last = getattr(_kept, "last", None)
-    if last is None or last[0] is not options or last[1] != key:
+    if last is None or last[0] is not options or last[1] != key or box is not None:
         own = own_solver(options)
         own.check(n)
-        state = new_state(n, options, fused, own=own)
+        state = new_state(n, options, fused, own=own, box=box)
         MEMO.array(state.fresh_memo)["recorded"] = 1
         made = _Kept(state, LOOP.view(state.loop), MEMO.view(state.memo), EVENT.new(EVENTS), own.caution)
         last = (options, key, made)
-        if n <= KEPT:
+        if n <= KEPT and box is None:
             _kept.last = last
     kept: _Kept = last[2]
     state = kept.state
@@ -158,7 +159,13 @@ def _entry(method: str) -> Any:
 
 @our_arithmetic()
 def minimize(
-    fun: Any, jac: Any, args: tuple[Any, ...], x0: Array, options: TwoPhaseOptions, compiled: Compiled
+    fun: Any,
+    jac: Any,
+    args: tuple[Any, ...],
+    x0: Array,
+    options: TwoPhaseOptions,
+    compiled: Compiled,
+    box: Box | None = None,
 ) -> OptimizeResult:
     """Run the two-phase method on a compiled objective.
 
@@ -174,6 +181,8 @@ def minimize(
         Validated, and free of what `why_not` names.
     compiled : Compiled
         From `compile_objective`.
+    box : Box, optional
+        Limits of the variables; x0 is inside.
 
     Returns
     -------
@@ -181,7 +190,7 @@ def minimize(
         As from the driver; the history has no times, and there is no state to resume from.
     """
     n = x0.size
-    state, position, memo, events, caution = _own_state(n, options, compiled.fused)
+    state, position, memo, events, caution = _own_state(n, options, compiled.fused, box)
     table, keep = tables(args)
     x, g, f, numbers = np.empty((1, n)), np.empty((1, n)), np.empty(1), np.empty((1, 5), dtype=np.int64)
     rows: Array = np.empty((64, 8))
@@ -223,7 +232,7 @@ def minimize(
     if status == Status.INTERRUPTED and state.stop[0] == TIME_IS_UP:
         status = Status.MAXTIME
     del keep  # the memory that the table points into has served
-    run = _CompiledRun(fun, jac, args, x0, options, state, position, memo, rows)
+    run = _CompiledRun(fun, jac, args, x0, options, state, position, memo, rows, box)
     run.objective.clock.began = began
     run.read_events(events, texts)
     result = run.outcome(Status(status), Point(x[0], float(f[0]), g[0]))
@@ -249,9 +258,9 @@ class _CompiledRun(Report):
 
     def __init__(
         self, fun: Any, jac: Any, args: Any, x0: Array, options: TwoPhaseOptions, state: State, loop: Any,
-        memo: Any, rows: Array,
+        memo: Any, rows: Array, box: Box | None = None,
     ):  # fmt: skip
-        objective = Objective(fun, jac, args, x0.size, x0.dtype, maxfun=options.maxfun)
+        objective = Objective(fun, jac, args, x0.size, x0.dtype, maxfun=options.maxfun, box=box)
         super().__init__(objective, x0, options, [name for name, _ in fallbacks(options)])
         self.state, self.loop, self.memo = state, loop, memo
         self.reason = ""
@@ -316,7 +325,7 @@ class _CompiledRun(Report):
             text = f"{noise_of.py_func(loop, loop.f):.1g}"
             if loop.cause == Cause.FLAT:
                 assert self.final is not None
-                text = f"{relative_gradient(self.final):.1e}"
+                text = f"{relative_gradient(self._reduced(self.final)):.1e}"
             detail = sentence(loop.cause, None, text)
         elif status == Status.PRECISION_LOSS:
             detail = ENDED_BY.format(self._diagnosis(), self.reason)
@@ -329,6 +338,11 @@ class _CompiledRun(Report):
     @property
     def _phase(self) -> str:
         return self.name(self.loop.phase, 0) if self.loop.begun else ""
+
+    def _reduced(self, point: Point) -> Point:
+        """Return a point with its projected gradient, where there are bounds."""
+        box = self.objective.box
+        return point if box is None else point._replace(g=box.reduced(point.x, point.g))
 
     def _again(self) -> str:
         """Let the user's function raise once more where it raised, in Python; answers what to say of it."""
@@ -382,6 +396,7 @@ def solve_many(
     threads: int,
     stop: NDArray[np.int64],
     done: NDArray[np.int64],
+    box: Box | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Solve many problems of one compiled objective, side by side in threads.
 
@@ -403,6 +418,8 @@ def solve_many(
         Set it to 1 from another thread to end early.
     done : ndarray of int64, shape (1,)
         Problems finished so far, for a progress bar.
+    box : Box, optional
+        Limits of the variables of every problem; the starts are inside.
 
     Returns
     -------
@@ -428,7 +445,7 @@ def solve_many(
     @our_arithmetic()
     def work(chunk: int) -> None:
         part = slice(chunk * size, (chunk + 1) * size)
-        state = new_state(n, options, compiled.fused, stop)
+        state = new_state(n, options, compiled.fused, stop, box=box)
         loop(
             state, compiled.address, table[part], x0s[part], x[part], g[part], f[part], numbers[part],
             no_rows, no_events, math.inf,

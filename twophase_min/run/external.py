@@ -20,7 +20,7 @@ from twophase_min.phases.first_trial import first_step
 from twophase_min.phases.metric import power_of_two
 from twophase_min.phases.scaling import Scaling
 from twophase_min.run.own import first_length
-from twophase_min.run.settling import settles
+from twophase_min.run.settling import settles, size_of
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
@@ -43,6 +43,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
     """Run SciPy's method from the current point until it fails or the guard ends it; why, and its message."""
     options, objective, loop = driver.options, driver.objective, driver.loop
     phase = convex_phase(options.convex_method)
+    scaled = scaled and objective.box is None  # limits of single variables stay such in plain ones only
     cycle = phase.cycle if scaled else None
     objective.remember_more(10 if objective.n <= LARGEST_MEMO else 0)
     c2 = options.c2 if options.c2 is not None else phase.c2
@@ -61,7 +62,8 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             careful = True
             if not objective.fused:
                 raise _PhaseEnd(Cause.NONE)
-        if not driver.size_of(g) <= loop.gtol:
+        size = size_of(driver, x, g)
+        if not size <= loop.gtol:
             return
         best = objective.best
         assert best is not None
@@ -70,7 +72,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             return
         point = best if np.array_equal(x, best.x) else objective.last
         if point is best or (
-            point is not None and np.array_equal(x, point.x) and settles(driver, point, driver.size_of(g))
+            point is not None and np.array_equal(x, point.x) and settles(driver, point, size)
         ):
             driver.iteration(x, point.f, g)
 
@@ -107,6 +109,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
                 hessp=objective.hessp,
                 zero=0.0 if callable(method) else driver.point.f,
                 unit=unit,
+                box=objective.box,
             )
         except _PhaseEnd as end:
             if end.cause != Cause.NONE:

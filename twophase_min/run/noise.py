@@ -18,7 +18,8 @@ by differences of high order, which a smooth function does not have and noise do
 estimates the variance for every k from which on smoothness no longer shows. A jump or a kink at x looks
 like noise in differences across it: the noise must show on either side alone. Where the values hardly
 differ h was too short (single precision does not see it), and where the estimates of successive orders do
-not agree it was too long: it is changed by a factor of 16, four times at most.
+not agree it was too long: it is changed by a factor of 16, four times at most. Within bounds u is taken
+without the variables that would leave them.
 """
 
 from __future__ import annotations
@@ -134,7 +135,33 @@ def _ready() -> tuple[Any, Any]:
     return prepare(estimate, *_EXAMPLE), prepare(first_distance, *_EXAMPLE)
 
 
-def measure(value: Callable[[Array], float], x: Array, f: float, u: Array) -> float:
+@jit
+def within_bounds(x, u, h, lower, upper, out):
+    """Write u into ``out`` without the variables that ``x + k h u`` would carry over a limit; if any is left.
+
+    Parameters
+    ----------
+    x, u, lower, upper, out : ndarray, shape (n,)
+        Point, direction and limits; ``out`` is written.
+    h : float
+        Distance along u from one point of a measurement to the next.
+    """
+    left = False
+    for i in range(x.size):
+        far = MIDDLE * h * abs(u[i])
+        inside = x[i] - far >= lower[i] and x[i] + far <= upper[i]
+        out[i] = u[i] if inside else 0.0
+        left = left or out[i] != 0.0
+    return left
+
+
+def measure(
+    value: Callable[[Array], float],
+    x: Array,
+    f: float,
+    u: Array,
+    box: tuple[Array, Array] | None = None,
+) -> float:
     """Measure the standard deviation of the error of f at x.
 
     Parameters
@@ -145,6 +172,8 @@ def measure(value: Callable[[Array], float], x: Array, f: float, u: Array) -> fl
         Point, and a direction.
     f : float
         Value at x.
+    box : tuple of ndarray, optional
+        Lower and upper limits, shape (n,) each, which no point passes.
 
     Returns
     -------
@@ -157,7 +186,12 @@ def measure(value: Callable[[Array], float], x: Array, f: float, u: Array) -> fl
     if h == 0.0:
         return 0.0
     values, work = np.empty(POINTS), np.empty(POINTS)
+    along, given = np.empty(x.size), u
     for _ in range(ROUNDS):
+        if box is not None:
+            if not within_bounds(x, given, h, *[np.asarray(limit, dtype=float) for limit in box], along):
+                return 0.0
+            u = along
         for k in range(POINTS):
             values[k] = f if k == MIDDLE else value(x + (k - MIDDLE) * h * u)
             if not math.isfinite(values[k]):
@@ -173,3 +207,4 @@ _EXAMPLE = np.zeros(POINTS), np.zeros(POINTS)
 
 register(estimate, lambda kind: _EXAMPLE)
 register(first_distance, lambda kind: _EXAMPLE)
+register(within_bounds, lambda kind: (*_EXAMPLE, 0.0, *[np.zeros(POINTS)] * 3))

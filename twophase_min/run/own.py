@@ -14,6 +14,7 @@ from twophase_min.phases import FAILED, is_ours
 from twophase_min.phases.metric import power_of_two
 from twophase_min.run.build import own_solver
 from twophase_min.run.result import relative_gradient
+from twophase_min.run.settling import reduced
 from twophase_min.run.state import MOMENTS, STOP
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
 def _begin(driver: Driver, method: str, scaled: bool) -> Any:
     """Return a phase of our own, begun at the current point."""
     own, point = own_solver(driver.options, method), driver.point
-    own.noise = driver.machine.noise(driver.slot)
+    own.noise, own.box = driver.machine.noise(driver.slot), driver.objective.box
     assert point.g is not None
     pairs = list(driver.pairs) if scaled and own.keeps_pairs else None
     diagonal = driver.scales if scaled else None
@@ -84,7 +85,7 @@ def _search_failed(driver: Driver, own: Any) -> None:
     assert best is not None
     precise = bool(own.working_precision)
     point = Point(own.x, own.f, own.g)
-    relative = relative_gradient(point)
+    relative = relative_gradient(point._replace(g=reduced(driver, point.x, point.g)))
     driver.machine.search_failed(driver.slot, own.f, best.f, precise, relative, own.promise)
     loop = driver.loop
     if loop.next == STOP:
@@ -95,10 +96,11 @@ def _search_failed(driver: Driver, own: Any) -> None:
 def first_length(driver: Driver) -> float | None:
     """Length of a first step along -g: to the minimiser by the last step's curvature, or Adam's own."""
     assert driver.point.g is not None
+    slope = float(norm2(reduced(driver, driver.point.x, driver.point.g)))
     if driver.adam.curvature > 0:
-        return float(norm2(driver.point.g)) / driver.adam.curvature
+        return slope / driver.adam.curvature
     if driver.bend > 0:
-        length = float(norm2(driver.point.g)) / driver.bend
+        length = slope / driver.bend
         # within a measured noise a search goes by slopes, which a longer step shows better
         if length * length * driver.bend > driver.machine.noise(driver.slot):
             return length

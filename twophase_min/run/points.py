@@ -10,11 +10,21 @@ import math
 
 from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit
-from twophase_min.jit.kernels import all_finite, copy, out_of_line
+from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf, out_of_line
 from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
-from twophase_min.phases import adam as adam_phase
+from twophase_min.phases import adam_kernels as adam_phase
+from twophase_min.phases import box
 from twophase_min.run import exactness, machine, noise
-from twophase_min.run.state import BAD_X, BEST_POINT, HANDED, TIME_IS_UP, UNSOUND_X
+from twophase_min.run.state import (
+    BAD_X,
+    BEST_POINT,
+    HANDED,
+    LOWER,
+    REDUCED,
+    TIME_IS_UP,
+    UNSOUND_X,
+    UPPER,
+)
 
 _inner = jit(no_cpython_wrapper=True)
 
@@ -144,6 +154,28 @@ def evaluate(state, address, table, x, gradient):
 
 
 @_inner
+def norm_of(state, x, g):
+    """Euclidean norm of the gradient at x; within bounds of the projected one, which is left in REDUCED."""
+    v = state.vectors
+    if v.shape[0] <= LOWER:
+        return norm2(g)
+    box.reduce(x, g, v[LOWER], v[UPPER], v[REDUCED])
+    return norm2(v[REDUCED])
+
+
+@_inner
+def size_of(state, x, g, norm):
+    """Norm that the convergence test reads, of a gradient at x whose `norm_of` is known."""
+    if state.memo[0].two_norm:
+        return norm
+    v = state.vectors
+    if v.shape[0] <= LOWER:
+        return norm_inf(g)
+    box.reduce(x, g, v[LOWER], v[UPPER], v[REDUCED])
+    return norm_inf(v[REDUCED])
+
+
+@_inner
 def cost_of(memo):
     """Values and gradients asked for."""
     return float(memo.nfev + memo.njev)
@@ -161,13 +193,17 @@ def noise_at(state, address, table, x, f, u):
     values, work = state.answer[1 : 1 + noise.POINTS], state.answer[1 + noise.POINTS :]
     h, found = noise.first_distance(x, u), 0.0
     turn = 0
+    v = state.vectors
+    bounded = v.shape[0] > LOWER
     while turn < noise.ROUNDS and h > 0.0:
         turn += 1
+        if bounded and not noise.within_bounds(x, u, h, v[LOWER], v[UPPER], v[REDUCED]):
+            break
         for k in range(noise.POINTS):
             values[k] = f
             if k != noise.MIDDLE:
                 for i in range(x.size):
-                    trial[i] = x[i] + (k - noise.MIDDLE) * h * u[i]
+                    trial[i] = x[i] + (k - noise.MIDDLE) * h * (v[REDUCED, i] if bounded else u[i])
                 if not evaluate(state, address, table, trial, False):
                     return False
                 values[k] = memo.value
@@ -216,7 +252,7 @@ def distance(a, b):
 
 @_inner
 def relative_gradient(x, f, g):
-    """max_i |g_i x_i| / |f|, see `result.relative_gradient`."""
+    """max_i |g_i x_i| / |f|, see `result.relative_gradient`; g is the projected gradient within bounds."""
     largest = 0.0
     for i in range(x.size):
         largest = max(largest, abs(g[i] * x[i]))

@@ -110,6 +110,9 @@ class Report:
             gradient=objective.description,
             seconds=objective.elapsed,
         )
+        if objective.box is not None:
+            result.active = objective.box.active(result.x)
+            result.multipliers = objective.box.multipliers(result.x, result.jac)
         if objective.nhev:
             result.nhev = objective.nhev
         if self.options.return_all:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min._status import Cause, Status
+from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.calls import Point
 from twophase_min.run import noise
 
@@ -36,9 +37,23 @@ def noise_at(driver: Driver, x: Array, f: float, u: Array) -> float:
                 driver.measured.append(float(answer))
             return answer
 
-        machine.note_noise(slot, noise.measure(value, x, f, u), objective.cost, f)
+        machine.note_noise(slot, noise.measure(value, x, f, u, objective.box), objective.cost, f)
         driver.measured.clear()
     return float(machine.noise(slot))
+
+
+def reduced(driver: Driver, x: Array, g: Array) -> Array:
+    """Return the gradient that decides: within bounds the projected one, ``x - P(x - g)``."""
+    box = driver.objective.box
+    return g if box is None else box.reduced(x, g)
+
+
+def size_of(driver: Driver, x: Array, g: Array) -> float:
+    """Norm of the gradient at x that the convergence test reads; within bounds of the projected one."""
+    g, order = reduced(driver, x, g), driver.options.norm
+    if order == np.inf:
+        return float(norm_inf(g))
+    return float(norm2(g) if order == 2 else np.linalg.norm(g, ord=order))
 
 
 def settles(driver: Driver, point: Point, size: float) -> bool:
@@ -61,7 +76,7 @@ def reconsider(driver: Driver, size: float) -> None:
 
 def look_at(driver: Driver, best: Point) -> None:
     """Make the best point an iterate where its gradient passes the test, though no search has accepted it."""
-    if best.g is not None and driver.size_of(best.g) <= driver.loop.gtol:
+    if best.g is not None and size_of(driver, best.x, best.g) <= driver.loop.gtol:
         driver.iteration(best.x, best.f, best.g)
 
 

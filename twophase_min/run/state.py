@@ -180,8 +180,9 @@ MEMO = Record(
 """What the compiled loop knows of the points it has evaluated, and its settings."""
 
 # Rows of State.vectors. Evaluated points come first, each with its gradient below it; a point is written
-# once. The last two rows are there only where the variables may be changed.
-BAD_X, UNSOUND_X, HANDED, DIAGONAL, SIZES = range(2 * POINTS, 2 * POINTS + 5)
+# once. DIAGONAL and SIZES are there only where the variables may be changed or have bounds, the last three
+# (the limits, and the projected gradient) only where they have bounds.
+BAD_X, UNSOUND_X, HANDED, DIAGONAL, SIZES, LOWER, UPPER, REDUCED = range(2 * POINTS, 2 * POINTS + 8)
 
 
 class State(NamedTuple):
@@ -195,7 +196,7 @@ class State(NamedTuple):
         The same with the settings of the run, as every problem begins.
     answer : ndarray of float64, shape (15,)
         Where the objective leaves its value; then the values and the scratch of a measurement of noise.
-    vectors : ndarray, shape (11, n) or (13, n)
+    vectors : ndarray, shape (11, n), (13, n) or (16, n)
         Points and gradients, as described above.
     adam, convex : AdamState, and the state of a compiled convex phase
         The two phases.
