@@ -39,7 +39,7 @@ def loss(p: np.ndarray) -> float:
 result = minimize(loss, [1.0, 0.5, 1.0, 0.1, 0.01], bounds=BOUNDS)
 print(result.message)
 for name, value, side in zip(NAMES, result.x, result.active, strict=True):
-    print(f"{name:>14} = {value:7.4f}", ("", "at its upper bound", "at its lower bound")[side])
+    print(f"{name:>14} = {value:7.4f}{('', ', its upper bound', ', its lower bound')[side]}")
 print(f"half-lives of {np.log(2) / result.x[2]:.2f} and {np.log(2) / result.x[3]:.1f} hours")
 print(f"a baseline of 0.001 would raise the loss by {0.001 * result.jac[4]:.1e}: the data speak for none")
 

@@ -10,8 +10,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 PRINTED = {
     "bounded_rates": (
-        "concentration =  2.2594",
-        "baseline =  0.0000 at its lower bound",
+        "concentration =  2.259",
+        "baseline =  0.0000, its lower bound",
         "half-lives of 0.38 and 4.1 hours",
         "the global search ends at the same point",
     ),

@@ -59,7 +59,7 @@ PROBLEMS = {
     "left of the middle": (pulled, [(-0.5, 1), (-1, 1)], [-0.5, 0.3]),
     "corner": (plane, [(-1, 2), (0, 5)], [-1.0, 5.0]),
     "curved edge": (valley, [(-2, 0.5), (-2, 2)], [0.5, 0.25]),
-    "many minima": (tang, [(-5, 5), (-2.5, 4)], [LOW, 2.7468027709908370]),
+    "many minima": (tang, [(-5, 5), (-1, 4)], [LOW, 2.7468027709908370]),
     "many minima, the lowest on an edge": (tang, [(-5, 5), (-5, -3.2)], [LOW, -3.2]),
     "logarithms": (rates, [(1e-3, 1), (1e-3, 1)], [0.5, 1.0]),
     "five variables": (product, [(0, i) for i in range(1, 6)], [1.0, 2.0, 3.0, 4.0, 5.0]),
@@ -105,10 +105,9 @@ def by_hopping(fun, bounds, **options):
     return basinhopping(fun, steps(None), niter=15, minimizer_kwargs=local, take_step=steps, **SEEDED)
 
 
-def by_shgo(fun, bounds, **options):
-    return shgo(
-        fun, bounds, n=64, sampling_method="sobol", minimizer_kwargs={"method": shgo_method(**options)}
-    )
+def by_shgo(fun, bounds, sampling="sobol", **options):
+    local = {"method": shgo_method(**options)}
+    return shgo(fun, bounds, n=32, sampling_method=sampling, minimizer_kwargs=local)
 
 
 SOLVERS = {

@@ -70,9 +70,7 @@ class shgo_method:
     """The method for shgo: ``minimizer_kwargs={'method': shgo_method(gtol=1e-8)}``.
 
     shgo calls ``.lower()`` on its local method, which a function does not have, and strips every option that
-    it does not know; so this object answers ``lower()`` and carries the options itself. shgo takes any local
-    result for one within its bounds; so the objective is infinite outside of them, and runs stay inside.
-    A minimum on a bound is approached, not reached exactly.
+    it does not know; so this object answers ``lower()`` and carries the options itself.
 
     Parameters
     ----------
@@ -90,22 +88,7 @@ class shgo_method:
     def __call__(self, fun: Callable[..., Any], x0: Any, **keywords: Any) -> OptimizeResult:
         """Minimise as `twophase`, within shgo's bounds; its own ``ftol`` has no meaning here."""
         keywords.pop("ftol", None)
-        bounds = keywords.pop("bounds", None)
-        if bounds is not None:
-            fun = _Inside(fun, bounds)
         return twophase(fun, x0, **{**keywords, **self.options})
-
-
-class _Inside:
-    """A function that is infinite outside of its bounds."""
-
-    def __init__(self, fun: Callable[..., Any], bounds: Any):
-        self.fun, (self.lower, self.upper) = fun, limits(bounds)
-
-    def __call__(self, x: Any, *args: Any) -> Any:
-        if np.all(x >= self.lower) and np.all(x <= self.upper):
-            return self.fun(x, *args)
-        return np.inf
 
 
 def delegate(
