@@ -6,6 +6,7 @@ or 'TNC', or for bounds and no method; so do fmin_l_bfgs_b, fmin_tnc and the glo
 """
 
 import os
+import sys
 
 import scipy.optimize
 from scipy.optimize import _minimize, _optimize
@@ -16,6 +17,8 @@ import twophase_min.phases.scipy  # those that use SciPy's minimize themselves: 
 
 BOUNDS = bool(os.environ.get("SUBSTITUTION_BOUNDS"))
 METHODS = ("l-bfgs-b", "tnc") if BOUNDS else ("cg", "bfgs")
+TNC_GTOL = 1e-2 * sys.float_info.epsilon**0.25
+"""The gradient tolerance of SciPy's TNC unless another is given."""
 _original = scipy.optimize.minimize
 _ours = twophase_min.minimize
 calls = {"substituted": 0}
@@ -30,15 +33,17 @@ def substitute(
     ours = default or (isinstance(method, str) and method.lower() in METHODS)
     if free and ours and (BOUNDS or bounds is None):
         calls["substituted"] += 1
+        if isinstance(method, str) and method.lower() == "tnc" and rest.get("tol") is None:
+            rest["options"] = {"gtol": TNC_GTOL, **(rest.get("options") or {})}
         return _ours(fun, x0, args, "twophase", jac, bounds=bounds, **rest)
     return _original(fun, x0, args, method, jac, hess, hessp, bounds, constraints, **rest)
 
 
-def _run(fun, x0, fprime, args, approx_grad, bounds, callback, options):
+def _run(method, fun, x0, fprime, args, approx_grad, bounds, callback, options):
     """Call ours with what the functions take in place of `minimize`'s ``jac`` and ``options``."""
     jac = None if approx_grad else fprime or True
     given = {key: value for key, value in options.items() if value is not None}
-    return substitute(fun, x0, args, METHODS[0], jac, bounds=bounds, callback=callback, options=given)
+    return substitute(fun, x0, args, method, jac, bounds=bounds, callback=callback, options=given)
 
 
 def fmin_l_bfgs_b(
@@ -46,7 +51,7 @@ def fmin_l_bfgs_b(
 ):
     """Answer as SciPy's function of that name."""
     options = {"maxfun": maxfun, "maxiter": maxiter}
-    result = _run(func, x0, fprime, args, approx_grad, bounds, callback, options)
+    result = _run("l-bfgs-b", func, x0, fprime, args, approx_grad, bounds, callback, options)
     told = {"warnflag": 0 if result.success else 1, "task": result.message, "grad": result.jac}
     return result.x, result.fun, {**told, "funcalls": result.nfev, "nit": result.nit}
 
@@ -55,7 +60,7 @@ def fmin_tnc(
     func, x0, fprime=None, args=(), approx_grad=0, bounds=None, messages=0, maxfun=None, callback=None
 ):
     """Answer as SciPy's function of that name."""
-    result = _run(func, x0, fprime, args, approx_grad, bounds, callback, {"maxfun": maxfun})
+    result = _run("tnc", func, x0, fprime, args, approx_grad, bounds, callback, {"maxfun": maxfun})
     return result.x, result.nfev, 1 if result.success else 3
 
 

@@ -30,7 +30,8 @@ LOCAL = [
     ("TestWorkers", "test_smoke", METHODS),
     ("TestWorkers", "test_equal_bounds", METHODS),
     ("", "test_all_bounds_equal", METHODS),
-    ("", "test_equal_bounds", METHODS),
+    ("", "test_equal_bounds", "(None|callback)-constraints[01]-.*(L-BFGS-B|TNC)"),
+    ("", "test_equal_bounds", "callback2-constraints[01]-.*L-BFGS-B"),  # TNC takes no such callback
     ("", "test_minimize_maxiter_noninteger", METHODS),
     ("", "test_minimize_with_scalar", METHODS),
     ("", "test_result_x_shape_when_len_x_is_one", ""),
@@ -69,12 +70,18 @@ TRUNCATED_NEWTON = [
 """All of SciPy's tests of TNC."""
 
 EVOLUTION = [
-    ("TestDifferentialEvolutionSolver", "test_callback_progress", ""),
+    ("TestDifferentialEvolutionSolver", "test_args_tuple_is_passed", ""),
+    ("TestDifferentialEvolutionSolver", "test_callback_terminates", ""),
     ("TestDifferentialEvolutionSolver", "test_differential_evolution", ""),
-    ("TestDifferentialEvolutionSolver", "test_impossible_constraint", ""),
+    ("TestDifferentialEvolutionSolver", "test_gh_4511_regression", ""),
     ("TestDifferentialEvolutionSolver", "test_integrality", ""),
+    ("TestDifferentialEvolutionSolver", "test_intermediate_result", ""),
+    ("TestDifferentialEvolutionSolver", "test_maxfun_stops_solve", ""),
     ("TestDifferentialEvolutionSolver", "test_polish_function", ""),
+    ("TestDifferentialEvolutionSolver", "test_rng_gives_repeatability", ""),
+    ("TestDifferentialEvolutionSolver", "test_x0", ""),
 ]
+"""Those that polish."""
 
 ANNEALING = [
     ("TestDualAnnealing", "test_low_dim", ""),
@@ -90,6 +97,9 @@ ANNEALING = [
     ("TestDualAnnealing", "test_nb_fun_call", ""),
     ("TestDualAnnealing", "test_reproduce", ""),
 ]
+"""Those with local searches."""
+
+SHGO = [("TestShgoArguments", "test_7_3_minkwargs", "")]
 
 
 @pytest.mark.slow
@@ -110,3 +120,8 @@ def test_scipy_differential_evolution_suite(tmp_path):
 @pytest.mark.slow
 def test_scipy_dual_annealing_suite(tmp_path):
     selected("test__dual_annealing", ANNEALING, tmp_path, **BOUNDED)
+
+
+@pytest.mark.slow
+def test_scipy_shgo_suite(tmp_path):
+    selected("test__shgo", SHGO, tmp_path, **BOUNDED)
