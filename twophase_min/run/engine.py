@@ -342,7 +342,7 @@ class _CompiledRun(Report):
     def _reduced(self, point: Point) -> Point:
         """Return a point with its projected gradient, where there are bounds."""
         box = self.objective.box
-        return point if box is None else point._replace(g=box.reduced(point.x, point.g))
+        return point if box is None or point.g is None else point._replace(g=box.reduced(point.x, point.g))
 
     def _again(self) -> str:
         """Let the user's function raise once more where it raised, in Python; answers what to say of it."""

@@ -85,6 +85,7 @@ def _search_failed(driver: Driver, own: Any) -> None:
     assert best is not None
     precise = bool(own.working_precision)
     point = Point(own.x, own.f, own.g)
+    assert point.g is not None
     relative = relative_gradient(point._replace(g=reduced(driver, point.x, point.g)))
     driver.machine.search_failed(driver.slot, own.f, best.f, precise, relative, own.promise)
     loop = driver.loop
