@@ -66,7 +66,7 @@ def read_problem_names(path: Path) -> list[str]:
 
 N_MAX = 250
 SLOW = ("FBRAIN2LS", "SPECAN")
-"""Bounded problems whose value and gradient take 0.25 and 0.6 s; those of all others take 0.03 s at most."""
+"""Bounded problems left out: value and gradient take 0.25 and 0.6 s; those of all others, 0.03 s at most."""
 
 
 def bounded_names(half: str) -> list[str]:
