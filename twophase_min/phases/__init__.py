@@ -276,9 +276,13 @@ def convex_phase(method: Any) -> Phase:
     return PHASES[method or DEFAULT]
 
 
+COLUMNS = 16
+"""Limits at which a step within bounds may arrive by the model (`phases.box`); each takes a row."""
+
+
 def rows_of(scaled: bool, bounded: bool) -> int:
     """Return how many rows the vectors of a compiled convex phase have."""
-    return FREE + 1 if bounded else METRIC + scaled
+    return FREE + 1 + COLUMNS if bounded else METRIC + scaled
 
 
 def is_ours(name: str) -> bool:

@@ -61,6 +61,7 @@ ADAM = Record(
     count("t", "updates made"),
     count("code", "what is requested: NEED_F, NEED_G, NEED_FG, ITERATION or FAILED", NEED_FG),
     count("probing", "flag: the first step length is being looked for"),
+    count("clipped", "flag: a bound has shortened the trial of the probe"),
     count("adapting", "flag: the learning rate adapts, as none was given"),
     count("rejections", "trials in a row that were not finite, too long, or no step at all"),
     count("reason", "why the phase failed, see `REASONS`"),
@@ -142,18 +143,25 @@ def _scale_of_x(vectors):
     return median(work, count)
 
 
+@jit(no_cpython_wrapper=True)
+def _steepest(vectors):
+    """Slope along -sizes * sign(g)."""
+    sized, sizes = _sizes(vectors)
+    slope = 0.0
+    for i in range(vectors.shape[1]):
+        slope -= (np.float64(sizes[i]) if sized else 1.0) * abs(np.float64(vectors[G, i]))
+    return slope
+
+
 @jit
 def adam_start(state, x, f, g):
     """Begin at an evaluated point, the moments at zero; answers what is needed, ITERATION without a probe."""
     vectors, adam = state.vectors, state.slot[0]
-    sized, sizes = _sizes(vectors)
-    slope = 0.0
     copy(x, vectors[X])
     copy(g, vectors[G])
     for i in range(x.size):
         vectors[M, i] = 0.0
         vectors[V, i] = 0.0
-        slope -= (np.float64(sizes[i]) if sized else 1.0) * abs(np.float64(g[i]))
     adam.f = f
     adam.t = 0
     adam.rejections = 0
@@ -163,7 +171,7 @@ def adam_start(state, x, f, g):
         largest = norm_inf(vectors[G])
         adam.epsilon = 1e-8 * largest if largest > 0.0 else 1e-8
     if adam.probing:
-        adam.slope = slope
+        adam.slope = _steepest(vectors)
         guess = GUESS * _scale_of_x(vectors)
         adam.rate = guess if 0.0 < guess < math.inf else GUESS
         adam.code = NEED_F
@@ -188,8 +196,11 @@ def _probe(state, adam):
             trial += step
         vectors[XT, i] = trial
     if vectors.shape[0] > LOWER:
-        clip(vectors[XT], vectors[LOWER], vectors[UPPER])
-        adam.slope = _along(vectors, vectors[G]) / rate
+        adam.clipped = 1 if clip(vectors[XT], vectors[LOWER], vectors[UPPER]) else 0
+        if adam.clipped:
+            adam.slope = _along(vectors, vectors[G]) / rate
+        else:
+            adam.slope = _steepest(vectors)
 
 
 @jit(no_cpython_wrapper=True)
@@ -308,7 +319,8 @@ def _settle(state, adam, g):
         vectors[V, i] = (1.0 - adam.beta2) * (old * old)
     if vectors.shape[0] > LOWER:
         _feel(vectors)
-        after = _along(vectors, g) / rate
+        if adam.clipped:
+            after = _along(vectors, g) / rate
         for i in range(g.size):
             if vectors[FELT, i] == 0.0:
                 vectors[M, i] = 0.0

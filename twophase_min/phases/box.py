@@ -21,8 +21,9 @@ import math
 
 import numpy as np
 
-from twophase_min.jit.compilation import jit
-from twophase_min.phases import FREE, LOWER, UPPER, G, P, X
+from twophase_min.jit.compilation import by_type, jit
+from twophase_min.jit.kernels import copy, dot
+from twophase_min.phases import COLUMNS, FREE, LOWER, UPPER, XT, G, P, X
 from twophase_min.phases.metric import metric_of
 
 SNAP = 4.0
@@ -41,7 +42,7 @@ def is_bounded(vectors):
     return vectors.shape[0] > LOWER
 
 
-@_inner
+@jit
 def reduce(x, g, lower, upper, out):
     """Write the projected gradient ``x - P(x - g)`` into ``out``, which may be g."""
     for i in range(x.size):
@@ -55,12 +56,16 @@ def reduce(x, g, lower, upper, out):
 
 @_inner
 def clip(x, lower, upper):
-    """Project a point onto the box, in place."""
+    """Project a point onto the box, in place; whether it was outside."""
+    outside = False
     for i in range(x.size):
         if x[i] < lower[i]:
             x[i] = lower[i]
+            outside = True
         elif x[i] > upper[i]:
             x[i] = upper[i]
+            outside = True
+    return outside
 
 
 @_inner
@@ -69,7 +74,7 @@ def is_held(x, g, lower, upper):
     return (x <= lower and g > 0.0) or (x >= upper and g < 0.0) or lower == upper
 
 
-@_inner
+@jit
 def mark_free(vectors):
     """Write row FREE; how many variables are held."""
     held = 0
@@ -132,7 +137,73 @@ def _room(vectors, i):
     return math.inf
 
 
+@by_type
+def column(state, phase, i, out):
+    """Write column i of the inverse Hessian of the free variables into ``out``; whether there is one."""
+
+
 @_inner
+def _first_beyond(vectors):
+    """Return the variable that the step in row P carries beyond its limit first; -1 for none."""
+    found, nearest = -1, 1.0
+    for i in range(vectors.shape[1]):
+        room = _room(vectors, i)
+        if room < nearest:
+            found, nearest = i, room
+    return found
+
+
+@_inner
+def arrive(state, phase, step):
+    """Have the step stop at limits as the model of f has it; whether that leads downhill.
+
+    The model's minimum, ``s = -H g``, lies beyond limits. With variable i put at its limit the minimum of the
+    others is ``s + h (limit - x_i - s_i) / h_i``, where h is column i of H, and from then on
+    ``H - h h' / h_i`` takes the place of H. So limits are put in one by one, in the order in which the ray
+    along s meets them. What is still beyond after `COLUMNS` of them is left to `bend`.
+
+    Parameters
+    ----------
+    state, phase : state and record of the phase
+        Row P is turned into the step; row XT is scratch.
+    step : float
+        Length of the first trial along row P.
+    """
+    v = state.vectors
+    p, g, x = v[P], v[G], v[X]
+    copy(p, v[XT])
+    for i in range(p.size):
+        p[i] *= step
+    many = 0
+    while many < COLUMNS:
+        i = _first_beyond(v)
+        if i < 0:
+            break
+        h = v[FREE + 1 + many]
+        if not column(state, phase, i, h):
+            break
+        for k in range(many):
+            other, at = v[FREE + 1 + k], phase.arrived[k]
+            share = other[i] / other[at]
+            for j in range(h.size):
+                h[j] -= share * other[j]
+            h[at] = 0.0  # but for rounding
+        if not h[i] > 0.0:
+            break
+        goal = (v[UPPER, i] if p[i] > 0.0 else v[LOWER, i]) - x[i]
+        share = (goal - p[i]) / h[i]
+        for j in range(h.size):
+            p[j] += share * h[j]
+        phase.arrived[many] = i
+        many += 1
+        p[i] = goal
+    if many > 0 and dot(p, g) < 0.0:
+        return True
+    copy(v[XT], p)
+    return False
+
+
+@jit
 def bend(vectors, slope, step):
     """Turn row P into the direction of a projected first trial, where the trial itself is outside.
 

@@ -10,13 +10,13 @@ import numpy as np
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy, dot
 from twophase_min.jit.records import Record, count, real
-from twophase_min.phases import ITERATION, METRIC, XT, G, P, rows_of
+from twophase_min.phases import FREE, ITERATION, METRIC, XT, G, P, rows_of
 from twophase_min.phases.box import free_part
 from twophase_min.phases.edge import EDGES, lead_inwards, project
 from twophase_min.phases.first_trial import within_reach
 from twophase_min.phases.line_search import line_init
 from twophase_min.phases.metric import metric_of
-from twophase_min.phases.pairs import hager_zhang, learn, two_loop, two_loop_free
+from twophase_min.phases.pairs import hager_zhang, learn, multiply_free, see_free, two_loop
 from twophase_min.phases.search import REASONS, SEARCH, begin, new_edges, next_trial, tell, use_sizes
 
 __all__ = [
@@ -37,6 +37,8 @@ MEMORY_CG = Record(
     *SEARCH,
     real("beta", "share of the old direction in the new one, 0 for none"),
     real("gamma", "multiple of the metric from which the two-loop recursion starts", 1.0),
+    real("free_gamma", "the same in the free variables within bounds", 1.0),
+    count("seen", "flag: the free parts of the pairs have been looked at"),
     count("stored", "pairs in the memory"),
     count("head", "place in the ring for the next pair"),
 )
@@ -126,12 +128,17 @@ def direction(state, cg):
     """Write a direction into row P; its slope, and the length of the first trial along it (0 for none)."""
     p, g = state.vectors[P], state.vectors[G]
     scaled, metric = metric_of(state.vectors)
+    cg.seen = 0
     if cg.stored > 0:
         if cg.edge.held > 0:  # the gradient along the edges takes the gradient's place for a while
             copy(g, state.vectors[XT])
             project(state, cg.edge, g)
         if cg.held > 0:
-            two_loop_free(state, cg)
+            see_free(state, cg)
+            cg.seen = 1
+            for i in range(p.size):
+                p[i] = -g[i] * state.vectors[FREE, i]
+            multiply_free(state, cg, p)
         else:
             two_loop(state, cg)
         if cg.edge.held > 0:
@@ -151,6 +158,21 @@ def direction(state, cg):
         # the first-order change is expected to repeat (N&W equation before 3.60)
         return slope, cg.last_a * cg.last_slope / slope
     return 0.0, 0.0
+
+
+@jit(no_cpython_wrapper=True)
+def column(state, cg, i, out):
+    """Write column i of the inverse Hessian of the free variables into ``out``; whether there is one."""
+    if cg.stored == 0:
+        return False
+    if cg.seen == 0:
+        see_free(state, cg)
+        cg.seen = 1
+    for k in range(out.size):
+        out[k] = 0.0
+    out[i] = 1.0
+    multiply_free(state, cg, out)
+    return True
 
 
 @jit(no_cpython_wrapper=True)

@@ -59,57 +59,71 @@ def two_loop(state, memory):
 
 
 @jit(no_cpython_wrapper=True)
-def two_loop_free(state, memory):
-    """Set ``p = -H g`` in the free variables alone: of every pair only these entries are looked at.
+def see_free(state, memory):
+    """Look at the entries of the pairs in the free variables, for `multiply_free`.
 
-    So H is the inverse of what the pairs tell of the Hessian's free block, as in a problem of the free
-    variables. A pair without positive curvature there is left out this time. Row 2 of the ring holds the
-    1 / (s.y) of the free parts.
+    Row 2 of the ring takes the 1 / (s.y) of the free parts, and 0 for a pair without positive curvature
+    there, which is left out.
     """
     v = state.vectors
-    p, g, free = v[P], v[G], v[FREE]
+    free = v[FREE]
     scaled, metric = metric_of(v)
-    rho, alpha = state.ring[2], state.ring[1]
-    m, many = rho.size, memory.stored
-    gamma = memory.gamma
+    rho = state.ring[2]
+    m = rho.size
     count = 0.0
-    for i in range(p.size):
-        p[i] = -g[i] * free[i]
+    for i in range(free.size):
         count += free[i]
+    memory.free_gamma = memory.gamma
     known = False
-    for back in range(many):
+    for back in range(memory.stored):
         j = (memory.head - 1 - back + m) % m
         s, y = state.pairs[0, j], state.pairs[1, j]
         sy = 0.0
         ss = 0.0
         yy = 0.0
-        sp = 0.0
-        for i in range(p.size):
+        for i in range(free.size):
             d = np.float64(metric[i]) if scaled else 1.0
             si = np.float64(s[i]) * np.float64(free[i])
             yi = np.float64(y[i]) * np.float64(free[i])
             sy += si * yi
             ss += si / d * si
             yy += yi * d * yi
-            sp += si * np.float64(p[i])
         rho[j] = 0.0
         if sy > memory.eps * math.sqrt(ss) * math.sqrt(yy) and sy < math.inf:
             rho[j] = 1.0 / sy
-            alpha[j] = rho[j] * sp
-            for i in range(p.size):
-                p[i] -= alpha[j] * y[i] * free[i]
             if not known:
-                gamma = ss / sy if m >= count else sy / yy
+                memory.free_gamma = ss / sy if m >= count else sy / yy
                 known = True
-    for i in range(p.size):
-        p[i] *= gamma * (metric[i] if scaled else 1.0)
+
+
+@jit(no_cpython_wrapper=True)
+def multiply_free(state, memory, q):
+    """Multiply by H in the free variables alone, in place; q is 0 elsewhere, and stays so.
+
+    Of every pair only the free entries are looked at (`see_free`). So H is the inverse of what the pairs tell
+    of the Hessian's free block, as in a problem of the free variables.
+    """
+    v = state.vectors
+    free = v[FREE]
+    scaled, metric = metric_of(v)
+    rho, alpha = state.ring[2], state.ring[1]
+    m, many = rho.size, memory.stored
+    for back in range(many):
+        j = (memory.head - 1 - back + m) % m
+        if rho[j] > 0.0:
+            alpha[j] = rho[j] * dot(state.pairs[0, j], q)
+            y = state.pairs[1, j]
+            for i in range(q.size):
+                q[i] -= alpha[j] * y[i] * free[i]
+    for i in range(q.size):
+        q[i] *= memory.free_gamma * (metric[i] if scaled else 1.0)
     for back in range(many):
         j = (memory.head - many + back + m) % m
         if rho[j] > 0.0:
-            s, y = state.pairs[0, j], state.pairs[1, j]
-            factor = alpha[j] - rho[j] * dot(y, p)
-            for i in range(p.size):
-                p[i] += factor * s[i] * free[i]
+            s = state.pairs[0, j]
+            factor = alpha[j] - rho[j] * dot(state.pairs[1, j], q)
+            for i in range(q.size):
+                q[i] += factor * s[i] * free[i]
 
 
 @jit(no_cpython_wrapper=True)

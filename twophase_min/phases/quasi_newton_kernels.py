@@ -288,7 +288,7 @@ def _first_product(state, y, gamma):
 def learn_step(state, phase, a, g):
     """Update H by a step (row XT) and its difference of gradients (row G), and multiply it by the new g."""
     s, y = state.vectors[XT], state.vectors[G]
-    if is_bounded(state.vectors):
+    if phase.held > 0 or phase.bent:
         _learn_within_bounds(state, phase, a)
         return
     work = state.work
@@ -332,6 +332,7 @@ def learn_step(state, phase, a, g):
     for i in range(g.size):
         full[i] = keep * out[i] + along_s * np.float64(s[i]) + along_w * w[i]
     phase.known = 1
+    _mark_apart(state, 0.0)
 
 
 @jit(no_cpython_wrapper=True)
@@ -368,7 +369,7 @@ def _learn_within_bounds(state, phase, a):
             work[APART, i] = 0.0
 
 
-@jit(no_cpython_wrapper=True)
+@jit
 def _take_out(inverse, column, i):
     """Take a variable out of H, ``H - H e e'H / e'He``; its diagonal entry stays. ``column`` is scratch."""
     n = column.size
@@ -399,7 +400,6 @@ def _take_out_held(state, phase):
                 due = False
             _take_out(state.inverse, work[OUT], i)
             work[APART, i] = 1.0
-            phase.known = 0
 
 
 @jit
@@ -506,8 +506,9 @@ def direction(state, phase):
     full, operand, out = state.work[FULL], state.work[OPERAND], state.work[OUT]
     if phase.stored == 0:
         return 0.0, 0.0
-    bounded = is_bounded(state.vectors)
+    bounded = phase.held > 0
     if bounded:
+        phase.known = 0
         _take_out_held(state, phase)
     if phase.known == 0:
         copy(g, operand)
@@ -515,7 +516,7 @@ def direction(state, phase):
             free_part(state.vectors, operand)
         _multiply(state, phase)
         copy(out, full)
-        phase.known = 1
+        phase.known = 0 if bounded else 1
     phase.newton = 1
     if phase.edge.held > 0:
         phase.newton = 0
@@ -534,6 +535,21 @@ def direction(state, phase):
     if bounded:
         free_part(state.vectors, p)
     return dot(p, g), within_reach(state, phase, 1.0)
+
+
+@jit(no_cpython_wrapper=True)
+def column(state, phase, i, out):
+    """Write column i of H into ``out``, the free variables alone; whether there is one."""
+    if phase.stored == 0:
+        return False
+    if phase.keep != 1.0 or phase.ss != 0.0 or phase.ww != 0.0:  # the update that is due is put in first
+        copy(state.vectors[G], state.work[OPERAND])
+        _multiply(state, phase)
+    own = i * (i + 1) // 2
+    for j in range(out.size):
+        h = state.inverse[own + j if j <= i else j * (j + 1) // 2 + i]
+        out[j] = h * state.vectors[FREE, j]
+    return True
 
 
 @jit

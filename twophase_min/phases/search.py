@@ -21,8 +21,21 @@ import numpy as np
 from twophase_min.jit.compilation import by_type, jit
 from twophase_min.jit.kernels import all_finite, copy, dot, trial_point
 from twophase_min.jit.records import count, nested, real
-from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_G, NEED_NOISE, SEARCHING, XT, G, P, X
+from twophase_min.phases import (
+    COLUMNS,
+    FAILED,
+    ITERATION,
+    NEED_F,
+    NEED_G,
+    NEED_NOISE,
+    SEARCHING,
+    XT,
+    G,
+    P,
+    X,
+)
 from twophase_min.phases.box import (
+    arrive,
     bend,
     free_dual_length,
     free_part,
@@ -97,6 +110,7 @@ SEARCH = (
     count("rescues", "failed searches whose lowest value was looked at"),
     count("skipped", "pairs without positive curvature"),
     count("held", "variables that a bound holds"),
+    count("arrived", "variables that the step puts at limits, by the model", -1, (COLUMNS,)),
     count("bent", "flag: the direction is a segment to a projected trial"),
 )
 """Members with which the record of a phase begins."""
@@ -214,6 +228,8 @@ def _set_trial(state, phase, a):
 @jit(no_cpython_wrapper=True)
 def _bend(state, phase, slope, step):
     """Project the first trial onto the box; the slope along row P as it is then, and the first trial."""
+    if phase.steepest == 0 and arrive(state, phase, step):
+        slope, step = dot(state.vectors[P], state.vectors[G]), 1.0
     slope, step, longest = bend(state.vectors, slope, step)
     phase.bent = 1 if longest == 1.0 and step == 1.0 else 0
     phase.line.longest = longest

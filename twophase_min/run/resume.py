@@ -15,6 +15,7 @@ import numpy as np
 
 from twophase_min._history import History
 from twophase_min.detector import ConvexitySwapDetector
+from twophase_min.objective.bounds import Box
 from twophase_min.objective.calls import Point
 from twophase_min.phases import is_ours
 from twophase_min.run.build import own_solver
@@ -23,7 +24,7 @@ from twophase_min.run.state import CONVEX, GO_ON, LOOP
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
-VERSION = 5
+VERSION = 6
 """Of the layout; another one is refused."""
 
 _LIMITS = (
@@ -57,6 +58,8 @@ def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
     notes["exact"] = loop.phase != CONVEX or is_ours(driver.phase)
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes)), "loop": LOOP.array(driver.slot).copy()}
+    if objective.box is not None:
+        _put(state, "box", objective.box._asdict())
     _put(state, "adam", driver.adam.get_state(copied=False))
     if driver.epoch_start is not None:
         _put(state, "epoch_start", driver.epoch_start)
@@ -88,7 +91,8 @@ def unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If the state is none, empty, incomplete, of another version, or of another number of variables.
+        If the state is none, empty, incomplete, of another version, of another number of variables, or
+        outside the present bounds.
     """
     if not hasattr(saved, "keys") or "notes" not in saved:
         raise ValueError(
@@ -110,8 +114,11 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         raise KeyError("point/x")
     if point.x.size != objective.n:
         raise ValueError(f"The state to resume has {point.x.size} variables, x0 has {objective.n}.")
+    box, best = objective.box, _point(saved, "best")
+    if box is not None and not all(box.holds(known.x) for known in (point, best) if known is not None):
+        raise ValueError("The state to resume is outside of the bounds: begin anew from its point/x.")
     objective.restore(notes["counters"], notes["kind"], notes["reason"])
-    objective.recall(_point(saved, "best"), _point(saved, "last"), _point(saved, "unsound"))
+    objective.recall(best, _point(saved, "last"), _point(saved, "unsound"))
     driver.epoch, driver.batch = notes["epoch"], notes["batch"]
     driver.bend, driver.looks, driver.measured = notes["bend"], notes["looks"], notes["measured"]
     _loop(driver, saved["loop"])
@@ -123,8 +130,12 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         if name in saved:
             setattr(driver, name, np.array(saved[name]))
     driver.adam = driver.new_adam(point)
-    driver.adam.set_state(_get(saved, "adam"))
-    driver.epoch_start = _get(saved, "epoch_start") or None
+    alike = _same_box(box, _get(saved, "box"))
+    if alike:
+        driver.adam.set_state(_get(saved, "adam"))
+        driver.epoch_start = _get(saved, "epoch_start") or None
+    else:
+        driver.inexact = "Resuming was not exact: under other bounds the phases began anew."
     if not notes["exact"]:
         driver.inexact = (
             f"Resuming was not exact: the state of {notes['phase']} cannot be saved, it began anew at the "
@@ -136,7 +147,8 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
             "Resuming was not exact: maxfun had left no room for a trial of Adam that a longer run would "
             "have made."
         )
-    driver.own, driver.suspended_own = _own(driver, saved, "own"), _own(driver, saved, "suspended_own")
+    if alike:
+        driver.own, driver.suspended_own = _own(driver, saved, "own"), _own(driver, saved, "suspended_own")
     if driver.own is None and driver.loop.phase == CONVEX:
         driver.loop.unread = 0
     for name, pairs in (("pairs", driver.pairs), ("suspended_pairs", driver.suspended_pairs)):
@@ -144,6 +156,13 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
             pairs.extend((s, y) for s, y in np.asarray(saved[name]))
     history = _get(saved, "history")
     driver.history = History.from_dict({**history, "swaps": json.loads(str(history["swaps"]))})
+
+
+def _same_box(box: Box | None, saved: Mapping[str, Any]) -> bool:
+    """Whether a run had the bounds that the resuming one has."""
+    if box is None or not saved:
+        return box is None and not saved
+    return all(np.array_equal(limit, saved[name]) for name, limit in box._asdict().items())
 
 
 def _loop(driver: Driver, saved: Any) -> None:
