@@ -177,11 +177,22 @@ def test_other_methods_are_scipys():
     np.testing.assert_array_equal(found[0], theirs[0])
 
 
+def test_finite_bounds_are_trfs_without_a_method():
+    found = curve_fit(decay, X, Y, (2, 1, 0), bounds=(0, [3.0, 2.0, 0.2]))
+    theirs = scipy.optimize.curve_fit(decay, X, Y, (2, 1, 0), bounds=(0, [3.0, 2.0, 0.2]))
+    np.testing.assert_array_equal(found[0], theirs[0])
+    np.testing.assert_array_equal(found[1], theirs[1])
+
+
 @pytest.mark.parametrize(
     ("keywords", "error", "text"),
     [
-        ({"bounds": (0, 3)}, ValueError, "scipy.optimize.curve_fit"),
-        ({"bounds": scipy.optimize.Bounds([0, -np.inf, 0], np.inf)}, ValueError, "finite bounds"),
+        ({"bounds": (0, 3), "method": "twophase"}, ValueError, "scipy.optimize.curve_fit"),
+        (
+            {"bounds": scipy.optimize.Bounds([0, -np.inf, 0], np.inf), "method": "twophase"},
+            ValueError,
+            "finite bounds",
+        ),
         ({"method": "newton"}, ValueError, "'trf'"),
         ({"jac": "4-point"}, ValueError, "'3-point'"),
         ({"sigma": np.ones(7)}, ValueError, r"incorrect shape \(7,\)"),

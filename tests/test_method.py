@@ -223,7 +223,7 @@ def test_differential_evolution_polishes_with_it(fun):
     bounds = [(0, 2)] * 2 if fun is rosen else [(-5.12, 5.12)] * 2
     rough = differential_evolution(fun, bounds, polish=False, maxiter=25, tol=1e-3, **SEEDED)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # that bounds are not handled
+        warnings.simplefilter("error")
         result = differential_evolution(fun, bounds, polish=twophase, maxiter=25, tol=1e-3, **SEEDED)
     np.testing.assert_allclose(result.x, minimum, atol=1e-3)
     assert result.fun <= rough.fun

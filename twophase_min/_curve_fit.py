@@ -72,9 +72,10 @@ def curve_fit(
     check_finite : bool, optional
         Whether to raise ValueError for NaN and inf in the data. Default True, unless nan_policy is given.
     bounds : 2-tuple of array_like or Bounds, optional
-        Not handled by 'twophase' unless all are infinite.
+        Limits of the parameters. 'twophase' takes infinite ones only.
     method : {None, 'twophase', 'lm', 'trf', 'dogbox'}, optional
-        None is 'twophase'. The others are `scipy.optimize.curve_fit`'s, which then does everything.
+        None is 'twophase', and 'trf' within finite bounds. The others than 'twophase' are
+        `scipy.optimize.curve_fit`'s, which then does everything.
     jac : callable, 'autograd', '2-point', '3-point', 'cs' or None
         ``jac(xdata, *params)``, shape (m, n). None: autograd where it traces f and agrees with a
         difference at p0, otherwise forward differences, central ones near the end.
@@ -130,6 +131,8 @@ def curve_fit(
     >>> [round(float(p), 6) for p in popt]
     [3.0, 0.5]
     """
+    if method is None and _bound(bounds):
+        method = "trf"
     if method in SCIPY:
         from scipy import optimize
 
@@ -139,7 +142,11 @@ def curve_fit(
         )  # fmt: skip
     if method not in (None, METHOD):
         raise ValueError(f"method is {method!r}; it must be None, {METHOD!r}, {', '.join(map(repr, SCIPY))}.")
-    _refuse(bounds)
+    if _bound(bounds):
+        raise ValueError(
+            "curve_fit by 'twophase' does not handle finite bounds; "
+            "use method='trf', which is scipy.optimize.curve_fit's."
+        )
     start = _start(f, p0)
     tol, limit, options = _settings(kwargs, start.size)
     xdata, ydata, sigma = _data(xdata, ydata, sigma, check_finite, nan_policy)
@@ -178,14 +185,10 @@ def curve_fit(
     return found.p, pcov, info, message, found.status
 
 
-def _refuse(bounds: Any) -> None:
-    """Refuse finite bounds."""
+def _bound(bounds: Any) -> bool:
+    """Whether any limit is finite."""
     lower, upper = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else bounds
-    if np.any(np.asarray(lower) > -np.inf) or np.any(np.asarray(upper) < np.inf):
-        raise ValueError(
-            "curve_fit by 'twophase' does not handle finite bounds; "
-            "use method='trf', which is scipy.optimize.curve_fit's."
-        )
+    return bool(np.any(np.asarray(lower) > -np.inf) or np.any(np.asarray(upper) < np.inf))
 
 
 def _start(f: Callable[..., Any], p0: Any) -> Array:

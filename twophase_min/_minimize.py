@@ -50,9 +50,13 @@ def minimize(
     hess, hessp : optional
         Hessian or its product with a vector; used by the convex methods 'Newton-CG', 'trust-ncg' and
         'trust-krylov' (autograd's product is used when none is given).
-    bounds, constraints : optional
-        Not handled by 'twophase': a RuntimeWarning says so. Bounds without limits, such as
-        ``[(None, None)] * n``, are no bounds.
+    bounds : sequence of (low, high) or `scipy.optimize.Bounds`, optional
+        None and infinity are no limit; equal limits fix a variable. ``fun`` is never called outside, by
+        differences neither, and a start outside is moved inside with an OptimizeWarning. Convergence reads
+        the projected gradient, see docs/bounds.md. Bounds without limits, such as ``[(None, None)] * n``,
+        are no bounds.
+    constraints : optional
+        Not handled by 'twophase': a RuntimeWarning says so.
     tol : float, optional
         Sets ``gtol``.
     callback : callable, optional
@@ -74,6 +78,8 @@ def minimize(
         - ``gradient``: where the gradient came from; ``seconds``: what the run took;
         - ``state``: what ``options={'resume': state}`` goes on from, a dictionary of arrays. Runs of the
           compiled loop (engine='numba') and of SciPy's methods by name have none;
+        - ``active``, ``multipliers``, shape (n,), within bounds: -1 at a lower limit, 1 at an upper one, 0
+          elsewhere; and the gradient where a limit holds a variable, 0 elsewhere;
         - ``hess_inv``, shape (n, n): where the run ends in a phase with a dense inverse Hessian of its own.
 
         ``print(result)`` shows a summary, a notebook also the picture. x is the best point seen, however

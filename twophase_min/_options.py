@@ -78,9 +78,9 @@ class TwoPhaseOptions:
     swap_smoothing : float, default 0
         Exponential smoothing of the observed norm, [0, 1). Unit 1.
     convex_method : str or callable, optional
-        A convex method of the table below, or a callable with SciPy's protocol. Default 'CG'; for an
-        objective compiled by Numba 'memory-cg', which compiles along with it. 'BFGS' is SciPy's method,
-        'bfgs' this package's; of other names the case does not matter.
+        A convex method of the table below, or a callable with SciPy's protocol. Default 'CG'; 'memory-cg'
+        within bounds, and for an objective compiled by Numba, which it is compiled along with. 'BFGS' is
+        SciPy's method, 'bfgs' this package's; of other names the case does not matter.
     convex_options : mapping, optional
         Options handed to the convex method over the defaults; those of our own methods are listed below.
     precondition : {'auto', 'adam', None}, default 'auto'

@@ -74,6 +74,18 @@ def is_held(x, g, lower, upper):
     return (x <= lower and g > 0.0) or (x >= upper and g < 0.0) or lower == upper
 
 
+@_inner
+def widest(vectors):
+    """Return the largest distance between the limits of a free variable, scaled; inf where one has none."""
+    scaled, metric = metric_of(vectors)
+    found = 0.0
+    for i in range(vectors.shape[1]):
+        if vectors[FREE, i] != 0.0:
+            d = math.sqrt(metric[i]) if scaled else 1.0
+            found = max(found, (vectors[UPPER, i] - vectors[LOWER, i]) / d)
+    return found
+
+
 @jit
 def mark_free(vectors):
     """Write row FREE; how many variables are held."""

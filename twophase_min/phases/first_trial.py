@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import norm2
 from twophase_min.phases import P, X
+from twophase_min.phases.box import is_bounded, widest
 from twophase_min.phases.metric import length, metric_of
 
 REACH = 2.0
@@ -30,7 +31,10 @@ def first_step(x: NDArray[np.floating], p: NDArray[np.floating]) -> float:
 
 @jit(no_cpython_wrapper=True)
 def first_guess(state, cg, slope):
-    """Guess a step along ``-D g``: from the last step, or as long as x is, whatever the unit of f."""
+    """Guess a step along ``-D g``: from the last step, or as long as x is, whatever the unit of f.
+
+    Where every free variable has two limits, their distance says more of the size of a variable than x does.
+    """
     p, x = state.vectors[P], state.vectors[X]
     scaled, metric = metric_of(state.vectors)
     if cg.step_norm > 0.0:
@@ -39,10 +43,13 @@ def first_guess(state, cg, slope):
         return cg.first / norm2(p)
     size = 0.0
     reach = 0.0
+    width = widest(state.vectors) if is_bounded(state.vectors) else math.inf
     for i in range(x.size):
         d = math.sqrt(metric[i]) if scaled else 1.0
         size = max(size, abs(x[i]) / d)
         reach = max(reach, abs(p[i]) / d)
+    if width < math.inf:
+        size = width
     guess = GUESS * size / reach
     return guess if 0.0 < guess < math.inf else GUESS / reach
 
