@@ -18,7 +18,7 @@ REACH = 2.0
 SIZE = 0.3
 """Or as far as this share of x."""
 WIDE = 100.0
-"""Limits further away than this many sizes of x say nothing of the size of a variable."""
+"""Sizes of x (of 1, where x is zero) beyond which limits say nothing of the size of a variable."""
 GUESS, CAREFUL = 1.0, 0.5
 """First trial where nothing is known: its largest entry, in sizes of x; for a search that pays a gradient for
 every trial, and does not correct a first one that is merely lower."""
