@@ -43,6 +43,7 @@ from twophase_min.phases.box import (
     is_inside,
     keep_inside,
     mark_free,
+    telling_part,
 )
 from twophase_min.phases.edge import (
     EDGE,
@@ -191,7 +192,10 @@ def use_sizes(state):
     scaled, metric = metric_of(state.vectors)
     if not scaled:  # no place for one
         return False
-    return typical_metric(state.vectors[X], state.vectors[G], metric)
+    if not is_bounded(state.vectors):
+        return typical_metric(state.vectors[X], state.vectors[G], metric)
+    telling_part(state.vectors, state.vectors[XT])
+    return typical_metric(state.vectors[X], state.vectors[XT], metric)
 
 
 @jit(no_cpython_wrapper=True)
