@@ -160,18 +160,6 @@ def corner(vectors):
     return step, far
 
 
-@_inner
-def telling_part(vectors, out):
-    """Write the gradient, with 0 for variables whose size says nothing of their unit.
-
-    Those are the ones that a limit ahead is nearer to than they are long: next to a limit at 0, say.
-    """
-    for i in range(out.size):
-        x, g = vectors[X, i], vectors[G, i]
-        room = vectors[UPPER, i] - x if g < 0.0 else x - vectors[LOWER, i]
-        out[i] = g if room > abs(x) else 0.0
-
-
 @by_type
 def column(state, phase, i, out):
     """Write column i of the inverse Hessian of the free variables into ``out``; whether there is one."""

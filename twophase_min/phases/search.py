@@ -43,7 +43,6 @@ from twophase_min.phases.box import (
     is_inside,
     keep_inside,
     mark_free,
-    telling_part,
 )
 from twophase_min.phases.edge import (
     EDGE,
@@ -192,10 +191,7 @@ def use_sizes(state):
     scaled, metric = metric_of(state.vectors)
     if not scaled:  # no place for one
         return False
-    if not is_bounded(state.vectors):
-        return typical_metric(state.vectors[X], state.vectors[G], metric)
-    telling_part(state.vectors, state.vectors[XT])
-    return typical_metric(state.vectors[X], state.vectors[XT], metric)
+    return typical_metric(state.vectors[X], state.vectors[G], metric)
 
 
 @jit(no_cpython_wrapper=True)
