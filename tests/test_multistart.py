@@ -98,7 +98,9 @@ def test_rows_are_those_of_minimize(reference):
     """Row i is what minimize gives from start i with that problem's seed."""
     starts = start_points(12, (), BOX, 3)
     for i in (0, 7):
-        alone = twophase_min.minimize(rosen, starts[i], jac=rosen_der, options={"seed": problem_seed(3, i)})
+        alone = twophase_min.minimize(
+            rosen, starts[i], jac=rosen_der, bounds=BOX, options={"seed": problem_seed(3, i)}
+        )
         row = reference.row(i)
         assert isinstance(row, OptimizeResult)
         assert row.success is np.True_ or row.success is True
