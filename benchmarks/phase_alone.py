@@ -13,9 +13,11 @@ def minimize_memory_cg(
 ) -> tuple[np.ndarray, bool, str]:
     """Minimise by `MemoryCG`, or by another phase with its protocol.
 
+    Within the solver's ``box`` the start is inside, and g stands for the projected gradient in what follows.
     Stops when ``max |g| <= gtol``, when the phase fails, or after ``maxfun`` evaluations (a value and a
     gradient count one each). Returns (x, success, message).
     """
+    from twophase_min.objective.bounds import Box
     from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE
     from twophase_min.phases.memory_cg import MemoryCG
 
@@ -25,7 +27,8 @@ def minimize_memory_cg(
     if not (np.isfinite(f) and np.all(np.isfinite(g))):
         return x, False, "f or its gradient is not finite at the start"
     code = solver.start(x, f, g)
-    while np.max(np.abs(solver.g)) > gtol:
+    box = None if solver.box is None else Box(*solver.box)
+    while np.max(np.abs(solver.g if box is None else box.reduced(solver.x, solver.g))) > gtol:
         if code == ITERATION:
             code = solver.next()
         if code == FAILED:

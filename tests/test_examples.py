@@ -9,6 +9,12 @@ from scripts import output_of
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 PRINTED = {
+    "bounded_rates": (
+        "concentration =  2.259",
+        "baseline =  0.0000, its lower bound",
+        "half-lives of 0.38 and 4.1 hours",
+        "the global search ends at the same point",
+    ),
     "basinhopping": ("basinhopping: [1. 1.]", "shgo:         [1. 1.]"),
     "curve_fit_scipy": ("terminated successfully", "amplitude, rate, offset: [2.5"),
     "from_deepxde": ("variables in float64", "relative L2 error of u: "),

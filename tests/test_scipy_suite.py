@@ -53,11 +53,12 @@ calls that SciPy's CG needs; its assertion on the solution is `test_the_solution
 GLOBAL = [("", "test_all_minimizers", ""), ("", "test_all_nograd_minimizers", "")]
 
 
-def selected(module: str, tests: list[tuple[str, str, str]], tmp_path: Path) -> str:
+def selected(module: str, tests: list[tuple[str, str, str]], tmp_path: Path, **environment: str) -> str:
     """Run the selected tests of one of SciPy's test modules, in a process of its own; return its output."""
     base = [sys.executable, "-m", "pytest", "-p", "tests.scipy_substitution", "-p", "no:cacheprovider"]
     base += ["-q", "-n", "0", "--pyargs", f"scipy.optimize.tests.{module}", "-o", "addopts="]
     env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    env.update(environment)
     listing = subprocess.run(
         [*base, "--collect-only"], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=300
     )

@@ -164,6 +164,10 @@ class Stop(BaseException):
         self.detail = detail
 
 
+ALL_FIXED = "All independent variables were fixed by bounds."
+"""The message where no variable is free, SciPy's own."""
+
+
 def describe(status: Status, phase: str = "", detail: str = "") -> str:
     """Text of a result's ``message``: the status sentence, the phase that ended and the particulars."""
     text = TEXTS[status]

@@ -74,18 +74,6 @@ def is_held(x, g, lower, upper):
     return (x <= lower and g > 0.0) or (x >= upper and g < 0.0) or lower == upper
 
 
-@_inner
-def widest(vectors):
-    """Return the largest distance between the limits of a free variable, scaled; inf where one has none."""
-    scaled, metric = metric_of(vectors)
-    found = 0.0
-    for i in range(vectors.shape[1]):
-        if vectors[FREE, i] != 0.0:
-            d = math.sqrt(metric[i]) if scaled else 1.0
-            found = max(found, (vectors[UPPER, i] - vectors[LOWER, i]) / d)
-    return found
-
-
 @jit
 def mark_free(vectors):
     """Write row FREE; how many variables are held."""
@@ -147,6 +135,29 @@ def _room(vectors, i):
     if p < 0.0:
         return (np.float64(vectors[LOWER, i]) - np.float64(vectors[X, i])) / p
     return math.inf
+
+
+@_inner
+def corner(vectors):
+    """Say how far the projected path along the direction leads, until every variable has come to a limit.
+
+    Returns
+    -------
+    step : float
+        Multiple of row P at which the last one arrives; inf where a variable has no limit ahead.
+    far : float
+        Distance of the farthest of these limits, scaled.
+    """
+    scaled, metric = metric_of(vectors)
+    step = 0.0
+    far = 0.0
+    for i in range(vectors.shape[1]):
+        if vectors[P, i] != 0.0:
+            room = _room(vectors, i)
+            d = math.sqrt(metric[i]) if scaled else 1.0
+            step = max(step, room)
+            far = max(far, room * abs(np.float64(vectors[P, i])) / d)
+    return step, far
 
 
 @by_type

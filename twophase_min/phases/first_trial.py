@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import norm2
 from twophase_min.phases import P, X
-from twophase_min.phases.box import is_bounded, widest
+from twophase_min.phases.box import corner, is_bounded
 from twophase_min.phases.metric import length, metric_of
 
 REACH = 2.0
@@ -18,7 +18,7 @@ REACH = 2.0
 SIZE = 0.3
 """Or as far as this share of x."""
 WIDE = 100.0
-"""Sizes of x (of 1, where x is zero) beyond which the distance of limits says nothing."""
+"""Sizes of x (of 1, where x is zero) beyond which limits say nothing of the size of a variable."""
 GUESS, CAREFUL = 1.0, 0.5
 """First trial where nothing is known: its largest entry, in sizes of x; for a search that pays a gradient for
 every trial, and does not correct a first one that is merely lower."""
@@ -35,8 +35,8 @@ def first_step(x: NDArray[np.floating], p: NDArray[np.floating]) -> float:
 def first_guess(state, cg, slope):
     """Guess a step along ``-D g``: from the last step, or as long as x is, whatever the unit of f.
 
-    Where every free variable has two limits, their distance says more of the size of a variable than x does,
-    unless they are far away.
+    Within bounds a variable is as large as its limits are far, unless they are beyond `WIDE` sizes of x. So,
+    where all variables go towards limits, the first trial is the corner where they are.
     """
     p, x = state.vectors[P], state.vectors[X]
     scaled, metric = metric_of(state.vectors)
@@ -46,13 +46,14 @@ def first_guess(state, cg, slope):
         return cg.first / norm2(p)
     size = 0.0
     reach = 0.0
-    width = widest(state.vectors) if is_bounded(state.vectors) else math.inf
     for i in range(x.size):
         d = math.sqrt(metric[i]) if scaled else 1.0
         size = max(size, abs(x[i]) / d)
         reach = max(reach, abs(p[i]) / d)
-    if width <= WIDE * (size if size > 0.0 else 1.0):
-        size = width
+    if is_bounded(state.vectors):
+        step, far = corner(state.vectors)
+        if 0.0 < far <= WIDE * (size if size > 0.0 else 1.0):
+            return step
     guess = GUESS * size / reach
     return guess if 0.0 < guess < math.inf else GUESS / reach
 

@@ -12,8 +12,9 @@ from scipy.optimize import OptimizeResult, OptimizeWarning
 from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import Result
-from twophase_min._status import SUCCESSFUL, Status, Stop, describe, sentence
+from twophase_min._status import ALL_FIXED, SUCCESSFUL, Status, Stop, describe, sentence
 from twophase_min.objective.calls import Objective, Point
+from twophase_min.objective.gradient import FINITE_DIFFERENCES
 from twophase_min.run.state import CONVEX
 
 Array = NDArray[np.floating]
@@ -111,6 +112,10 @@ class Report:
             seconds=objective.elapsed,
         )
         if objective.box is not None:
+            if objective.kind in FINITE_DIFFERENCES:  # of a variable without room there is none
+                result.jac[objective.box.fixed] = np.nan
+            if result.success and objective.box.fixed.all():
+                result.message = ALL_FIXED
             result.active = objective.box.active(result.x)
             result.multipliers = objective.box.multipliers(result.x, result.jac)
         if objective.nhev:
