@@ -102,6 +102,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 0,
     "abort_on_example_error": True,
     "backreferences_dir": None,
+    "write_computation_times": False,
     "within_subsection_order": place,
 }
 

@@ -27,6 +27,9 @@ PARTS = {
 }
 """Modules with public names, in the order of the reference, and the titles of their pages."""
 
+OUTSIDE = {"optimagic": "parallel"}
+"""Public modules that import a package which the site's environment lacks, and the pages about them."""
+
 NO_PAGE = {"finite_sum"}
 """Public modules whose one name, `FiniteSum`, the package has itself."""
 
@@ -137,6 +140,10 @@ def index_page() -> str:
             "   /options",
             "   statuses",
             "   commands\n",
+            *(
+                f"``twophase_min.{module}`` needs the package of that name: see :doc:`/{page}`.\n"
+                for module, page in OUTSIDE.items()
+            ),
             "Every name and its page\n-----------------------\n",
             table(("name", "module"), every_name(), "50 50"),
         ]

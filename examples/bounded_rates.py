@@ -1,4 +1,8 @@
-"""Fit rates that are positive and a fraction between 0 and 1: how a body clears a drug.
+"""
+Rates within bounds
+===================
+
+Fit rates that are positive and a fraction between 0 and 1: how a body clears a drug.
 
 The data are plasma concentrations of indomethacin (in micrograms per millilitre) in a volunteer after an
 injection into a vein: K. C. Kwan, G. O. Breault, E. R. Umbenhauer, F. G. McMahon, D. E. Duggan, "Kinetics of
