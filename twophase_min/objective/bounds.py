@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning
 
+from twophase_min._errstate import our_arithmetic
+
 Array = NDArray[np.floating]
 
 FORMS = "give a (low, high) per variable, with None for no limit, or a scipy.optimize.Bounds"
@@ -64,7 +66,7 @@ class Box(NamedTuple):
         """
         if dtype == self.lower.dtype:
             return self
-        with np.errstate(over="ignore"):
+        with our_arithmetic():
             lower, upper = self.lower.astype(dtype), self.upper.astype(dtype)
         infinity = dtype.type(np.inf)
         lower = np.where(lower < self.lower, np.nextafter(lower, infinity), lower)
