@@ -68,8 +68,8 @@ TRUNCATED_NEWTON = [
 """SciPy's tests of TNC.
 
 Left out: test_minimize_tnc38 and test_tnc38. Their function is Wood's times 1e-5, whose saddle near
-(-1, 1, -1, 1) passes the gradient test within TNC's tolerance of 1.2e-6. Our first trial, the corner of the box,
-leads there; with a tolerance that sees the saddle's slope the minimum is found, see
+(-1, 1, -1, 1) passes the gradient test within TNC's tolerance of 1.2e-6. Our first trial, the corner of the
+box, leads there; with a tolerance that sees the saddle's slope the minimum is found, see
 `test_the_minimum_of_test_tnc38`.
 """
 
