@@ -332,7 +332,7 @@ def test_a_network_passes_its_workers_on():
     ("options", "error", "message"),
     [
         ({"workers": 0}, ValueError, "workers is 0"),
-        ({"workers": 2.5}, TypeError, "workers must be an int or a map-like callable"),
+        ({"workers": 2.5}, TypeError, "workers must be an int, a pool or a map-like callable"),
         ({"workers": 2, "backend": "dask"}, ValueError, "unknown backend 'dask'; choose one of threads"),
         ({"workers": 2, "jac": None}, ValueError, "autograd keeps one trace a process"),
     ],

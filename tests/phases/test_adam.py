@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
-from twophase_min.phases.adam import ARMIJO, MAX_REJECTIONS, Adam
+from twophase_min.phases.adam import ARMIJO, Adam
+from twophase_min.phases.adam_kernels import MAX_REJECTIONS
 
 seeds = st.integers(0, 2**32 - 1)
 

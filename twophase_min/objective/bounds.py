@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeWarning
 
 from twophase_min._errstate import our_arithmetic
 
@@ -156,6 +155,8 @@ def moved_inside(x0: Array, box: Box, stacklevel: int) -> Array:
     outside = np.argwhere((inside != x0) & (x0 == x0))
     if outside.size:
         i = tuple(outside[0].tolist())
+        from scipy.optimize import OptimizeWarning  # heavy, and only wanted here
+
         warnings.warn(
             f"Initial guess is not within the specified bounds: x0[{', '.join(map(str, i))}] = {x0[i]:.6g} "
             f"is moved to {inside[i]:.6g}" + (f", and {len(outside) - 1} more." if len(outside) > 1 else "."),
