@@ -135,7 +135,6 @@ def test_the_same_by_central_differences_whose_error_is_above_gtol(seed):
     options = {"convex_method": "memory-cg"}
     result = minimize(lambda b: both(b)[0], [0.0, 0.0], jac="3-point", options=options)
     assert result.success, result.message
-    assert result.gradient.startswith("extrapolated")
     if result.status == 0:
         assert np.abs(both(result.x)[1]).max() <= 1e-4
     best = scipy.optimize.minimize(both, result.x, jac=True, method="BFGS", options={"gtol": 1e-9})
