@@ -138,7 +138,7 @@ def test_the_same_by_central_differences_whose_error_is_above_gtol(seed):
     if result.status == 0:
         assert np.abs(both(result.x)[1]).max() <= 1e-4
     best = scipy.optimize.minimize(both, result.x, jac=True, method="BFGS", options={"gtol": 1e-9})
-    assert result.fun <= best.fun + 1e-10  # a few units in the last place of f = -3e4
+    assert result.fun <= best.fun + 5e-10  # some units in the last place of f = -3e4
     assert result.nfev < 600
 
 
