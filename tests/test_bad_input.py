@@ -329,6 +329,40 @@ def test_constraints_and_hessians_are_warned_about(call):
         assert call(sphere, START, hessp=lambda x, p: 2 * p, **keywords).success
 
 
+HALF = {"type": "ineq", "fun": lambda x: x[0] - 0.5}
+IGNORED = [
+    # constraints, and by how much they are violated at the minimum, 0
+    (HALF, 0.5),
+    ([HALF, {"type": "eq", "fun": lambda x, a: x[1] - a, "args": (2.0,)}], 2.0),
+    (scipy.optimize.LinearConstraint([[1.0, 1.0]], -1.0, 1.0), 0.0),
+    (scipy.optimize.LinearConstraint([[1.0, 1.0]], 3.0, np.inf), 3.0),
+    ([scipy.optimize.NonlinearConstraint(lambda x: x**2, -np.inf, [-1.0, 4.0])], 1.0),
+    ({"type": "ineq", "fun": lambda x: np.nan}, np.inf),
+    ("of no known form", np.inf),
+]
+
+
+@pytest.mark.parametrize(("constraints", "violated"), IGNORED)
+def test_a_point_that_violates_ignored_constraints_is_no_success(constraints, violated):
+    with pytest.warns(RuntimeWarning, match="cannot handle constraints"):
+        result = minimize(sphere, START, jac=sphere_der, constraints=constraints)
+    np.testing.assert_allclose(result.x, 0.0, atol=1e-5)
+    assert result.success == (violated == 0.0)
+    assert result.status == (Status.INFEASIBLE if violated else Status.CONVERGED)
+    if violated:
+        told = float(result.message.split("Violated by ")[1].split(".)")[0])
+        assert told == pytest.approx(violated, rel=1e-2)
+
+
+def test_an_exception_of_a_constraint_carries_the_result():
+    def fun(x):
+        raise ArithmeticError
+
+    with pytest.warns(RuntimeWarning), pytest.raises(ArithmeticError) as caught:
+        minimize(sphere, START, jac=sphere_der, constraints={"type": "eq", "fun": fun})
+    assert caught.value.optimize_result.success
+
+
 def test_a_warning_points_at_the_callers_line():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

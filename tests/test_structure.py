@@ -18,7 +18,7 @@ LONGEST = 500
 CORE = (
     ("_errstate", "_scipy_quiet", "_status", "detector", "jit"),
     ("_callback", "_history", "_result"),
-    ("phases",),
+    ("_constraints", "phases"),
     ("objective",),
     ("_options",),
     ("run",),

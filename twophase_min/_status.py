@@ -25,6 +25,7 @@ class Status(IntEnum):
     EXCEPTION = 8
     UNBOUNDED = 9
     WORKING_PRECISION = 10
+    INFEASIBLE = 11
     CALLBACK = 99
 
 
@@ -46,6 +47,7 @@ TEXTS = {
         "Converged to working precision: the decrease that the gradient still promises is below the "
         "error of the objective's values."
     ),
+    Status.INFEASIBLE: "The constraints, which the method ignores, do not hold at the point returned.",
     Status.CALLBACK: "`callback` raised `StopIteration` or returned True.",
 }
 """One sentence per code; the driver adds the phase and the particulars."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult
 
+from twophase_min import _constraints
 from twophase_min._callback import wrap_callback
 from twophase_min._options import TwoPhaseOptions
 from twophase_min.objective.bounds import Box, box_of, moved_inside
@@ -58,7 +59,7 @@ def run_twophase(
         require_bounds(record)
         box = box.as_type(start.dtype)
         start = moved_inside(start, box, stacklevel=4)
-    if not (isinstance(constraints, (tuple, list)) and len(constraints) == 0) and constraints is not None:
+    if _constraints.given(constraints):
         warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)
     hessian = convex_phase(record.convex_method).hessian
     if not hessian:
@@ -72,7 +73,7 @@ def run_twophase(
     if compiled or record.engine == "numba":
         result = _compiled_run(fun, jac, args, start, record, callback, box)
         if result is not None:
-            return result
+            return _constraints.judged(result, constraints)
     objective = Objective(
         fun,
         jac,
@@ -100,7 +101,7 @@ def run_twophase(
             _load(name, start.dtype.char)
     objective.clock.excuse(loading.elapsed)
     del start  # which the driver gives up as soon as it can
-    return driver.run()
+    return _constraints.judged(driver.run(), constraints)
 
 
 def require_bounds(options: TwoPhaseOptions) -> None:
