@@ -136,3 +136,20 @@ def test_without_it_the_error_names_the_extra():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'twophase_min[optimagic]'" in done.stdout
+
+
+def test_bounds_hold_and_optimagic_knows_it(om, TwoPhase):
+    lower = np.array([1.0, -np.inf, -np.inf])
+    seen = []
+
+    def fun(x):
+        seen.append(x[0])
+        return float(np.sum((x - 0.5) ** 2))
+
+    result = om.minimize(
+        fun, np.full(3, 2.0), jac=lambda x: 2 * (x - 0.5), algorithm=TwoPhase, bounds=om.Bounds(lower=lower)
+    )
+    assert TwoPhase.__algo_info__.supports_bounds
+    assert TwoPhase.__algo_info__.supports_infinite_bounds
+    np.testing.assert_allclose(result.params, [1.0, 0.5, 0.5], atol=1e-5)
+    assert min(seen) >= 1.0

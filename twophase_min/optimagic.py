@@ -43,8 +43,8 @@ __all__ = ["TwoPhase"]
     needs_hess=False,
     needs_bounds=False,
     supports_parallelism=False,
-    supports_bounds=False,
-    supports_infinite_bounds=False,
+    supports_bounds=True,
+    supports_infinite_bounds=True,
     supports_linear_constraints=False,
     supports_nonlinear_constraints=False,
 )

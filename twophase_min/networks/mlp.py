@@ -336,7 +336,7 @@ class MLP:
 
         Returns
         -------
-        ndarray, shape (n_weights,)
+        ndarray, shape (n_params,)
 
         Raises
         ------
