@@ -113,7 +113,7 @@ class Spread:
     ) -> Iterator[Any]:
         from concurrent.futures.process import BrokenProcessPool
 
-        from twophase_min.objective.workers import DEATHS
+        from twophase_min.objective.workers import ALONE, DEATHS
 
         done = deaths = 0
         while done < len(pieces):
@@ -135,9 +135,7 @@ class Spread:
                 deaths += 1
                 if deaths >= DEATHS:
                     raise RuntimeError(
-                        f"{deaths} times in a row the worker processes died without a result. A script that "
-                        "starts processes needs `if __name__ == '__main__':`, and fun must be importable "
-                        "there; workers=1 shows what happens."
+                        f"{deaths} times in a row the worker processes died without a result. {ALONE}"
                     ) from error
             finally:
                 for future in out:
@@ -175,15 +173,12 @@ _errors: dict[str, Any] = {}
 
 
 def _begin(owner: Any, errors: dict[str, Any]) -> None:
-    """Prepare a process: the sum comes once, kernels get one thread, Ctrl-C is the parent's to handle."""
+    """Take the sum, which comes once."""
     global _owner, _errors
-    import signal
-
-    from twophase_min.jit import threads
+    from twophase_min.objective.workers import begin_process
 
     _owner, _errors = owner, errors
-    threads._pool = threads.Pool(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    begin_process()
 
 
 def _serve(task: Callable[..., Any], piece: Any, common: Any) -> Any:

@@ -32,6 +32,11 @@ MAP_CALLS = 1000
 """Calls that a foreign map is given at most; each may pickle the objective anew."""
 DEATHS = 3
 """Worker processes that may die before the first result comes."""
+ALONE = (
+    "A script that starts processes needs `if __name__ == '__main__':`, and fun must be importable there; "
+    "workers=1 shows what happens."
+)
+"""Remedy where processes die without a result."""
 
 
 class Chunk(NamedTuple):
@@ -263,9 +268,7 @@ def processes(
             deaths += 1
             if deaths >= DEATHS and not answered:
                 raise RuntimeError(
-                    f"{deaths} worker processes died one after the other without a result. A script that "
-                    "starts processes needs `if __name__ == '__main__':`, and fun must be importable there; "
-                    "workers=1 shows what happens."
+                    f"{deaths} worker processes died one after the other without a result. {ALONE}"
                 )
             yield failed(culprit[0], "its worker process died")
 
@@ -322,18 +325,20 @@ def _until_broken(
 _task: Task | None = None
 
 
-def _begin(task: Task, errors: dict[str, Any]) -> None:
-    """Prepare a process: the task comes once, Ctrl-C is the parent's to handle, kernels get one thread.
-
-    NumPy's floating-point errors are as the parent has set them.
-    """
-    global _task
+def begin_process() -> None:
+    """Prepare a worker process: Ctrl-C is the parent's to handle, kernels get one thread."""
     from twophase_min.jit import threads as _threads
 
-    _task = task
-    np.seterr(**errors)
     _threads._pool = _threads.Pool(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _begin(task: Task, errors: dict[str, Any]) -> None:
+    """Take the task, which comes once. NumPy's floating-point errors are as the parent has set them."""
+    global _task
+    _task = task
+    np.seterr(**errors)
+    begin_process()
 
 
 def _serve(chunk: Chunk) -> list[Row]:

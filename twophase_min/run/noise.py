@@ -187,9 +187,10 @@ def measure(
         return 0.0
     values, work = np.empty(POINTS), np.empty(POINTS)
     along, given = np.empty(x.size), u
+    limits = [np.asarray(limit, dtype=float) for limit in box or ()]
     for _ in range(ROUNDS):
         if box is not None:
-            if not within_bounds(x, given, h, *[np.asarray(limit, dtype=float) for limit in box], along):
+            if not within_bounds(x, given, h, *limits, along):
                 return 0.0
             u = along
         for k in range(POINTS):
