@@ -57,6 +57,40 @@ def gradient_into(
     return value
 
 
+def _forward_along(
+    layers: Layers, directions: Layers, activation: Activation, X: Array, bends: list[Array | None] | None
+) -> tuple[Array, Array, list[tuple[Array, Array | None]], list[Array]]:
+    """Forward pass that carries Rq, the derivative along (V, c), with every quantity q; see `hessp_into`.
+
+    Returns
+    -------
+    z, rz : ndarray, shape (N, outputs)
+        Of the last layer.
+    inputs : list of (a, Ra)
+        Of every layer; R X is None, for 0.
+    slopes : list of ndarray
+        σ'(z) of the hidden layers. ``bends``, where given, gets their σ''(z) Rz; None for 0.
+    """
+    a: Array = X
+    ra: Array | None = None
+    inputs: list[tuple[Array, Array | None]] = []
+    slopes: list[Array] = []
+    last = len(layers) - 1
+    for i, ((W, b), (V, c)) in enumerate(zip(layers, directions, strict=True)):
+        z, rz = _affine(a, W, b), _affine(a, V, c)
+        if ra is not None:
+            rz += ra @ W
+        inputs.append((a, ra))
+        if i < last:
+            a, slope, second = activation.derivatives(z)
+            slopes.append(slope)
+            if bends is not None:
+                bends.append(None if second is None else np.multiply(second, rz, out=second))
+            rz *= slope
+            ra = rz
+    return z, rz, inputs, slopes
+
+
 def hessp_into(
     out: Layers,
     layers: Layers,
@@ -73,21 +107,9 @@ def hessp_into(
     Rq, its derivative along the direction (V, c). R z_l = a_{l-1} V_l + c_l + (R a_{l-1}) W_l with R X = 0,
     R a_l = σ'(z_l) R z_l, and the product rule on the backward formulas.
     """
-    a: Array = X
-    ra: Array | None = None
-    inputs: list[tuple[Array, Array | None]] = []
-    bends: list[tuple[Array, Array | None]] = []  # σ'(z) and σ''(z) Rz of the hidden layers
+    bends: list[Array | None] = []
+    z, rz, inputs, slopes = _forward_along(layers, directions, activation, X, bends)
     last = len(layers) - 1
-    for i, ((W, b), (V, c)) in enumerate(zip(layers, directions, strict=True)):
-        z, rz = _affine(a, W, b), _affine(a, V, c)
-        if ra is not None:
-            rz += ra @ W
-        inputs.append((a, ra))
-        if i < last:
-            a, slope, second = activation.derivatives(z)
-            bends.append((slope, None if second is None else np.multiply(second, rz, out=second)))
-            rz *= slope
-            ra = rz
     delta, rdelta = loss.delta_and_curvature(z, rz, Y, s)
 
     ones = np.ones(X.shape[0], dtype=X.dtype)
@@ -99,7 +121,7 @@ def hessp_into(
             out_W += ra.T @ delta
         np.matmul(ones, rdelta, out=out_b)
         if i:
-            slope, bend = bends[i - 1]
+            slope, bend = slopes[i - 1], bends[i - 1]
             rdelta = rdelta @ W.T
             rdelta += delta @ V.T
             rdelta *= slope
@@ -123,28 +145,14 @@ def gauss_newtonp_into(
 
     Jᵀ (H (J v)): R z of the last layer is J v, as in `hessp_into`; H acts in the loss; Jᵀ is backpropagation.
     """
-    a: Array = X
-    ra: Array | None = None
-    inputs: list[Array] = [X]
-    slopes: list[Array] = []
-    last = len(layers) - 1
-    for i, ((W, b), (V, c)) in enumerate(zip(layers, directions, strict=True)):
-        z, rz = _affine(a, W, b), _affine(a, V, c)
-        if ra is not None:
-            rz += ra @ W
-        if i < last:
-            a, slope, _ = activation.derivatives(z)
-            inputs.append(a)
-            slopes.append(slope)
-            rz *= slope
-            ra = rz
+    z, rz, inputs, slopes = _forward_along(layers, directions, activation, X, None)
     product = getattr(loss, "gauss_newton", None)  # where the output function is curved
     delta = product(z, rz, Y, s) if product else loss.delta_and_curvature(z, rz, Y, s)[1]
 
     ones = np.ones(X.shape[0], dtype=X.dtype)
-    for i in range(last, -1, -1):
+    for i in range(len(layers) - 1, -1, -1):
         out_W, out_b = out[i]
-        _transposed_product_into(out_W, inputs[i], delta)
+        _transposed_product_into(out_W, inputs[i][0], delta)
         np.matmul(ones, delta, out=out_b)
         if i:
             delta = delta @ layers[i][0].T
