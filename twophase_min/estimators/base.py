@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import warnings
 from collections.abc import Mapping, Sequence
@@ -106,9 +107,13 @@ Class = TypeVar("Class", bound=type)
 
 
 def documented(cls: Class) -> Class:
-    """Put the shared parts into a class's docstring."""
+    """Put the shared parts into a class's docstring, whose indentation Python 3.13 and later have taken away."""
     if cls.__doc__:
-        cls.__doc__ = cls.__doc__.replace("{parameters}", PARAMETERS).replace("{attributes}", ATTRIBUTES)
+        parts = {"{parameters}": PARAMETERS, "{attributes}": ATTRIBUTES}
+        text = inspect.cleandoc(cls.__doc__)
+        for place, part in parts.items():
+            text = text.replace(place, inspect.cleandoc(part))
+        cls.__doc__ = text
     return cls
 
 
