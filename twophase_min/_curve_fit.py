@@ -284,7 +284,8 @@ def _weights(sigma: Any, m: int) -> tuple[Callable[[Array], Array], Callable[[Ar
         errors = np.broadcast_to(sigma.reshape(-1), (m,))
 
         def divided(a: Array) -> Array:
-            return (a.T / errors).T
+            ratios: Array = (a.T / errors).T
+            return ratios
 
         return divided, divided
     if sigma.shape != (m, m):

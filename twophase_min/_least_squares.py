@@ -103,7 +103,8 @@ class _Frame:
     @cached_property
     def basis(self) -> Array:
         """B, shape (n, rank), its unit the size of the residuals."""
-        return self.axes / np.sqrt(self.s**2 + self._damping() ** 2) * self.size
+        basis: Array = self.axes / np.sqrt(self.s**2 + self._damping() ** 2) * self.size
+        return basis
 
     @cached_property
     def start(self) -> Array:
@@ -128,7 +129,8 @@ class _Frame:
 
     def last_step(self) -> Array:
         """Return the parameters after a Gauss-Newton step."""
-        return self.p - self.axes @ (self.slope / self.s)
+        step: Array = self.axes @ (self.slope / self.s)
+        return self.p - step
 
 
 def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, options: Mapping[str, Any]) -> Fit:

@@ -131,7 +131,8 @@ class Shards:
             self._last.shard, self._last.arrays = None, ()  # two at a time might be too many
             self._last.arrays = self._checked(shard, _arrays(part()))
             self._last.shard = shard
-        return self._last.arrays
+        arrays: tuple[Any, ...] = self._last.arrays
+        return arrays
 
     def _checked(self, shard: int, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         if self._arrays_each is None:
@@ -154,7 +155,7 @@ class Whole:
 
     def __init__(self, arrays: tuple[Any, ...]) -> None:
         self.arrays = arrays
-        self.n_samples = arrays[0].shape[0]
+        self.n_samples: int = arrays[0].shape[0]
         if self.n_samples == 0:
             raise ValueError("data holds no samples")
 

@@ -71,9 +71,9 @@ class Task:
 
     net: MLP
     x: Array
-    y: NDArray
+    y: NDArray[Any]
     x_out: Array
-    y_out: NDArray
+    y_out: NDArray[Any]
     start: Array
     budget: int
     seed: int

@@ -236,7 +236,9 @@ class FiniteSum:
 
     # -- the user's functions -----------------------------------------------------------------------------
 
-    def _each(self, task: Callable[..., Any], w: ArrayLike, *vectors: NDArray) -> Iterator[tuple[float, Any]]:
+    def _each(
+        self, task: Callable[..., Any], w: ArrayLike, *vectors: NDArray[Any]
+    ) -> Iterator[tuple[float, Any]]:
         """Yield (share of the samples, what the task computes) for all chunks, in order."""
         w = np.asarray(w)
         pieces = list(self._source.pieces(self.chunk_size))
@@ -244,14 +246,14 @@ class FiniteSum:
         for piece, result in zip(pieces, results, strict=True):
             yield (piece.stop - piece.start) / self.n_samples, result
 
-    def _batch_value(self, w: NDArray, batch: tuple[Any, ...]) -> float:
+    def _batch_value(self, w: NDArray[Any], batch: tuple[Any, ...]) -> float:
         if self._value is not None:
             return _scalar("value", self._value(w, *batch))
         if self.jac is True:
             return self._batch_both(w, batch)[0]
         return _scalar("fun", self.fun(w, *batch))
 
-    def _batch_both(self, w: NDArray, batch: tuple[Any, ...]) -> tuple[float, Array]:
+    def _batch_both(self, w: NDArray[Any], batch: tuple[Any, ...]) -> tuple[float, Array]:
         if callable(self.jac):
             return _scalar("fun", self.fun(w, *batch)), _vector("jac", self.jac(w, *batch), w)
         if self.jac == "autograd":
@@ -267,7 +269,10 @@ class FiniteSum:
         return _scalar("fun", both[0]), _vector("the gradient of fun", both[1], w)
 
     def _by_autograd(
-        self, differentiate: Callable[[Callable[..., Any], NDArray], Any], w: NDArray, batch: tuple[Any, ...]
+        self,
+        differentiate: Callable[[Callable[..., Any], NDArray[Any]], Any],
+        w: NDArray[Any],
+        batch: tuple[Any, ...],
     ) -> Any:
         w = w if w.dtype.kind == "f" else w.astype(np.float64)
         try:
@@ -288,7 +293,7 @@ class FiniteSum:
             mean.add(weight, product)
         return mean.result()
 
-    def _batch_product(self, w: NDArray, v: NDArray, batch: tuple[Any, ...]) -> Array:
+    def _batch_product(self, w: NDArray[Any], v: NDArray[Any], batch: tuple[Any, ...]) -> Array:
         if self._hessp is not None:
             product = self._hessp(w, v, *batch)
         else:
@@ -300,21 +305,21 @@ class FiniteSum:
 # for its turn, and must not be a buffer of fun's.
 
 
-def _value_of(total: FiniteSum, piece: Piece, w: NDArray) -> float:
+def _value_of(total: FiniteSum, piece: Piece, w: NDArray[Any]) -> float:
     return total._batch_value(w, total._source.rows(piece))
 
 
-def _gradient_of(total: FiniteSum, piece: Piece, w: NDArray) -> Array:
+def _gradient_of(total: FiniteSum, piece: Piece, w: NDArray[Any]) -> Array:
     assert callable(total.jac)
     return _vector("jac", total.jac(w, *total._source.rows(piece)), w).copy()
 
 
-def _both_of(total: FiniteSum, piece: Piece, w: NDArray) -> tuple[float, Array]:
+def _both_of(total: FiniteSum, piece: Piece, w: NDArray[Any]) -> tuple[float, Array]:
     f, g = total._batch_both(w, total._source.rows(piece))
     return f, g.copy()
 
 
-def _product_of(total: FiniteSum, piece: Piece, w: NDArray, v: NDArray) -> Array:
+def _product_of(total: FiniteSum, piece: Piece, w: NDArray[Any], v: NDArray[Any]) -> Array:
     return total._batch_product(w, v, total._source.rows(piece)).copy()
 
 
@@ -323,7 +328,7 @@ class _VectorMean:
 
     def __init__(self) -> None:
         self._total: NDArray[np.float64] | None = None
-        self._dtype: np.dtype | None = None
+        self._dtype: np.dtype[Any] | None = None
 
     def add(self, weight: float, part: Array) -> None:
         with np.errstate(all="ignore"):  # inf - inf is a NaN that the caller looks for
@@ -339,7 +344,7 @@ class _VectorMean:
             return self._total.astype(self._dtype, copy=False)
 
 
-def _value_and_gradient(fun: Callable[..., Any], w: NDArray) -> Any:
+def _value_and_gradient(fun: Callable[..., Any], w: NDArray[Any]) -> Any:
     from twophase_min.objective.tracing import value_and_gradient
 
     return value_and_gradient(fun, w)
@@ -362,8 +367,9 @@ def _scalar(name: str, f: Any) -> float:
     return float(np.asarray(f).item())
 
 
-def _vector(name: str, g: Any, w: NDArray) -> Array:
+def _vector(name: str, g: Any, w: NDArray[Any]) -> Array:
     g = np.asarray(g)
     if g.shape != w.shape:
         raise ValueError(f"{name} must return an array of the shape of w, {w.shape}, got {g.shape}")
-    return g if g.dtype.kind == "f" else g.astype(np.float64)
+    vector: Array = g if g.dtype.kind == "f" else g.astype(np.float64)
+    return vector

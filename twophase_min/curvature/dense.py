@@ -348,4 +348,5 @@ def hessian_matrix(f: Callable[..., Any], x: Any = None, *, n: int | None = None
     if x is not None and not isinstance(f, HessianOperator):
         return dense_hessian(f, x).matrix
     raw = by_products(f, size_of(f, n))
-    return 0.5 * (raw + raw.T)
+    mean: Array = 0.5 * (raw + raw.T)
+    return mean

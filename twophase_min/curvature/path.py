@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def path_curvature(xs: Any, gs: Any) -> np.ndarray:
+def path_curvature(xs: Any, gs: Any) -> NDArray[np.float64]:
     """Return the curvature ``s'y / s's`` of every step of a path: free where gradients are at hand.
 
     It is the mean over the step of the Hessian's Rayleigh quotient along it. A convex function has no
@@ -37,6 +38,6 @@ def path_curvature(xs: Any, gs: Any) -> np.ndarray:
         steps, changes = np.diff(points, axis=0), np.diff(gradients, axis=0)
         length = np.abs(steps).max(axis=1)  # squares of tiny steps would underflow
         unit = steps / length[:, None]
-        curvature = (unit * changes).sum(axis=1) / (unit * unit).sum(axis=1) / length
+        curvature: NDArray[np.float64] = (unit * changes).sum(axis=1) / (unit * unit).sum(axis=1) / length
     curvature[~np.isfinite(curvature)] = np.nan
     return curvature

@@ -220,4 +220,4 @@ def _offset(factor: float, inverse: Inverse, found: DenseHessian) -> float:
     if found.gradient is None or not np.isfinite(inverse.matrix).all() or not factor > 0:
         return float("nan")
     decrement = float(found.gradient @ inverse.matrix @ found.gradient)
-    return (max(decrement, 0.0) / factor) ** 0.5
+    return float((max(decrement, 0.0) / factor) ** 0.5)

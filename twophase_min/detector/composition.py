@@ -12,7 +12,8 @@ from .state import INF
 
 def fixed_step(rule: Any, ring: Any, loss: float, norm: float, step: int) -> bool:
     """Compare the count of readings with ``rule.at``."""
-    return step >= rule.at
+    reached: bool = step >= rule.at
+    return reached
 
 
 def never(rule: Any, ring: Any, loss: float, norm: float, step: int) -> bool:

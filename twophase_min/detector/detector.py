@@ -156,7 +156,10 @@ class ConvexitySwapDetector:
         if why[0] and not swap:
             why = _held_back(state, why)
         # Without the named tuple's own constructor, a tenth of the time of an update.
-        return _tuple(Decision, (swap, rule.name, state.step, state.loss, state.norm, state.peak, why))
+        decision: Decision = _tuple(
+            Decision, (swap, rule.name, state.step, state.loss, state.norm, state.peak, why)
+        )
+        return decision
 
     def last_decision(self) -> Decision | None:
         """Return the decision on the last reading again, rebuilt from the state.
@@ -213,12 +216,14 @@ class ConvexitySwapDetector:
     @property
     def step(self) -> int:
         """Number of readings since the start."""
-        return self._state.step
+        step: int = self._state.step
+        return step
 
     @property
     def peak(self) -> float:
         """Largest (smoothed) norm since the start or the last `rearm`; 0 while there is none."""
-        return self._state.peak
+        peak: float = self._state.peak
+        return peak
 
     @property
     def peak_loss(self) -> float | None:
@@ -228,7 +233,8 @@ class ConvexitySwapDetector:
     @property
     def peak_step(self) -> int:
         """Step of the peak; 0 while there is none."""
-        return self._state.peak_step
+        step: int = self._state.peak_step
+        return step
 
     def to_dict(self) -> dict[str, Any]:
         """Return options and state as JSON-serialisable values; `from_dict` continues identically."""

@@ -23,7 +23,8 @@ NOT_USABLE = (False, "loss {0:.6g} and gradient norm {1:.6g} are no usable readi
 
 def sentence(why: Why) -> str:
     """Build the sentence of a piece of evidence; nested evidence becomes nested sentences."""
-    return why[1].format(*[sentence(part) if isinstance(part, tuple) else part for part in why[2:]])
+    template: str = why[1]
+    return template.format(*[sentence(part) if isinstance(part, tuple) else part for part in why[2:]])
 
 
 class Kernels(NamedTuple):
@@ -112,10 +113,10 @@ class Rule:
             setattr(self, key, _plain(state[key]))
 
     def __and__(self, other: Any) -> Rule:
-        return RULES["all"](self, other)
+        return _make("all", self, other)
 
     def __or__(self, other: Any) -> Rule:
-        return RULES["any"](self, other)
+        return _make("any", self, other)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{key}={getattr(self, key)!r}" for key in self._options)
@@ -127,8 +128,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-RULES: dict[str, Any] = {}
-"""The rules by name, each a subclass of `Rule`; entered by `register`.
+RULES: dict[str, type[Rule]] = {}
+"""The rules by name; entered by `register`.
 
 Texts that list rules read it: of an unknown name, of the command, of the options, of what can be compiled.
 """
@@ -153,6 +154,13 @@ def known_rules() -> list[str]:
     return [name for name, rule in RULES.items() if rule.named]
 
 
+def _make(name: str, /, *args: Any, **options: Any) -> Rule:
+    """Make a rule of `RULES`, whose constructors differ."""
+    kind: Any = RULES[name]
+    rule: Rule = kind(*args, **options)
+    return rule
+
+
 def make_rule(spec: Any, options: Mapping[str, Any]) -> Rule:
     """Turn a name, a count, a callable or a rule into a rule; `options` go to a named one."""
     if isinstance(spec, Rule):
@@ -169,14 +177,14 @@ def make_rule(spec: Any, options: Mapping[str, Any]) -> Rule:
                 f"unknown swap rule {spec!r}: choose {known}, a step number, a callable or a Rule"
             )
         accepted = kind._options + kind._callables
-        return kind(**{key: value for key, value in options.items() if key in accepted})
+        return _make(spec, **{key: value for key, value in options.items() if key in accepted})
     if isinstance(spec, (float, np.floating)):
         raise TypeError(f"a swap rule given as a number must be an integer step, got {spec!r}")
     try:
         step = operator.index(spec)
     except TypeError:
-        return RULES["callable"](spec)
-    return RULES["fixed-step"](step)
+        return _make("callable", spec)
+    return _make("fixed-step", step)
 
 
 def restore_rule(saved: Mapping[str, Any], function: Any) -> Rule:
@@ -185,10 +193,10 @@ def restore_rule(saved: Mapping[str, Any], function: Any) -> Rule:
     if name == "callable":
         if function is None:
             raise ValueError("this detector was saved with a callable rule: pass it again as rule=")
-        return function if isinstance(function, Rule) else RULES[name](function)
+        return function if isinstance(function, Rule) else _make(name, function)
     if name not in RULES:
         raise ValueError(f"unknown swap rule {name!r} in the saved detector")
     parts = [restore_rule(part, function) for part in saved.get("rules", ())]
-    rule = RULES[name](*parts, **saved["options"])
+    rule = _make(name, *parts, **saved["options"])
     rule._restore(saved["state"])
     return rule

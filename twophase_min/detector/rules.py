@@ -25,7 +25,8 @@ def norm_peak(rule: Any, ring: Any, loss: float, norm: float, step: int) -> bool
     if norm >= peak:  # also because 0.9 times the least denormal rounds to itself
         rule.peak = norm
         return False
-    return norm <= rule.factor * peak
+    fallen: bool = norm <= rule.factor * peak
+    return fallen
 
 
 def forget_norm_peak(rule: Any) -> None:
@@ -204,7 +205,8 @@ def norm_against_loss(rule: Any, ring: Any, loss: float, norm: float, step: int)
     place += 1
     rule.place = 0 if place == rule.window else place
     rule.score = score
-    return filled == rule.window and score > rule.threshold
+    holds: bool = filled == rule.window and score > rule.threshold
+    return holds
 
 
 def forget_norm_against_loss(rule: Any) -> None:

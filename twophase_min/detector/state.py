@@ -103,7 +103,8 @@ def conclude(state: Any, holds: bool, patient: bool) -> bool:
     if not patient:
         return True
     state.streak += 1
-    return state.streak >= state.patience and state.finite >= state.min_steps
+    ready: bool = state.streak >= state.patience and state.finite >= state.min_steps
+    return ready
 
 
 def forget(state: Any) -> None:

@@ -107,7 +107,7 @@ Class = TypeVar("Class", bound=type)
 
 
 def documented(cls: Class) -> Class:
-    """Put the shared parts into a class's docstring, whose indentation Python 3.13 and later have taken away."""
+    """Put the shared parts into a class's docstring, which Python 3.13 and later hand over unindented."""
     if cls.__doc__:
         parts = {"{parameters}": PARAMETERS, "{attributes}": ATTRIBUTES}
         text = inspect.cleandoc(cls.__doc__)
@@ -247,30 +247,31 @@ class TwoPhaseMLP(BaseEstimator):
         """Return the network's loss and output function."""
         raise NotImplementedError
 
-    def _validated(self, X: ArrayLike, y: ArrayLike, first: bool) -> tuple[Any, NDArray]:
+    def _validated(self, X: ArrayLike, y: ArrayLike, first: bool) -> tuple[Any, NDArray[Any]]:
         """Check the data; the first ones set the number of features."""
         raise NotImplementedError
 
-    def _learn_targets(self, y: NDArray) -> None:
+    def _learn_targets(self, y: NDArray[Any]) -> None:
         """Set `n_outputs_`, and what the targets are to mean."""
         raise NotImplementedError
 
-    def _targets(self, y: NDArray) -> NDArray:
+    def _targets(self, y: NDArray[Any]) -> NDArray[Any]:
         """Return the network's targets."""
         raise NotImplementedError
 
-    def _strata(self, targets: NDArray) -> NDArray | None:
+    def _strata(self, targets: NDArray[Any]) -> NDArray[Any] | None:
         """Return what the split for early stopping keeps the shares of."""
         return None
 
-    def _score_of(self, targets: NDArray, outputs: Array, weights: Array | None) -> float:
+    def _score_of(self, targets: NDArray[Any], outputs: Array, weights: Array | None) -> float:
         """Return the score of outputs, the higher the better."""
         raise NotImplementedError
 
     # -- the run --------------------------------------------------------------------------------------------
 
     def _hidden(self) -> list[Any]:
-        return np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
+        sizes: list[Any] = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
+        return sizes
 
     def _sizes(self) -> list[int]:
         return [self.n_features_in_, *map(operator.index, self._hidden()), self.n_outputs_]
@@ -279,7 +280,7 @@ class TwoPhaseMLP(BaseEstimator):
         loss, output = self._loss_and_output()
         return MLP(sizes, self.activation, loss, output, l2=l2, dtype=dtype)
 
-    def _network(self, X: Any, targets: NDArray, weights: Array | None) -> MLP:
+    def _network(self, X: Any, targets: NDArray[Any], weights: Array | None) -> MLP:
         total = X.shape[0] if weights is None else float(weights.sum())
         return self._architecture(self._sizes(), X.dtype, self.alpha / total)
 
@@ -288,7 +289,7 @@ class TwoPhaseMLP(BaseEstimator):
             return n if n <= WHOLE else BATCH
         return min(int(self.batch_size), n)
 
-    def _objective(self, net: MLP, X: Any, targets: NDArray, weights: Array | None, seed: int) -> Any:
+    def _objective(self, net: MLP, X: Any, targets: NDArray[Any], weights: Array | None, seed: int) -> Any:
         batch = self._batch(X.shape[0])
         if batch == X.shape[0]:
             return net.objective(X, targets, weights)
@@ -328,7 +329,7 @@ class TwoPhaseMLP(BaseEstimator):
             warnings.warn(text, ConvergenceWarning, stacklevel=3)
         return result
 
-    def _split(self, X: Any, targets: NDArray, weights: Array | None, random: Any) -> list[Any]:
+    def _split(self, X: Any, targets: NDArray[Any], weights: Array | None, random: Any) -> list[Any]:
         """Return data, targets and weights to train on, and the same to validate on."""
         share = self.validation_fraction
         kept, out = train_test_split(
@@ -341,7 +342,7 @@ class TwoPhaseMLP(BaseEstimator):
             )
         return [None if a is None else a[rows] for rows in (kept, out) for a in (X, targets, weights)]
 
-    def _validation(self, net: MLP, X: Any, targets: NDArray, weights: Array | None) -> Validation:
+    def _validation(self, net: MLP, X: Any, targets: NDArray[Any], weights: Array | None) -> Validation:
         def score(w: Array) -> float:
             return self._score_of(targets, net.predict(w, X), weights)
 

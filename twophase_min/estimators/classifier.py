@@ -140,7 +140,7 @@ class TwoPhaseMLPClassifier(ClassifierMixin, TwoPhaseMLP):
             del self._classes
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the labels, shape (n_samples,), or a matrix of 0 and 1 where a sample has several."""
         decisions = self._decisions(self._outputs(X))
         return decisions.astype(int) if self._several else self.classes_[decisions]
@@ -174,7 +174,7 @@ class TwoPhaseMLPClassifier(ClassifierMixin, TwoPhaseMLP):
             return ("sigmoid_cross_entropy" if loss == "cross_entropy" else loss), "logistic"
         return loss, "softmax"
 
-    def _validated(self, X: ArrayLike, y: ArrayLike, first: bool) -> tuple[Any, NDArray]:
+    def _validated(self, X: ArrayLike, y: ArrayLike, first: bool) -> tuple[Any, NDArray[Any]]:
         X, labels = validate_data(
             self, X, y, accept_sparse="csr", multi_output=True, dtype=DTYPES, reset=first
         )
@@ -187,10 +187,10 @@ class TwoPhaseMLPClassifier(ClassifierMixin, TwoPhaseMLP):
             raise ValueError("y with several columns must hold labels as 0 and 1, a column each")
         return X, labels
 
-    def _learn_targets(self, y: NDArray) -> None:
+    def _learn_targets(self, y: NDArray[Any]) -> None:
         self._several = y.ndim == 2
         if self._several:
-            self.classes_: NDArray = np.arange(y.shape[1])
+            self.classes_: NDArray[Any] = np.arange(y.shape[1])
             self.n_outputs_ = y.shape[1]
             return
         classes = self.__dict__.get("_classes")
@@ -198,7 +198,7 @@ class TwoPhaseMLPClassifier(ClassifierMixin, TwoPhaseMLP):
         single = len(self.classes_) <= 2 and self.loss != "squared_error"
         self.n_outputs_ = 1 if single else max(2, len(self.classes_))
 
-    def _targets(self, y: NDArray) -> NDArray:
+    def _targets(self, y: NDArray[Any]) -> NDArray[Any]:
         if self._several or y.ndim == 2:
             if y.shape[1:] != (self.n_outputs_,) or not self._several:
                 raise ValueError(f"y has shape {y.shape}, but the network was fitted for {self._meaning()}")
@@ -216,18 +216,19 @@ class TwoPhaseMLPClassifier(ClassifierMixin, TwoPhaseMLP):
     def _meaning(self) -> str:
         return f"{self.n_outputs_} labels a sample" if self._several else "one label a sample"
 
-    def _strata(self, targets: NDArray) -> NDArray | None:
+    def _strata(self, targets: NDArray[Any]) -> NDArray[Any] | None:
         return None if self._several else targets
 
-    def _decisions(self, outputs: Array) -> NDArray:
+    def _decisions(self, outputs: Array) -> NDArray[Any]:
         """Return the numbers of the classes, shape (n_samples,), or what labels hold, shape of outputs."""
         if self._several:
             return outputs > 0.5
         if outputs.shape[1] > 1:
-            return outputs.argmax(axis=1)
+            classes: NDArray[Any] = outputs.argmax(axis=1)
+            return classes
         return ((outputs[:, 0] > 0.5) & (len(self.classes_) > 1)).astype(np.intp)
 
-    def _score_of(self, targets: NDArray, outputs: Array, weights: Array | None) -> float:
+    def _score_of(self, targets: NDArray[Any], outputs: Array, weights: Array | None) -> float:
         """Return the accuracy; of several labels a sample, all must be right."""
         right = self._decisions(outputs) == targets
         return float(np.average(right.all(axis=1) if self._several else right, weights=weights))

@@ -142,7 +142,7 @@ class TwoPhaseMLPRegressor(RegressorMixin, MultiOutputMixin, TwoPhaseMLP):
         loss = choose("loss", self.loss, LOSSES)
         return loss, find_loss(loss, None)[1]
 
-    def _validated(self, X: ArrayLike, y: ArrayLike, first: bool) -> tuple[Any, NDArray]:
+    def _validated(self, X: ArrayLike, y: ArrayLike, first: bool) -> tuple[Any, NDArray[Any]]:
         X, targets = validate_data(
             self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True, dtype=DTYPES, reset=first
         )
@@ -150,17 +150,17 @@ class TwoPhaseMLPRegressor(RegressorMixin, MultiOutputMixin, TwoPhaseMLP):
             targets = column_or_1d(targets, warn=True)
         return X, targets
 
-    def _learn_targets(self, y: NDArray) -> None:
+    def _learn_targets(self, y: NDArray[Any]) -> None:
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
 
-    def _targets(self, y: NDArray) -> NDArray:
+    def _targets(self, y: NDArray[Any]) -> NDArray[Any]:
         if y.size != y.shape[0] * self.n_outputs_:
             raise ValueError(
                 f"y has shape {y.shape}, but the network was fitted for {self.n_outputs_} outputs"
             )
         return y.reshape(y.shape[0], self.n_outputs_)
 
-    def _score_of(self, targets: NDArray, outputs: Array, weights: Array | None) -> float:
+    def _score_of(self, targets: NDArray[Any], outputs: Array, weights: Array | None) -> float:
         """Return R²; -inf for outputs that are not finite."""
         if not np.isfinite(outputs).all():
             return -np.inf

@@ -174,6 +174,7 @@ def _committed(value: Any) -> bool:
 
 def _x64(jax: Any) -> AbstractContextManager[Any]:
     """Return what turns JAX's 64 bit on for a block and the calling thread."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    return jax.experimental.enable_x64(True)  # JAX before 0.8
+    enable: Callable[[bool], AbstractContextManager[Any]] = (
+        jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # before JAX 0.8
+    )
+    return enable(True)

@@ -112,9 +112,9 @@ def from_torch(
 
         with torch.enable_grad():
             parts = unflatten.pieces(vector)
-            return call(
-                [part.to(**place) for part, place in zip(parts, places, strict=True)], further, finish
-            )
+            placed = [part.to(**place) for part, place in zip(parts, places, strict=True)]
+            value_and_gradient: tuple[float, Array] = call(placed, further, finish)
+        return value_and_gradient
 
     return Adapted(Fused(evaluate, flat, args, "PyTorch"), flat, unflatten)
 

@@ -103,7 +103,7 @@ def adam_step(x, m, v, g, t, lr, beta1, beta2, epsilon):
         _adam_threaded(x, m, v, g, (t, lr, beta1, beta2, epsilon))
 
 
-def _adam_threaded(x, m, v, g, scalars):
+def _adam_threaded(x: Any, m: Any, v: Any, g: Any, scalars: tuple[float, ...]) -> None:
     threads = pool()
     # Four chunks a thread even out a core that is taken away; whole multiples keep every chunk aligned alike.
     chunk = -(-x.size // (4 * threads.threads * _CHUNK)) * _CHUNK

@@ -154,4 +154,4 @@ def compile_extension(name: str, exports: list[Export], level: str, directory: P
     extension.use_nrt = False
     extension.output_dir = str(directory)
     extension.compile()
-    return directory / extension.output_file
+    return directory / str(extension.output_file)

@@ -91,7 +91,8 @@ class Logistic:
 
     def apply(self, z: Array) -> Array:
         """See `Activation.apply`."""
-        return expit(z, out=z)
+        values: Array = expit(z, out=z)
+        return values
 
     def apply_saving(self, z: Array) -> tuple[Array, None]:
         """See `Activation.apply_saving`."""

@@ -8,6 +8,8 @@ may call at once.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +34,7 @@ def gradient_into(
     activation: Activation,
     loss: Loss,
     X: Array,
-    Y: NDArray,
+    Y: NDArray[Any],
     s: Array | None = None,
 ) -> float:
     """Write the gradient of the data term into ``out`` and return the value.
@@ -98,7 +100,7 @@ def hessp_into(
     activation: Activation,
     loss: Loss,
     X: Array,
-    Y: NDArray,
+    Y: NDArray[Any],
     s: Array | None = None,
 ) -> None:
     """Write the Hessian of the data term times a direction into ``out``.
@@ -138,7 +140,7 @@ def gauss_newtonp_into(
     activation: Activation,
     loss: Loss,
     X: Array,
-    Y: NDArray,
+    Y: NDArray[Any],
     s: Array | None = None,
 ) -> None:
     """Write the Gauss-Newton matrix of the data term times a direction into ``out``.

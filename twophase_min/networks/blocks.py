@@ -50,7 +50,8 @@ def blocks_of(rows: int, n_params: int) -> list[slice]:
 def shares(blocks: list[slice]) -> NDArray[np.float64]:
     """Return each block's share of the rows."""
     sizes = np.array([block.stop - block.start for block in blocks], dtype=np.float64)
-    return sizes / sizes.sum()
+    parts: NDArray[np.float64] = sizes / sizes.sum()
+    return parts
 
 
 def for_each(blocks: list[slice], n_params: int, work: Callable[[int, slice], None]) -> None:

@@ -30,15 +30,15 @@ class CustomLoss:
     def __init__(self, function: Callable[[Array, Array], Any]) -> None:
         self.function = function
 
-    def check(self, y: NDArray) -> None:
+    def check(self, y: NDArray[Any]) -> None:
         """Accept every real target."""
 
-    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
+    def value(self, z: Array, y: NDArray[Any], s: Array | None = None) -> float:
         """See `Loss.value`."""
         terms = self._checked(users(self.function, z, y), z)
         return float(np.sum(self._shares(terms.astype(np.float64), s)))
 
-    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray[Any], s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`."""
         pull_back, terms = _vector_jacobian(self.function, z, y)
         terms = self._checked(terms, z)
@@ -46,7 +46,7 @@ class CustomLoss:
         return value, np.asarray(users(pull_back, self._shares(np.ones_like(terms), s)), dtype=z.dtype)
 
     def delta_and_curvature(
-        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+        self, z: Array, rz: Array, y: NDArray[Any], s: Array | None = None
     ) -> tuple[Array, Array]:
         """See `Loss.delta_and_curvature`: the gradient of the slope along ``rz``."""
         from autograd import grad
@@ -66,13 +66,13 @@ class CustomLoss:
 
     @staticmethod
     def _checked(terms: Any, z: Array) -> Array:
-        terms = np.asarray(terms)
-        if terms.shape not in ((z.shape[0],), z.shape):
+        values: Array = np.asarray(terms)
+        if values.shape not in ((z.shape[0],), z.shape):
             raise ValueError(
                 f"a loss function must return one value for each sample, shape ({z.shape[0]},), or for each "
-                f"output, shape {z.shape}, got {terms.shape}"
+                f"output, shape {z.shape}, got {values.shape}"
             )
-        return terms
+        return values
 
     @staticmethod
     def _shares(terms: Array, s: Array | None) -> Array:
@@ -86,10 +86,11 @@ def _vector_jacobian(function: Callable[..., Any], z: Array, y: Array) -> tuple[
     from autograd import make_vjp
 
     try:
-        return users(make_vjp(lambda z: function(z, y)), z)
+        both: tuple[Callable[..., Any], Any] = users(make_vjp(lambda z: function(z, y)), z)
     except Exception as error:
         users(function, z, y)  # where the function itself fails, that is the error to see
         raise _untraceable(error) from error
+    return both
 
 
 def _untraceable(error: Exception) -> TypeError:

@@ -17,6 +17,8 @@ Sources: Huber, Annals of Mathematical Statistics 35 (1964) 73-101; Koenker & Ba
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, xlogy
@@ -35,31 +37,31 @@ class Elementwise:
     sums_outputs = False
     """Whether a sample counts the sum over its outputs instead of their mean."""
 
-    def terms(self, z: Array, y: NDArray) -> Array:
+    def terms(self, z: Array, y: NDArray[Any]) -> Array:
         """Return l(z, t)."""
         raise NotImplementedError
 
-    def slopes(self, z: Array, y: NDArray) -> Array:
+    def slopes(self, z: Array, y: NDArray[Any]) -> Array:
         """Return dl/dz."""
         raise NotImplementedError
 
-    def bends(self, z: Array, y: NDArray) -> Array | None:
+    def bends(self, z: Array, y: NDArray[Any]) -> Array | None:
         """Return d²l/dz²; None where it is zero."""
         raise NotImplementedError
 
-    def check(self, y: NDArray) -> None:
+    def check(self, y: NDArray[Any]) -> None:
         """Accept every real target."""
 
-    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
+    def value(self, z: Array, y: NDArray[Any], s: Array | None = None) -> float:
         """See `Loss.value`."""
         return self._mean(self.terms(z, y), s)
 
-    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray[Any], s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`."""
         return self.value(z, y, s), self._shares(self.slopes(z, y), s)
 
     def delta_and_curvature(
-        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+        self, z: Array, rz: Array, y: NDArray[Any], s: Array | None = None
     ) -> tuple[Array, Array]:
         """See `Loss.delta_and_curvature`."""
         delta, bends = self._shares(self.slopes(z, y), s), self.bends(z, y)
@@ -82,15 +84,17 @@ class Elementwise:
 class AbsoluteError(Elementwise):
     """Mean absolute error of linear outputs; the slope at a residual of 0 is taken as 0."""
 
-    def terms(self, z: Array, y: NDArray) -> Array:
+    def terms(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.terms`."""
-        return np.abs(z - y)
+        terms: Array = np.abs(z - y)
+        return terms
 
-    def slopes(self, z: Array, y: NDArray) -> Array:
+    def slopes(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.slopes`."""
-        return np.sign(z - y)
+        slopes: Array = np.sign(z - y)
+        return slopes
 
-    def bends(self, z: Array, y: NDArray) -> None:
+    def bends(self, z: Array, y: NDArray[Any]) -> None:
         """See `Elementwise.bends`."""
 
 
@@ -111,20 +115,23 @@ class Huber(Elementwise):
     def __repr__(self) -> str:
         return f"Huber({self.delta!r})"
 
-    def terms(self, z: Array, y: NDArray) -> Array:
+    def terms(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.terms`: with c the residual clipped to [-d, d], both pieces are c (r - c/2)."""
         r = z - y
         c = np.clip(r, -self.delta, self.delta)
         r -= 0.5 * c
-        return np.multiply(r, c, out=r)
+        terms: Array = np.multiply(r, c, out=r)
+        return terms
 
-    def slopes(self, z: Array, y: NDArray) -> Array:
+    def slopes(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.slopes`."""
-        return np.clip(z - y, -self.delta, self.delta)
+        slopes: Array = np.clip(z - y, -self.delta, self.delta)
+        return slopes
 
-    def bends(self, z: Array, y: NDArray) -> Array:
+    def bends(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.bends`."""
-        return (np.abs(z - y) <= self.delta).astype(z.dtype)
+        bends: Array = (np.abs(z - y) <= self.delta).astype(z.dtype)
+        return bends
 
 
 class Quantile(Elementwise):
@@ -144,38 +151,41 @@ class Quantile(Elementwise):
     def __repr__(self) -> str:
         return f"Quantile({self.level!r})"
 
-    def terms(self, z: Array, y: NDArray) -> Array:
+    def terms(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.terms`."""
         r = z - y
-        return np.maximum((1 - self.level) * r, -self.level * r)
+        terms: Array = np.maximum((1 - self.level) * r, -self.level * r)
+        return terms
 
-    def slopes(self, z: Array, y: NDArray) -> Array:
+    def slopes(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.slopes`."""
         r = z - y
         return np.where(r > 0, 1 - self.level, np.where(r < 0, -self.level, 0)).astype(z.dtype)
 
-    def bends(self, z: Array, y: NDArray) -> None:
+    def bends(self, z: Array, y: NDArray[Any]) -> None:
         """See `Elementwise.bends`."""
 
 
 class Poisson(Elementwise):
     """Half the mean Poisson deviance of outputs exp(z), for counts and rates: targets >= 0."""
 
-    def check(self, y: NDArray) -> None:
+    def check(self, y: NDArray[Any]) -> None:
         """See `Loss.check`."""
         if (y < 0).any():
             raise ValueError("targets of the Poisson loss must be >= 0")
 
-    def terms(self, z: Array, y: NDArray) -> Array:
+    def terms(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.terms`: near p = t the parts cancel, and t (exp(u) - 1 - u) does not."""
         u = z - np.log(y)  # log of p / t; inf for a target of 0
-        return np.where(np.abs(u) < 1, y * (np.expm1(u) - u), np.exp(z) - y - y * z + xlogy(y, y))
+        terms: Array = np.where(np.abs(u) < 1, y * (np.expm1(u) - u), np.exp(z) - y - y * z + xlogy(y, y))
+        return terms
 
-    def slopes(self, z: Array, y: NDArray) -> Array:
+    def slopes(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.slopes`."""
-        return np.exp(z) - y
+        slopes: Array = np.exp(z) - y
+        return slopes
 
-    def bends(self, z: Array, y: NDArray) -> Array:
+    def bends(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.bends`."""
         return np.exp(z)
 
@@ -188,24 +198,27 @@ class SigmoidCrossEntropy(Elementwise):
 
     sums_outputs = True
 
-    def check(self, y: NDArray) -> None:
+    def check(self, y: NDArray[Any]) -> None:
         """See `Loss.check`."""
         if ((y < 0) | (y > 1)).any():
             raise ValueError("targets of the sigmoid cross-entropy must lie between 0 and 1")
 
-    def terms(self, z: Array, y: NDArray) -> Array:
+    def terms(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.terms`: log(1 + exp(-|z|)) plus what the wrong side adds."""
         wrong = np.where(z > 0, 1 - y, y)
         size = np.abs(z)
-        return np.log1p(np.exp(-size)) + wrong * size
+        terms: Array = np.log1p(np.exp(-size)) + wrong * size
+        return terms
 
-    def slopes(self, z: Array, y: NDArray) -> Array:
+    def slopes(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.slopes`: p - t, as (1 - t) p - t (1 - p)."""
-        return (1 - y) * expit(z) - y * expit(-z)
+        slopes: Array = (1 - y) * expit(z) - y * expit(-z)
+        return slopes
 
-    def bends(self, z: Array, y: NDArray) -> Array:
+    def bends(self, z: Array, y: NDArray[Any]) -> Array:
         """See `Elementwise.bends`: p (1 - p)."""
-        return expit(z) * expit(-z)
+        bends: Array = expit(z) * expit(-z)
+        return bends
 
 
 def weigh(rows: Array, s: Array | None) -> Array:

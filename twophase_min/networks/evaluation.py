@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twophase_min.networks.mlp import MLP
 
 
-def loss(net: MLP, layers: Layers, X: Array, Y: NDArray, s: Array | None = None) -> float:
+def loss(net: MLP, layers: Layers, X: Array, Y: NDArray[Any], s: Array | None = None) -> float:
     """Return the loss alone."""
     blocks = _blocks(net, X)
     values = np.empty(len(blocks))
@@ -38,7 +38,7 @@ def loss(net: MLP, layers: Layers, X: Array, Y: NDArray, s: Array | None = None)
 
 
 def loss_and_gradient(
-    net: MLP, layers: Layers, X: Array, Y: NDArray, s: Array | None = None
+    net: MLP, layers: Layers, X: Array, Y: NDArray[Any], s: Array | None = None
 ) -> tuple[float, Array]:
     """Return the loss, and its gradient in a new array."""
     blocks = _blocks(net, X)
@@ -62,7 +62,7 @@ def product(
     layers: Layers,
     directions: Layers,
     X: Array,
-    Y: NDArray,
+    Y: NDArray[Any],
     s: Array | None = None,
 ) -> Array:
     """Return the product with the directions that a function of `backprop` forms, in a new array."""
@@ -84,14 +84,14 @@ def _blocks(net: MLP, X: Array) -> list[slice]:
 
 
 def _part(
-    blocks: int, rows: slice, X: Array, Y: NDArray, s: Array | None
-) -> tuple[Array, NDArray, Array | None]:
+    blocks: int, rows: slice, X: Array, Y: NDArray[Any], s: Array | None
+) -> tuple[Array, NDArray[Any], Array | None]:
     """Return the rows of one of so many blocks; a single one is all of them."""
     return (X, Y, s) if blocks == 1 else (X[rows], Y[rows], None if s is None else s[rows])
 
 
 def _mean(
-    net: MLP, one: Callable[..., None], blocks: list[slice], X: Array, Y: NDArray, s: Array | None
+    net: MLP, one: Callable[..., None], blocks: list[slice], X: Array, Y: NDArray[Any], s: Array | None
 ) -> Array:
     """Return the mean over the rows of what ``one(out, k, X, Y, s)`` writes for those of block k."""
     total = np.empty(net.n_params, dtype=net.dtype)

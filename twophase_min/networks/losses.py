@@ -51,17 +51,17 @@ class Loss(Protocol):
     labels: bool
     """Whether class labels are taken instead of one-hot rows."""
 
-    def check(self, y: NDArray) -> None:
+    def check(self, y: NDArray[Any]) -> None:
         """Raise ValueError for targets that the loss is not made for."""
 
-    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
+    def value(self, z: Array, y: NDArray[Any], s: Array | None = None) -> float:
         """Return L(z)."""
 
-    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray[Any], s: Array | None = None) -> tuple[float, Array]:
         """Return L(z) and dL/dz, shape (N, M)."""
 
     def delta_and_curvature(
-        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+        self, z: Array, rz: Array, y: NDArray[Any], s: Array | None = None
     ) -> tuple[Array, Array]:
         """Return dL/dz and (d²L/dz²) rz, the change of dL/dz along ``rz``, both of shape (N, M)."""
 
@@ -71,7 +71,7 @@ class _LabelLoss:
 
     labels = True
 
-    def check(self, y: NDArray) -> None:
+    def check(self, y: NDArray[Any]) -> None:
         """Accept every target."""
 
 
@@ -87,18 +87,18 @@ class SquaredError(_LabelLoss):
     def __init__(self, factor: float = 1.0) -> None:
         self.factor = factor
 
-    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
+    def value(self, z: Array, y: NDArray[Any], s: Array | None = None) -> float:
         """See `Loss.value`."""
         return self.factor * sum_of_squares(_residual_in_place(z, y), s) / z.size
 
-    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray[Any], s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`."""
         value = self.value(z, y, s)
         z *= self.factor * 2.0 / z.size
         return value, weigh(z, s)
 
     def delta_and_curvature(
-        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+        self, z: Array, rz: Array, y: NDArray[Any], s: Array | None = None
     ) -> tuple[Array, Array]:
         """See `Loss.delta_and_curvature`."""
         delta = _residual_in_place(z, y)
@@ -110,11 +110,11 @@ class SquaredError(_LabelLoss):
 class SoftmaxSquaredError(_LabelLoss):
     """Mean squared error of softmax outputs, the paper's loss against one-hot targets."""
 
-    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
+    def value(self, z: Array, y: NDArray[Any], s: Array | None = None) -> float:
         """See `Loss.value`."""
         return sum_of_squares(_softmax_residual_in_place(softmax_in_place(z), y), s) / z.size
 
-    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray[Any], s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`: with e = p - t, dL/dz_k = 2/(N M) p_k (e_k - Σ_j e_j p_j)."""
         p = softmax_in_place(z)
         residual = _softmax_residual_in_place(p.copy(), y)
@@ -127,7 +127,7 @@ class SoftmaxSquaredError(_LabelLoss):
         return value, weigh(residual, s)
 
     def delta_and_curvature(
-        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+        self, z: Array, rz: Array, y: NDArray[Any], s: Array | None = None
     ) -> tuple[Array, Array]:
         """See `Loss.delta_and_curvature`: the product rule on `value_and_delta`'s formula."""
         p = softmax_in_place(z)
@@ -149,7 +149,7 @@ class SoftmaxSquaredError(_LabelLoss):
             _balance_rows(residual, y)
         return weigh(residual, s), weigh(curvature, s)
 
-    def gauss_newton(self, z: Array, rz: Array, y: NDArray, s: Array | None = None) -> Array:
+    def gauss_newton(self, z: Array, rz: Array, y: NDArray[Any], s: Array | None = None) -> Array:
         """Return 2/(N M) P P rz, with P = dp/dz = diag(p) - p pᵀ: the slopes of p without its bends."""
         p = softmax_in_place(z)
         for _ in range(2):
@@ -162,18 +162,18 @@ class SoftmaxSquaredError(_LabelLoss):
 class CrossEntropy(_LabelLoss):
     """Softmax cross-entropy, with the softmax inside: ``z`` are logits."""
 
-    def value(self, z: Array, y: NDArray, s: Array | None = None) -> float:
+    def value(self, z: Array, y: NDArray[Any], s: Array | None = None) -> float:
         """See `Loss.value`."""
         return self._value_and_exponentials(z, y, s)[0]
 
-    def value_and_delta(self, z: Array, y: NDArray, s: Array | None = None) -> tuple[float, Array]:
+    def value_and_delta(self, z: Array, y: NDArray[Any], s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`: dL/dz_k = (p_k Σ_j t_j - t_k) / N."""
         value, p, total = self._value_and_exponentials(z, y, s)
         p /= total
         return value, weigh(_cross_entropy_delta(p, y), s)
 
     def delta_and_curvature(
-        self, z: Array, rz: Array, y: NDArray, s: Array | None = None
+        self, z: Array, rz: Array, y: NDArray[Any], s: Array | None = None
     ) -> tuple[Array, Array]:
         """See `Loss.delta_and_curvature`: p_k (rz_k - Σ_j p_j rz_j) Σ_j t_j / N."""
         p = softmax_in_place(z)
@@ -185,7 +185,7 @@ class CrossEntropy(_LabelLoss):
         return weigh(_cross_entropy_delta(p, y), s), weigh(rz, s)
 
     @staticmethod
-    def _value_and_exponentials(z: Array, y: NDArray, s: Array | None) -> tuple[float, Array, Array]:
+    def _value_and_exponentials(z: Array, y: NDArray[Any], s: Array | None) -> tuple[float, Array, Array]:
         """Return the loss, exp(z - max) in place of ``z``, and its row sums (N, 1)."""
         rows = np.arange(z.shape[0])
         top = _shift_rows_in_place(z)
@@ -232,12 +232,13 @@ def row_sums(a: Array) -> Array:
 
 def row_dots(a: Array, b: Array) -> Array:
     """Return the scalar products of corresponding rows, shape (N, 1)."""
-    return np.einsum("ij,ij->i", a, b)[:, None]
+    dots: Array = np.einsum("ij,ij->i", a, b)[:, None]
+    return dots
 
 
 def _shift_rows_in_place(z: Array) -> NDArray[np.intp]:
     """Subtract each row's maximum and return where it was, shape (N,)."""
-    top = z.argmax(axis=1)
+    top: NDArray[np.intp] = z.argmax(axis=1)
     z -= z[np.arange(z.shape[0]), top][:, None]
     return top
 
@@ -250,7 +251,7 @@ def _log1p_of_rest(exponentials: Array, rows: NDArray[np.intp], top: NDArray[np.
     return np.log1p(rest, out=rest)
 
 
-def _residual_in_place(z: Array, y: NDArray) -> Array:
+def _residual_in_place(z: Array, y: NDArray[Any]) -> Array:
     """Form the residual z - t in place."""
     if y.ndim == 1:
         z[np.arange(z.shape[0]), y] -= 1.0
@@ -259,7 +260,7 @@ def _residual_in_place(z: Array, y: NDArray) -> Array:
     return z
 
 
-def _softmax_residual_in_place(p: Array, y: NDArray) -> Array:
+def _softmax_residual_in_place(p: Array, y: NDArray[Any]) -> Array:
     """Form the residual p - t in place; for labels, p_y - 1 is minus the sum of the others."""
     if y.ndim == 1:
         _balance_rows(p, y)
@@ -268,7 +269,7 @@ def _softmax_residual_in_place(p: Array, y: NDArray) -> Array:
     return p
 
 
-def _balance_rows(a: Array, labels: NDArray) -> None:
+def _balance_rows(a: Array, labels: NDArray[Any]) -> None:
     """Set the label's entry of each row to minus the sum of the others, where it is known to be that.
 
     For a confident row the entry is a small difference of numbers near one; the others are small themselves.
@@ -278,7 +279,7 @@ def _balance_rows(a: Array, labels: NDArray) -> None:
     a[rows, labels] = -row_sums(a)[:, 0]
 
 
-def _cross_entropy_delta(p: Array, y: NDArray) -> Array:
+def _cross_entropy_delta(p: Array, y: NDArray[Any]) -> Array:
     """Form (p Σ_j t_j - t) / N in place of ``p``."""
     if y.ndim == 2:
         p *= row_sums(y)

@@ -236,7 +236,8 @@ class MLP:
 
     def predict_classes(self, w: ArrayLike, X: ArrayLike) -> NDArray[np.intp]:
         """Return the class with the largest output of each sample, shape (N,)."""
-        return self.forward(w, X).argmax(axis=1)
+        classes: NDArray[np.intp] = self.forward(w, X).argmax(axis=1)
+        return classes
 
     # -- loss ---------------------------------------------------------------------------------------------
 
@@ -399,19 +400,19 @@ class MLP:
 
     # -- the computation; the data have been through _data ---------------------------------------------------
 
-    def _loss(self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> float:
+    def _loss(self, w: ArrayLike, X: Array, Y: NDArray[Any], s: Array | None = None) -> float:
         return evaluation.loss(self, self._layers(w), X, Y, s)
 
     def _loss_and_gradient(
-        self, w: ArrayLike, X: Array, Y: NDArray, s: Array | None = None
+        self, w: ArrayLike, X: Array, Y: NDArray[Any], s: Array | None = None
     ) -> tuple[float, Array]:
         return evaluation.loss_and_gradient(self, self._layers(w), X, Y, s)
 
-    def _hessp(self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray, s: Array | None = None) -> Array:
+    def _hessp(self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray[Any], s: Array | None = None) -> Array:
         return evaluation.product(self, backprop.hessp_into, self._layers(w), self._layers(v, "v"), X, Y, s)
 
     def _gauss_newtonp(
-        self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray, s: Array | None = None
+        self, w: ArrayLike, v: ArrayLike, X: Array, Y: NDArray[Any], s: Array | None = None
     ) -> Array:
         layers, directions = self._layers(w), self._layers(v, "v")
         return evaluation.product(self, backprop.gauss_newtonp_into, layers, directions, X, Y, s)
@@ -429,7 +430,8 @@ class MLP:
         rows = rows.tocsr().astype(self.dtype, copy=False) if issparse(X) else np.asarray(X, self.dtype)
         if rows.ndim != 2 or rows.shape[1] != self.sizes[0]:
             raise ValueError(f"X must have shape (N, {self.sizes[0]}), got {rows.shape}")
-        return rows
+        inputs: Array = rows
+        return inputs
 
     def _data(self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[Any, ...]:
         """Return X, Y and, where given, the weights, converted."""

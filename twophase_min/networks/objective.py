@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +29,7 @@ class MLPObjective:
     n_params, n_samples : int
     """
 
-    def __init__(self, net: MLP, X: Array, Y: NDArray, sample_weight: Array | None = None) -> None:
+    def __init__(self, net: MLP, X: Array, Y: NDArray[Any], sample_weight: Array | None = None) -> None:
         self.net, self.X, self.Y, self.sample_weight = net, X, Y, sample_weight
         self.n_params, self.n_samples = net.n_params, X.shape[0]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -10,7 +12,7 @@ from twophase_min.networks.losses import row_sums
 Array = NDArray[np.floating]
 
 
-def as_targets(Y: ArrayLike, n: int, m: int, dtype: np.dtype, labels: bool = True) -> NDArray:
+def as_targets(Y: ArrayLike, n: int, m: int, dtype: np.dtype[Any], labels: bool = True) -> NDArray[Any]:
     """Return targets (n, m) of the given dtype, or labels (n,) of intp.
 
     Parameters
@@ -43,11 +45,12 @@ def as_targets(Y: ArrayLike, n: int, m: int, dtype: np.dtype, labels: bool = Tru
     targets = Y.reshape(n, m).astype(dtype, copy=False)
     # the first rows settle it for most regression targets without a pass over all of them
     if labels and m > 1 and _is_one_hot(targets[:8]) and _is_one_hot(targets):
-        return targets.argmax(axis=1)
+        hot: NDArray[np.intp] = targets.argmax(axis=1)
+        return hot
     return targets
 
 
-def _as_labels(Y: NDArray, m: int) -> NDArray[np.intp]:
+def _as_labels(Y: NDArray[Any], m: int) -> NDArray[np.intp]:
     if Y.dtype.kind not in "iub":
         raise ValueError(
             f"Y of shape (N,) is read as class labels and must be integers, got {Y.dtype}; "
@@ -63,7 +66,7 @@ def _is_one_hot(rows: Array) -> bool:
     return bool(((rows == 0) | (rows == 1)).all() and (row_sums(rows) == 1).all())
 
 
-def as_weights(sample_weight: ArrayLike, n: int, dtype: np.dtype) -> Array:
+def as_weights(sample_weight: ArrayLike, n: int, dtype: np.dtype[Any]) -> Array:
     """Return the weights of n samples, of the given dtype and with mean 1.
 
     Raises
@@ -77,4 +80,5 @@ def as_weights(sample_weight: ArrayLike, n: int, dtype: np.dtype) -> Array:
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise ValueError("sample_weight must be finite and >= 0, and not zero for all samples")
     weights = weights / weights.max()  # the sum of huge ones would overflow
-    return (weights / weights.mean()).astype(dtype)
+    relative: Array = (weights / weights.mean()).astype(dtype)
+    return relative

@@ -71,7 +71,8 @@ class Products:
 
     def _product_by_differences(self, x: Array, p: Array) -> Array:
         length = np.finfo(float).eps ** 0.5 * (1 + float(np.linalg.norm(x)))
-        return _hessian.by_differences(self._gradient_aside, x, length, lambda: self.gradient(x))(p)
+        product: Array = _hessian.by_differences(self._gradient_aside, x, length, lambda: self.gradient(x))(p)
+        return product
 
     def _gradient_aside(self, x: Array) -> Array:
         """Gradient at a point that does not displace the last one from the memo."""

@@ -89,7 +89,7 @@ class Residuals:
     @property
     def precision(self) -> float:
         """Relative error to expect of the Jacobian."""
-        return RELATIVE_ERROR.get(self.kind, EPS)
+        return float(RELATIVE_ERROR.get(self.kind, EPS))
 
     # ---- where derivatives come from ----------------------------------------------------------------------
 
@@ -188,7 +188,8 @@ class Residuals:
         raw = np.asarray(raw)
         if raw.shape != (self.m,):
             raise ValueError(f"f returned values of shape {raw.shape} less ydata, expected ({self.m},).")
-        return raw if raw.dtype.kind == "c" else raw.astype(float, copy=False)
+        values: Array = raw if raw.dtype.kind == "c" else raw.astype(float, copy=False)
+        return values
 
     def values(self, p: Array) -> Array:
         """Return the weighted residuals at p, shape (m,)."""

@@ -107,4 +107,6 @@ def _drawn(count: int, bounds: Any, seed: int) -> Array:
     from scipy.stats import qmc
 
     word = "rng" if "rng" in inspect.signature(qmc.Halton).parameters else "seed"  # SciPy 1.15 renamed it
-    return low + (high - low) * qmc.Halton(low.size, **{word: np.random.default_rng(seed)}).random(count)
+    points = qmc.Halton(low.size, **{word: np.random.default_rng(seed)}).random(count)
+    within: Array = low + (high - low) * points
+    return within

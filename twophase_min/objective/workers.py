@@ -118,12 +118,15 @@ def map_of(workers: Any) -> Callable[..., Any]:
         return executor.map
     if _is_of(workers, "joblib", "Parallel"):
         return lambda function, items: workers([(function, (item,), {}) for item in items])
+    mapping: Callable[..., Any]
     if callable(workers):
-        return workers
+        mapping = workers
+        return mapping
     for name in ("imap", "map"):  # of a pool of multiprocessing, the lazy one
         method = getattr(workers, name, None)
         if callable(method):
-            return method
+            mapping = method
+            return mapping
     raise TypeError(
         "workers must be an int, an executor, a pool, a client of Dask, joblib.Parallel or a map-like "
         f"callable, got {type(workers).__name__}."

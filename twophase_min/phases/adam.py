@@ -88,17 +88,20 @@ class Adam(AskTell):
     @property
     def x(self) -> Array:
         """Current iterate, shape (n,): the state itself, which an epoch of steps changes in place."""
-        return self.state.vectors[X]
+        x: Array = self.state.vectors[X]
+        return x
 
     @property
     def m(self) -> Array:
         """First moment, shape (n,); the state itself."""
-        return self.state.vectors[M]
+        m: Array = self.state.vectors[M]
+        return m
 
     @property
     def v(self) -> Array:
         """Second moment, shape (n,); the state itself."""
-        return self.state.vectors[V]
+        v: Array = self.state.vectors[V]
+        return v
 
     @property
     def learning_rate(self) -> float:

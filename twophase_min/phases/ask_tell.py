@@ -61,7 +61,8 @@ class AskTell:
     @property
     def trial(self) -> Array:
         """Where to evaluate, shape (n,): the state itself, not to be changed."""
-        return self._state.vectors[self.trial_row]
+        trial: Array = self._state.vectors[self.trial_row]
+        return trial
 
     def iterate(self) -> tuple[Array, float, Array]:
         """Return the current iterate with its value and gradient: the state itself, until the next call."""
@@ -70,7 +71,8 @@ class AskTell:
     @property
     def x(self) -> Array:
         """Current iterate, a copy."""
-        return self._state.vectors[X].copy()
+        x: Array = self._state.vectors[X].copy()
+        return x
 
     @property
     def f(self) -> float:
@@ -80,7 +82,8 @@ class AskTell:
     @property
     def g(self) -> Array:
         """Gradient at the iterate, a copy."""
-        return self._state.vectors[G].copy()
+        g: Array = self._state.vectors[G].copy()
+        return g
 
     @property
     def reason(self) -> str:
@@ -143,7 +146,8 @@ class ConvexPhase(AskTell):
     @property
     def scaled(self) -> bool:
         """Whether there is a change of variables, or place for one."""
-        return self._state.vectors.shape[0] > METRIC
+        scaled: bool = self._state.vectors.shape[0] > METRIC
+        return scaled
 
     def check(self, n: int) -> None:
         """Raise a ValueError if n variables do not fit the options."""
@@ -246,7 +250,8 @@ class ConvexPhase(AskTell):
     @property
     def direction(self) -> Array:
         """Direction of the present search, shape (n,): the state itself."""
-        return self._state.vectors[P]
+        direction: Array = self._state.vectors[P]
+        return direction
 
     @property
     def predicted(self) -> float:

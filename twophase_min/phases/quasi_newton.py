@@ -65,13 +65,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from twophase_min.phases.ask_tell import Array, ConvexPhase
-from twophase_min.phases.quasi_newton_kernels import (
-    PRODUCT,
-    QUASI_NEWTON,
-    STEP,
-    QuasiNewtonState,
-    new_state,
-)
+from twophase_min.phases.packed import PRODUCT, STEP
+from twophase_min.phases.quasi_newton_kernels import QUASI_NEWTON, QuasiNewtonState, new_state
 from twophase_min.phases.search import REASONS
 
 MEMORY_LIMIT = 2**31

@@ -17,10 +17,10 @@ from twophase_min.detector.state import NAN, READ, Field
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.records import Record, count, nested, real
 
-_RULES = [rule for rule in RULES.values() if rule.kernels is not None]
-_CODES = {rule: code for code, rule in enumerate(_RULES)}
+_KERNELS = {rule: rule.kernels for rule in RULES.values() if rule.kernels is not None}
+_CODES = {rule: code for code, rule in enumerate(_KERNELS)}
 
-COMPILED_RULES = tuple(rule.name for rule in _RULES if rule.named)
+COMPILED_RULES = tuple(rule.name for rule in _KERNELS if rule.named)
 """Names of the rules that can be compiled; a fixed step, which has none, can be too."""
 
 
@@ -32,7 +32,7 @@ def _members(fields: tuple[Field, ...]) -> list[Any]:
 
 
 _RULE_FIELDS: tuple[Field, ...] = tuple(
-    {field[0]: field for rule in _RULES for field in rule.kernels.fields}.values()
+    {field[0]: field for kernels in _KERNELS.values() for field in kernels.fields}.values()
 )
 RULE = Record(
     "Rule",
@@ -141,7 +141,8 @@ def sentence(state: DetectorState, detector: ConvexitySwapDetector) -> str:
 
 
 def _fields(rule: Any) -> tuple[Field, ...]:
-    return rule.kernels.fields
+    fields: tuple[Field, ...] = rule.kernels.fields
+    return fields
 
 
 _inner = jit(no_cpython_wrapper=True)
@@ -167,8 +168,8 @@ def _either(code: int, function: Any, otherwise: Any) -> Any:
     return either
 
 
-_read = _choose([rule.kernels.read for rule in _RULES])
-_forget_rule = _choose([rule.kernels.forget for rule in _RULES])
+_read = _choose([kernels.read for kernels in _KERNELS.values()])
+_forget_rule = _choose([kernels.forget for kernels in _KERNELS.values()])
 
 
 @jit

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min._status import Status, Stop
-from twophase_min.objective.calls import Objective, Point
+from twophase_min.objective.calls import Objective
+from twophase_min.objective.memory import Point
 
 Array = NDArray[np.floating]
 

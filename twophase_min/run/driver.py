@@ -24,7 +24,8 @@ from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import keep
 from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
 from twophase_min.jit.kernels import norm2
-from twophase_min.objective.calls import Objective, Point
+from twophase_min.objective.calls import Objective
+from twophase_min.objective.memory import Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
 from twophase_min.run import epochs, external, machine, own, resume, settling
@@ -139,7 +140,8 @@ class Driver(Report):
     @property
     def iterations(self) -> int:
         """Iterations over all phases."""
-        return self.loop.nit
+        iterations: int = self.loop.nit
+        return iterations
 
     @property
     def phase(self) -> str:
@@ -313,7 +315,8 @@ class Driver(Report):
         best = self.objective.best
         assert best is not None
         size = settling.size_of(self, self.point.x, self.point.g)
-        return self.machine.passes(self.slot, best.f, self.point.f, size, self._distance())
+        passed: bool = self.machine.passes(self.slot, best.f, self.point.f, size, self._distance())
+        return passed
 
     def iteration(self, x: Array, f: float, g: Array) -> None:
         """Book a new iterate of the current phase; raises `Stop` where a stop is due."""

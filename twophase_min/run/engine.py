@@ -29,7 +29,7 @@ from twophase_min._result import keep
 from twophase_min._status import ENDED_BY, Cause, Status, sentence
 from twophase_min.jit.compilation import prepare, register
 from twophase_min.objective.bounds import Box
-from twophase_min.objective.calls import Objective, Point
+from twophase_min.objective.calls import Objective
 from twophase_min.objective.compiled import (
     Argument,
     Compiled,
@@ -39,6 +39,7 @@ from twophase_min.objective.compiled import (
     runs_compiled,
     tables,
 )
+from twophase_min.objective.memory import Point
 from twophase_min.phases import COMPILED_DEFAULT, PHASES, convex_phase
 from twophase_min.phases.adam import ADAM as ADAM_RECORD
 from twophase_min.phases.adam import Adam
@@ -283,7 +284,8 @@ class _CompiledRun(Report):
     @property
     def iterations(self) -> int:
         """Iterations over all phases."""
-        return self.loop.nit
+        iterations: int = self.loop.nit
+        return iterations
 
     def read_events(self, events: Any, texts: dict[int, str]) -> None:
         """Put the handovers into words; ``texts`` has those of a rule that looks back.
@@ -308,9 +310,10 @@ class _CompiledRun(Report):
         if cause == Cause.DETECTED:
             return _detected(self.options, detector)
         if cause == Cause.ADAM_FAILED:
-            return Adam.reasons[event.reason]
+            return Adam.reasons[int(event.reason)]
         if cause == Cause.SEARCH_FAILED:
-            return PHASES[self.methods[0]].load().reasons[event.reason]
+            reasons: tuple[str, ...] = PHASES[self.methods[0]].load().reasons
+            return reasons[int(event.reason)]
         return ""
 
     def outcome(self, status: Status, point: Point) -> OptimizeResult:

@@ -21,7 +21,8 @@ def adam_iteration(driver: Driver) -> str:
     if adam.need == ITERATION:
         adam.next()
     if driver.serve(adam) == FAILED:
-        return adam.reason
+        reason: str = adam.reason
+        return reason
     driver.iteration(*adam.iterate())
     return ""
 

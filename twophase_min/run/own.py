@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from twophase_min._status import Cause
 from twophase_min.jit.kernels import norm2
-from twophase_min.objective.calls import Point
+from twophase_min.objective.memory import Point
 from twophase_min.phases import FAILED, is_ours
 from twophase_min.phases.metric import power_of_two
 from twophase_min.run.build import own_solver
@@ -98,14 +98,14 @@ def first_length(driver: Driver) -> float | None:
     assert driver.point.g is not None
     slope = float(norm2(reduced(driver, driver.point.x, driver.point.g)))
     if driver.adam.curvature > 0:
-        return slope / driver.adam.curvature
+        return slope / float(driver.adam.curvature)
     if driver.bend > 0:
         length = slope / driver.bend
         # within a measured noise a search goes by slopes, which a longer step shows better
         if length * length * driver.bend > driver.machine.noise(driver.slot):
             return length
     if driver.adam.t > 0:
-        return float(driver.adam.learning_rate) * driver.objective.n**0.5
+        return float(driver.adam.learning_rate * driver.objective.n**0.5)
     return None
 
 

@@ -13,8 +13,9 @@ from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import Result
 from twophase_min._status import ALL_FIXED, SUCCESSFUL, Status, Stop, describe, sentence
-from twophase_min.objective.calls import Objective, Point
+from twophase_min.objective.calls import Objective
 from twophase_min.objective.gradient import FINITE_DIFFERENCES
+from twophase_min.objective.memory import Point
 from twophase_min.run.state import CONVEX
 
 Array = NDArray[np.floating]

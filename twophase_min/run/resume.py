@@ -16,7 +16,7 @@ import numpy as np
 from twophase_min._history import History
 from twophase_min.detector import ConvexitySwapDetector
 from twophase_min.objective.bounds import Box
-from twophase_min.objective.calls import Point
+from twophase_min.objective.memory import Point
 from twophase_min.phases import is_ours
 from twophase_min.run.build import own_solver
 from twophase_min.run.state import CONVEX, GO_ON, LOOP

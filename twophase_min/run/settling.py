@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from twophase_min._status import Cause, Status
 from twophase_min.jit.kernels import norm2, norm_inf
-from twophase_min.objective.calls import Point
+from twophase_min.objective.memory import Point
 from twophase_min.run import noise
 
 if TYPE_CHECKING:

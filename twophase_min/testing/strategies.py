@@ -67,13 +67,14 @@ def convex_quadratics(min_n: int = 1, max_n: int = 10, max_condition: float = 1e
         condition = max_condition**exponent if n > 1 else 1.0
         return convex_quadratic(n, condition, seed, f_min=level)
 
-    return st.builds(
+    found: SearchStrategy[Problem] = st.builds(
         build,
         st.integers(min_n, max_n),
         st.floats(0.0, 1.0),
         st.integers(0, _SEED),
         st.sampled_from([0.0, 1.0, -10.0]),
     )
+    return found
 
 
 def nonconvex_problems(
@@ -129,7 +130,8 @@ def nonconvex_problems(
         sizes = st.integers(max(min_n, 2) if kind == "warp" else min_n, max_n)
         return st.builds(build, st.just(kind), sizes, st.floats(0.0, 1.0), st.integers(0, _SEED), bumps)
 
-    return st.one_of([of_kind(kind) for kind in usable])
+    found: SearchStrategy[Problem] = st.one_of([of_kind(kind) for kind in usable])
+    return found
 
 
 def paper_example_1_problems(units: int = 100) -> SearchStrategy[Problem]:
@@ -154,7 +156,8 @@ def paper_example_1_problems(units: int = 100) -> SearchStrategy[Problem]:
     """
     st = _strategies()
     tasks = st.integers(0, _SEED).map(lambda seed: paper_example_1(seed, units))
-    return tasks.filter(lambda problem: problem.x_min is not None)
+    found: SearchStrategy[Problem] = tasks.filter(lambda problem: problem.x_min is not None)
+    return found
 
 
 def paper_example_2_problems(
@@ -185,4 +188,6 @@ def paper_example_2_problems(
     st = _strategies()
     if not (0.0 <= min_C <= max_C <= 0.6 and left <= right):
         raise ValueError("0 <= min_C <= max_C <= 0.6 and left <= right are needed")
-    return st.builds(paper_example_2, st.floats(min_C, max_C), st.floats(0.05, 0.15), st.floats(left, right))
+    levels = st.floats(min_C, max_C), st.floats(0.05, 0.15)
+    found: SearchStrategy[Problem] = st.builds(paper_example_2, *levels, st.floats(left, right))
+    return found
