@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import differing
 
 FLOOR = 1e-6
 Records = list[dict[str, Any]]
@@ -325,14 +325,18 @@ def price_table(records: Records) -> str:
 # ------------------------------------------------------------------------------------------------- writing
 
 
-def write(records: Records, docs: Path) -> None:
-    """Write every table between its marks in the pages of the detectors, and the pictures beside them."""
-    import matplotlib
+Means = dict[str, dict[str, tuple[float, float, float]]]
 
-    matplotlib.use("Agg")
-    if not records:
-        print("there are no results yet")
-        return
+
+def tables() -> dict[str, str]:
+    """Return the tables of the kept results by the names of their places."""
+    from detectors import REFERENCE, saved
+
+    return made(list(saved(REFERENCE).values()))[0]
+
+
+def made(records: Records) -> tuple[dict[str, str], Means]:
+    """Make the tables, and what the picture of the regrets shows."""
     lows = lowest(records)
     parts: dict[str, str] = {"noise": noise_table()}
     parts["end-to-end"] = end_to_end_table([r for r in records if "finals" in r], lows)
@@ -368,7 +372,7 @@ def write(records: Records, docs: Path) -> None:
         )
         parts["price"] = price_table(digits)
         parts["paired"] = paired_table(records, STREAMS[:3], lows, "norm-peak (the paper's)")
-    overall: dict[str, dict[str, tuple[float, float, float]]] = {}
+    overall: Means = {}
     for method in ("CG", "L-BFGS-B"):
         blocks = []
         for mode, stream in STREAMS[:3]:
@@ -377,6 +381,34 @@ def write(records: Records, docs: Path) -> None:
                 blocks.append(f"**{STREAM_NAMES[mode, stream]}**\n\n{table}")
                 overall[f"{STREAM_NAMES[mode, stream]}; {method}"] = means
         parts[f"worth-{method.lower()}"] = "\n\n".join(blocks) or "(no results)"
+    return parts, overall
+
+
+def write(records: Records, docs: Path) -> None:
+    """Write every table between its marks in the pages of the detectors, and the pictures beside them."""
+    if not records:
+        print("there are no results yet")
+        return
+    parts, overall = made(records)
+    whole = docs / "detectors_tables.md"
+    if not whole.exists():
+        whole.write_text("\n".join(f"<!-- {p} -->\n<!-- end -->\n" for p in parts))
+    for page, text in differing(parts, docs).items():
+        page.write_text(text, encoding="utf-8")
+    draw(
+        [r for r in records if r["task"]["family"] == "digits" and "finals" not in r],
+        lowest(records),
+        overall,
+        docs,
+    )
+    print(f"{len(records)} trajectories: {whole}")
+
+
+def draw(digits: Records, lows: dict[str, float], overall: Means, docs: Path) -> None:
+    """Draw the pictures."""
+    import matplotlib
+
+    matplotlib.use("Agg")
     from detectors_pictures import curvature_picture, oracle_picture, regret_picture
 
     pictures = docs / "images"
@@ -385,20 +417,3 @@ def write(records: Records, docs: Path) -> None:
         curvature_picture(digits, pictures / "detectors_curvature.png")
         oracle_picture(digits, lows, pictures / "detectors_oracle.png")
         regret_picture(overall, pictures / "detectors_regret.png")
-    whole = docs / "detectors_tables.md"
-    if not whole.exists():
-        whole.write_text("\n".join(f"<!-- {p} -->\n<!-- end -->\n" for p in parts))
-    places = {page: page.read_text() for page in (whole, docs / "detectors.md") if page.exists()}
-    for name, part in parts.items():
-        pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
-        found = 0
-        for page, text in places.items():
-            places[page], times = re.subn(
-                pattern, lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}", text, flags=re.S
-            )
-            found += times
-        if not found:
-            print(f"no page has a place for {name!r}")
-    for page, text in places.items():
-        page.write_text(text)
-    print(f"{len(records)} trajectories: {whole}, {pictures}")

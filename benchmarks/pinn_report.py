@@ -1,8 +1,9 @@
 """Tables and pictures of what `pinn.py` has run.
 
-    python benchmarks/pinn_report.py                    # tables from benchmarks/pinn.json
+    python benchmarks/pinn_report.py                    # print tables from benchmarks/pinn.json
     python benchmarks/pinn_report.py --keep             # write that file from benchmarks/results/pinn.jsonl
     python benchmarks/pinn_report.py --pictures         # draw docs/images/pinn_*.png
+    python benchmarks/pages.py pinn_report              # the page's tables
 
 ``benchmarks/pinn.json`` has the end of every run, and for the pictures the median curves.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
+
+from arena import table  # noqa: E402
+from pages import scientific  # noqa: E402
 
 RUNS = HERE / "results" / "pinn.jsonl"
 KEPT = HERE / "pinn.json"
@@ -38,7 +43,20 @@ DRAWN = {
 }
 """Contenders in the pictures, and what they are called there."""
 
+OURS_AND_BEST = {
+    "Adam 10 % + L-BFGS-B, memory 50": "Adam, then L-BFGS-B (memory 50, swap at 10 %)",
+    "Adam 10 % + SciPy loop, ssbroyden2": "Adam, then self-scaled Broyden as published (swap at 10 %)",
+    "ours: default": "ours, default",
+    "ours: memory-cg": "ours, `'memory-cg'`",
+    "ours: ssbroyden": "ours, `'ssbroyden'`",
+    "ours: ssbroyden, no guard": "**ours, `'ssbroyden'`, `guard=False`**",
+}
+"""Contenders in the page's main tables, and what they are called there."""
+EQUATIONS = ("poisson", "convection 20", "convection 40", "reaction", "burgers", "wave")
+HIDDEN, BUDGET = [16, 16], 3000
+
 Run = dict[str, Any]
+Show = Callable[[float], str]
 
 
 def mean(values: Any) -> float:
@@ -65,7 +83,7 @@ def keep(rows: list[Run]) -> None:
         for equation in {row["equation"] for row in rows}:
             some = [
                 row["curve"]
-                for row in of(rows, name=name, equation=equation, hidden=[16, 16], budget=3000)
+                for row in of(rows, name=name, equation=equation, hidden=HIDDEN, budget=BUDGET)
                 if row["seed"] in JUDGED
             ]
             if some:
@@ -94,49 +112,79 @@ def kept() -> tuple[list[Run], dict[str, Any]]:
     return [dict(zip(data["fields"], end, strict=True)) for end in data["runs"]], data["curves"]
 
 
-def table(rows: list[Run], field: str, seeds: tuple[int, ...], hidden: list[int], budget: int) -> None:
-    """Print geometric means over the seeds by equation, of the contenders that have run on all equations."""
+def means(
+    rows: list[Run], field: str, seeds: tuple[int, ...], hidden: list[int], budget: int
+) -> dict[str, tuple[int, list[float]]]:
+    """Return how many seeds, and geometric means over them by equation and over all, of the contenders.
+
+    Seeds are those that a contender has run on all equations; without any it is left out.
+    """
     rows = [r for r in of(rows, hidden=hidden, budget=budget) if r["seed"] in seeds]
-    equations = list(dict.fromkeys(row["equation"] for row in rows))
-    print(f"\n{field}, hidden {hidden}, {budget} evaluations, seeds among {seeds}")
-    print(f"| contender | seeds | {' | '.join(equations)} | all |")
-    print("| --- " * (len(equations) + 3) + "|")
-    lines = []
+    found = {}
     for name in dict.fromkeys(row["name"] for row in rows):
         own = of(rows, name=name)
-        common = set.intersection(*({r["seed"] for r in of(own, equation=e)} for e in equations))
+        common = set.intersection(*({r["seed"] for r in of(own, equation=e)} for e in EQUATIONS))
         if common:
-            values = [mean([r[field] for r in of(own, equation=e) if r["seed"] in common]) for e in equations]
-            lines.append((mean(values), name, len(common), values))
-    for total, name, many, values in sorted(lines, reverse=True):
-        print(f"| {name} | {many} | " + " | ".join(f"{v:.1e}" for v in values) + f" | {total:.1e} |")
+            values = [mean([r[field] for r in of(own, equation=e) if r["seed"] in common]) for e in EQUATIONS]
+            found[name] = (len(common), [*values, mean(values)])
+    return found
+
+
+def means_table(found: dict[str, tuple[int, list[float]]], labels: dict[str, str], show: Show) -> str:
+    """Turn `means` into Markdown, the largest first."""
+    chosen = sorted((name for name in labels if name in found), key=lambda name: -found[name][1][-1])
+    rows = [[labels[name], str(found[name][0]), *map(show, found[name][1])] for name in chosen]
+    return table(["contender", "seeds", *EQUATIONS, "all"], rows)
+
+
+def ratios(rows: list[Run], one: str, other: str, seeds: tuple[int, ...]) -> dict[str, list[float]]:
+    """Divide the final losses of two contenders by equation, over the seeds that both have run."""
+    found: dict[str, list[float]] = {}
+    for row in of(rows, name=one, hidden=HIDDEN, budget=BUDGET):
+        for match in of(rows, name=other, hidden=HIDDEN, budget=BUDGET):
+            if row["seed"] in seeds and all(row[k] == match[k] for k in ("equation", "seed")):
+                found.setdefault(row["equation"], []).append(row["loss"] / match["loss"])
+    return found
 
 
 def versus(rows: list[Run], one: str, other: str, seeds: tuple[int, ...]) -> None:
-    """Print ratios of the final losses of two contenders by equation, over the seeds that both have run."""
-    ratios: dict[str, list[float]] = {}
-    for row in of(rows, name=one, hidden=[16, 16], budget=3000):
-        for match in of(rows, name=other, hidden=[16, 16], budget=3000):
-            if row["seed"] in seeds and all(row[k] == match[k] for k in ("equation", "seed")):
-                ratios.setdefault(row["equation"], []).append(row["loss"] / match["loss"])
-    parts = [f"{equation} {mean(r):.2g} ({len(r)})" for equation, r in ratios.items()]
+    """Print ratios of the final losses of two contenders."""
+    found = ratios(rows, one, other, seeds)
+    parts = [f"{equation} {mean(r):.2g} ({len(r)})" for equation, r in found.items()]
     if parts:
-        print(f"{one} / {other}: {mean([x for r in ratios.values() for x in r]):.2g};  " + ", ".join(parts))
+        print(f"{one} / {other}: {mean([x for r in found.values() for x in r]):.2g};  " + ", ".join(parts))
 
 
-def at_seconds(curves: dict[str, Any], seconds: tuple[float, ...]) -> None:
-    """Print the median curves' losses after so many processor seconds."""
-    equations = list(dict.fromkeys(key.split("|")[1] for key in curves))
-    for limit in seconds:
-        print(f"\nmedian loss after {limit:g} processor seconds\n| contender | {' | '.join(equations)} |")
-        for name in DRAWN:
-            cells = []
-            for equation in equations:
-                curve = np.array(curves.get(f"{name}|{equation}", [[0, np.inf, np.nan, 0]]))
-                within = curve[curve[:, 1] <= limit]
-                over = "" if curve[-1, 1] > limit else "*"  # its evaluations were used up before
-                cells.append(f"{within[-1, 2]:.1e}{over}" if len(within) else "-")
-            print(f"| {name} | " + " | ".join(cells) + " |")
+def seconds_table(curves: dict[str, Any], limit: float) -> str:
+    """Return the median curves' losses after so many processor seconds; * if the evaluations were used up."""
+    rows = []
+    for name, label in OURS_AND_BEST.items():
+        cells = []
+        for equation in EQUATIONS:
+            curve = np.array(curves.get(f"{name}|{equation}", [[0, np.inf, np.nan, 0]]))
+            within = curve[curve[:, 1] <= limit]
+            over = "" if curve[-1, 1] > limit else "*"
+            cells.append(f"{scientific(within[-1, 2])}{over}" if len(within) else "-")
+        rows.append([label, *cells])
+    return table(["contender", *EQUATIONS], rows)
+
+
+def tables() -> dict[str, str]:
+    """Return the tables of the page by the names of their places."""
+    rows, curves = kept()
+    out = {}
+    for field, show in (("loss", scientific), ("error", scientific), ("seconds", "{:.1f}".format)):
+        found = means(rows, field, JUDGED, HIDDEN, BUDGET)
+        out[f"pinn-{field}"] = means_table(found, OURS_AND_BEST, show)
+    out["pinn-seconds-2"] = seconds_table(curves, 2.0)
+    found = means(rows, "loss", TUNING[:1], HIDDEN, BUDGET)
+    out["pinn-others"] = means_table(found, {name: told(name) for name in found}, scientific)
+    return out
+
+
+def told(name: str) -> str:
+    """Return a contender's name as the page has it."""
+    return name.replace("ours: ", "ours, ").replace("SciPy loop, ", "SciPy's loop with ")
 
 
 # ---- pictures ----------------------------------------------------------------------------------------------
@@ -149,7 +197,6 @@ def pictures(curves: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    equations = ["poisson", "convection 20", "convection 40", "reaction", "burgers", "wave"]
     colours = dict(
         zip(
             DRAWN,
@@ -162,7 +209,7 @@ def pictures(curves: dict[str, Any]) -> None:
         ("pinn_norm_against_loss", 2, 3, ("loss", "norm of the gradient")),
     ):
         figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained", sharex=x == 0)
-        for axis, equation in zip(axes.flat, equations, strict=True):
+        for axis, equation in zip(axes.flat, EQUATIONS, strict=True):
             for name, label in DRAWN.items():
                 curve = np.array(curves.get(f"{name}|{equation}", np.empty((0, 4))))
                 if len(curve):
@@ -195,7 +242,9 @@ def main(argv: list[str] | None = None) -> int:
                 some = of(rows, hidden=list(hidden), budget=budget)
                 if any(row["seed"] in seeds for row in some):
                     for field in ("loss", "error", "seconds"):
-                        table(rows, field, seeds, list(hidden), budget)
+                        found = means(rows, field, seeds, list(hidden), budget)
+                        print(f"\n{field}, hidden {list(hidden)}, {budget} evaluations, seeds among {seeds}")
+                        print(means_table(found, {name: name for name in found}, scientific))
     for seeds in (TUNING, JUDGED):
         print(f"\nratios of final losses, seeds among {seeds}")
         for one, other in (
@@ -206,7 +255,8 @@ def main(argv: list[str] | None = None) -> int:
             ("ours: default", "ours: default, no guard"),
         ):
             versus(rows, one, other, seeds)
-    at_seconds(curves, (1.0, 2.0))
+    for limit in (1.0, 2.0):
+        print(f"\nmedian loss after {limit:g} processor seconds\n{seconds_table(curves, limit)}")
     if args.pictures:
         pictures(curves)
     return 0

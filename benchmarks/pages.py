@@ -1,0 +1,94 @@
+"""Writes the tables of the pages in docs/ from the results that the repository keeps.
+
+    python benchmarks/pages.py              # write them
+    python benchmarks/pages.py --check      # only say which pages differ; exit status 1 if one does
+
+A table stands between ``<!-- name -->`` and ``<!-- end -->``. The reports named in REPORTS make the tables;
+nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+
+DOCS = HERE.parent / "docs"
+REPORTS = ("cutest_report", "everyday_report", "guard_report", "pinn_report", "detectors_report")
+"""Modules with a function ``tables() -> {name: Markdown}``."""
+PLACE = re.compile(r"(<!-- (?!end -->)([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """Return a page with the parts in their places; places of other reports stay as they are."""
+
+    def fill(match: re.Match[str]) -> str:
+        part = parts.get(match[2])
+        return match[0] if part is None else f"{match[1]}\n{part}\n\n{match[3]}"
+
+    return PLACE.sub(fill, text)
+
+
+def places(docs: Path = DOCS) -> dict[str, Path]:
+    """Return the page of every place by its name."""
+    return {
+        match[2]: page
+        for page in sorted(docs.glob("*.md"))
+        for match in PLACE.finditer(page.read_text(encoding="utf-8"))
+    }
+
+
+def differing(parts: Mapping[str, str], docs: Path = DOCS) -> dict[Path, str]:
+    """Return the pages that the parts change, with their new text.
+
+    Raises
+    ------
+    ValueError
+        No page has a place for a part.
+    """
+    known = places(docs)
+    homeless = sorted(parts.keys() - known.keys())
+    if homeless:
+        raise ValueError(f"no page has a place <!-- {homeless[0]} -->")
+    texts = {page: page.read_text(encoding="utf-8") for page in sorted({known[name] for name in parts})}
+    new = {page: filled(text, parts) for page, text in texts.items()}
+    return {page: text for page, text in new.items() if text != texts[page]}
+
+
+def short(value: float) -> str:
+    """Two decimals, without a leading zero; a plain 1 for what the others are compared with."""
+    return "1" if value == 1 else f"{value:.2f}".removeprefix("0")
+
+
+def scientific(value: float) -> str:
+    """Two digits and an exponent without padding, as ``1.2e-7``."""
+    value = float(f"{value:.12g}")  # the last bits of a mean depend on the version of NumPy
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits}e{int(exponent)}" if int(exponent) else digits
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line; see ``--help``."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("reports", nargs="*", help=f"of {', '.join(REPORTS)}; all by default")
+    parser.add_argument("--check", action="store_true", help="only say which pages differ")
+    args = parser.parse_args(argv)
+    changed = False
+    for name in args.reports or REPORTS:
+        for page, text in differing(importlib.import_module(name).tables()).items():
+            changed = True
+            print(f"{page.name}: {'differs from' if args.check else 'written by'} {name}")
+            if not args.check:
+                page.write_text(text, encoding="utf-8")
+    return int(args.check and changed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
