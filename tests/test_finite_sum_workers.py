@@ -245,12 +245,59 @@ def test_any_workers_give_the_same_bits(count, backend):
 
 
 @pytest.mark.parametrize("executor", [None, ThreadPoolExecutor, ProcessPoolExecutor])
-def test_a_map_gives_the_same_bits(executor):
+def test_a_map_or_an_executor_gives_the_same_bits(executor):
     if executor is None:
         assert everything(whole(workers=backwards)) == everything(whole())
         return
     with executor(2) as pool:
         assert everything(whole(workers=pool.map)) == everything(whole())
+        assert everything(whole(workers=pool)) == everything(whole())
+        assert pool.submit(abs, -1).result() == 1  # left open
+
+
+def test_a_chunk_travels_with_its_rows_and_no_others():
+    """Each row is sent once an evaluation, however many chunks there are."""
+    sizes = []
+
+    def workers(task, items):
+        items = list(items)
+        sizes.append([len(pickle.dumps(item)) for item in items])
+        return [task(pickle.loads(pickle.dumps(item))) for item in items]
+
+    X, y = data(20_000)
+    total = FiniteSum(both, (X, y), jac=True, chunk_size=1000, workers=workers)
+    f, g = total.value_and_gradient(np.ones(3))
+    want = FiniteSum(both, (X, y), jac=True, chunk_size=1000).value_and_gradient(np.ones(3))
+    assert f == want[0]
+    np.testing.assert_array_equal(g, want[1])
+    assert len(sizes[0]) == 20
+    assert sum(sizes[0]) < 1.2 * (X.nbytes + y.nbytes)
+
+
+def count_loads(file, arrays):
+    with open(file, "a") as log:
+        log.write("x")
+    return arrays
+
+
+def test_a_map_loads_a_shard_once_for_its_chunks(tmp_path):
+    """Copies of the sum that arrive in one process share the shard that was loaded last."""
+    file = tmp_path / "loads"
+    parts = [functools.partial(count_loads, str(file), part) for part in cut(data(60), [20, 30, 10])]
+
+    def workers(task, items):
+        return [task(pickle.loads(pickle.dumps(item))) for item in items]
+
+    total = FiniteSum(both, Shards(parts, [20, 30, 10]), jac=True, chunk_size=4, workers=workers)
+    plain = FiniteSum(both, Shards(cut(data(60), [20, 30, 10])), jac=True, chunk_size=4)
+    for passes in (1, 2):
+        assert total.value(np.ones(3)) == plain.value(np.ones(3))
+        assert len(file.read_text()) == 3 * passes
+
+
+def test_threads_of_an_executor_are_refused_with_autograd():
+    with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="autograd keeps one trace a process"):
+        FiniteSum(lambda w, X, y: (w * 1.0).sum(), data(20), workers=pool)
 
 
 def test_a_run_with_workers_is_the_run_without():
@@ -333,6 +380,7 @@ def test_a_network_passes_its_workers_on():
     [
         ({"workers": 0}, ValueError, "workers is 0"),
         ({"workers": 2.5}, TypeError, "workers must be an int, a pool or a map-like callable"),
+        ({"workers": "two"}, TypeError, "executor, a pool, a client of Dask"),
         ({"workers": 2, "backend": "dask"}, ValueError, "unknown backend 'dask'; choose one of threads"),
         ({"workers": 2, "jac": None}, ValueError, "autograd keeps one trace a process"),
     ],
@@ -351,43 +399,3 @@ def test_a_function_that_cannot_be_sent_says_so():
 def test_a_map_that_loses_results_is_told():
     with pytest.raises(ValueError, match=r"returned 0 of 14 results|returned \d+ of 14 results"):
         whole(workers=lambda task, pieces: [task(piece) for piece in pieces[1:]]).value(np.ones(3))
-
-
-def waits(path, w, X, y):
-    """Say that a worker is at work, then give the others time to see it end."""
-    import time
-
-    (path / f"{os.getpid()}").touch()
-    time.sleep(0.05)
-    return both(w, X, y)
-
-
-@pytest.mark.slow
-def test_a_dask_cluster_that_loses_a_process_gives_the_same_bits(tmp_path):
-    """Two worker processes, of which one is killed while it computes."""
-    distributed = pytest.importorskip("distributed")
-    import signal
-    import time
-
-    shards = Shards(cut(data(300), [100, 50, 150]))
-    options = {"jac": True, "chunk_size": 10}
-    settings = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
-
-        def workers(task, pieces):
-            return client.gather(client.map(task, pieces, pure=False))
-
-        def kill_one():
-            while not (names := list(tmp_path.iterdir())):
-                time.sleep(0.01)
-            os.kill(int(names[0].name), signal.SIGKILL)
-
-        killer = threading.Thread(target=kill_one)
-        killer.start()
-        total = FiniteSum(functools.partial(waits, tmp_path), shards, workers=workers, **options)
-        value, gradient = total.value_and_gradient(np.ones(3))
-        killer.join()
-    plain = FiniteSum(both, shards, **options)
-    assert len(list(tmp_path.iterdir())) >= 2
-    assert value == plain.value(np.ones(3))
-    np.testing.assert_array_equal(gradient, plain.gradient(np.ones(3)))

@@ -1,6 +1,7 @@
 """workers= with the real thing: concurrent.futures, multiprocessing, joblib, Dask and MPI."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import shutil
@@ -15,7 +16,8 @@ import pytest
 import scipy
 from scipy.optimize import rosen, rosen_der
 
-from twophase_min import Status, minimize, multistart
+from twophase_min import FiniteSum, Status, minimize, multistart
+from twophase_min.finite_sum import Shards
 from twophase_min.objective import workers as _workers
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +48,31 @@ def by_differences():
     return minimize(rosen, np.full(3, 0.9), jac="3-point", options={"maxiter": 5})
 
 
+def residuals(w, X, y):
+    r = X @ w - y
+    return float(r @ r) / len(y), 2 * X.T @ r / len(y)
+
+
+def shards():
+    """Two in memory, and one that is loaded."""
+    rng = np.random.default_rng(0)
+    parts = [(rng.normal(size=(n, 3)), rng.normal(size=n)) for n in (100, 50, 150)]
+    return Shards([*parts[:2], functools.partial(tuple, parts[2])])
+
+
+def sum_by(workers, fun=residuals):
+    """Value and gradient of a finite sum, its chunks evaluated by these workers."""
+    total = FiniteSum(fun, shards(), jac=True, chunk_size=10, workers=workers)
+    found = [total.value_and_gradient(np.full(3, k)) for k in (1.0, 2.0)]
+    total.close()
+    return [number for f, g in found for number in (f, *g)]
+
+
+@pytest.fixture(scope="module")
+def summed():
+    return sum_by(1)
+
+
 def spread(pool):
     return minimize(rosen, np.full(3, 0.9), jac="3-point", options={"maxiter": 5, "workers": pool})
 
@@ -65,8 +92,9 @@ def test_an_executor_serves_as_it_is_and_stays_open(kind, serial, by_differences
         assert pool.submit(abs, -1).result() == 1
 
 
-def test_a_pool_of_multiprocessing_serves_as_it_is(serial, by_differences):
+def test_a_pool_of_multiprocessing_serves_as_it_is(serial, by_differences, summed):
     with FORK.Pool(2) as pool:
+        assert sum_by(pool) == summed
         assert same(multistart(rosen, workers=pool, **PROBLEM), serial)
         assert spread(pool).fun == by_differences.fun
 
@@ -130,14 +158,16 @@ def test_scipys_methods_are_handed_a_map():
 # ---- joblib
 
 
-def test_joblib_parallel_serves_as_it_is(serial, by_differences):
+def test_joblib_parallel_serves_as_it_is(serial, by_differences, summed):
     joblib = pytest.importorskip("joblib")
     with joblib.Parallel(n_jobs=2) as parallel:
         # a lambda too: joblib pickles by value
         assert same(multistart(lambda x: rosen(x), workers=parallel, **PROBLEM), serial)
         assert spread(parallel).fun == by_differences.fun
+        assert sum_by(parallel) == summed
     lazy = joblib.Parallel(n_jobs=2, return_as="generator_unordered", prefer="threads")
     assert same(multistart(rosen, workers=lazy, **PROBLEM), serial)
+    assert sum_by(lazy) == summed
 
 
 # ---- Dask
@@ -154,11 +184,13 @@ def cluster():
         yield made
 
 
-def test_a_client_of_dask_serves_as_it_is(cluster, serial, by_differences):
+def test_a_client_of_dask_serves_as_it_is(cluster, serial, by_differences, summed):
     with cluster.get_client() as client:
         assert same(multistart(lambda x: rosen(x), workers=client, **PROBLEM), serial)
         assert same(multistart(rosen, workers=client.get_executor(), **PROBLEM), serial)
         assert spread(client).fun == by_differences.fun
+        assert sum_by(client) == summed
+        assert sum_by(client.get_executor()) == summed
 
 
 def test_a_worker_of_dask_that_is_killed_in_mid_run_changes_nothing(cluster, serial, tmp_path):
@@ -178,6 +210,31 @@ def test_a_worker_of_dask_that_is_killed_in_mid_run_changes_nothing(cluster, ser
         found = multistart(deadly_once, workers=client, **PROBLEM)
     assert int(killed.read_text()) in before
     assert same(found, serial)
+
+
+@pytest.mark.slow
+def test_a_finite_sum_over_dask_is_the_same_when_a_process_is_killed(cluster, summed, tmp_path):
+    """Once with the chunks that it computes and the data that it keeps, once between two evaluations."""
+    killed = tmp_path / "killed"
+
+    def deadly_once(w, X, y):
+        if w[0] == 2.0 and not killed.exists():
+            with contextlib.suppress(FileExistsError), killed.open("x") as file:
+                file.write(str(os.getpid()))
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return residuals(w, X, y)
+
+    with cluster.get_client() as client:
+        before = set(client.run(os.getpid).values())
+        assert sum_by(client, deadly_once) == summed
+        assert int(killed.read_text()) in before
+        total = FiniteSum(residuals, shards(), jac=True, chunk_size=10, workers=client)
+        first = total.value_and_gradient(np.ones(3))
+        os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
+        again = total.value_and_gradient(np.ones(3))
+    assert again[0] == first[0] == summed[0]
+    np.testing.assert_array_equal(again[1], first[1])
 
 
 @pytest.mark.slow
@@ -204,6 +261,7 @@ import numpy as np
 from mpi4py.futures import MPIPoolExecutor
 from scipy.optimize import rosen, rosen_der
 from twophase_min import minimize, multistart
+from test_parallel import sum_by
 
 if __name__ == "__main__":
     problem = {"x0s": 12, "jac": rosen_der, "bounds": [(-2.0, 2.0)] * 3, "seed": 3}
@@ -211,11 +269,12 @@ if __name__ == "__main__":
         print(pool.num_workers, type(pool).__name__)
         found = multistart(rosen, workers=pool, **problem)
         spread = minimize(rosen, np.full(3, 0.9), jac="3-point", options={"maxiter": 5, "workers": pool})
-    np.savez("found.npz", x=found.x, fun=found.fun, nfev=found.nfev, spread=spread.fun)
+        numbers = sum_by(pool)
+    np.savez("found.npz", x=found.x, fun=found.fun, nfev=found.nfev, spread=spread.fun, sum=numbers)
 """
 
 
-def test_mpi4py_serves_as_it_is(serial, by_differences, tmp_path):
+def test_mpi4py_serves_as_it_is(serial, by_differences, summed, tmp_path):
     pytest.importorskip("mpi4py")
     beside = Path(sys.executable).with_name("mpiexec")
     mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
@@ -226,7 +285,7 @@ def test_mpi4py_serves_as_it_is(serial, by_differences, tmp_path):
     done = subprocess.run(
         [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", str(script)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))},
         capture_output=True,
         text=True,
         timeout=300,
@@ -237,3 +296,4 @@ def test_mpi4py_serves_as_it_is(serial, by_differences, tmp_path):
         for name in ("x", "fun", "nfev"):
             assert np.array_equal(found[name], serial[name]), name
         assert found["spread"] == by_differences.fun
+        assert found["sum"].tolist() == summed

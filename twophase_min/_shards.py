@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,10 @@ class Piece(NamedTuple):
     shard: int
     start: int
     stop: int
+
+
+_loaded: dict[str, threading.local] = {}
+"""The shard that each thread has loaded last, by the `Shards` that it is of: copies in a process share it."""
 
 
 class Shards:
@@ -67,6 +72,7 @@ class Shards:
         self._parts = [part if callable(part) else _arrays(part) for part in parts]
         if not self._parts:
             raise ValueError("there are no shards")
+        self._name = uuid.uuid4().hex
         self._last = threading.local()
         self._arrays_each: int | None = None
         if lengths is None:
@@ -92,7 +98,9 @@ class Shards:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._parts = [part if callable(part) else tuple(map(received, part)) for part in self._parts]
-        self._last = threading.local()
+        if self._name not in _loaded:
+            _loaded.clear()  # shards of sums that are no longer in use
+        self._last = _loaded.setdefault(self._name, threading.local())
 
     def n_batches(self, batch_size: int) -> int:
         """Return the mini-batches of an epoch; the last one of a shard may be short."""
@@ -122,6 +130,19 @@ class Shards:
     def rows(self, piece: Piece) -> tuple[Any, ...]:
         """Return the samples of a piece; views where the shard allows it."""
         return tuple(array[piece.start : piece.stop] for array in self._load(piece.shard))
+
+    def part(self, piece: Piece) -> tuple[Whole | Shards, Piece]:
+        """Return what has to travel for this piece, and the piece in that: its rows, or what loads them."""
+        if not callable(self._parts[piece.shard]):
+            return Whole(self.rows(piece)), Piece(0, 0, piece.stop - piece.start)
+        one = Shards.__new__(Shards)
+        one.__setstate__(self.__dict__ | {"_parts": [part if callable(part) else () for part in self._parts]})
+        return one, piece
+
+    def held(self, piece: Piece) -> Piece:
+        """Return what a worker that keeps its data keeps for this piece: a shard that is loaded, whole."""
+        loaded = callable(self._parts[piece.shard])
+        return Piece(piece.shard, 0, self.lengths[piece.shard]) if loaded else piece
 
     def _load(self, shard: int) -> tuple[Any, ...]:
         part = self._parts[shard]
@@ -186,6 +207,14 @@ class Whole:
     def rows(self, piece: Piece) -> tuple[Any, ...]:
         """Return views of the samples of a piece."""
         return tuple(array[piece.start : piece.stop] for array in self.arrays)
+
+    def part(self, piece: Piece) -> tuple[Whole, Piece]:
+        """Return the rows of a piece, and the piece in that."""
+        return Whole(self.rows(piece)), Piece(0, 0, piece.stop - piece.start)
+
+    def held(self, piece: Piece) -> Piece:
+        """Return the piece itself."""
+        return piece
 
 
 def _arrays(part: Any) -> tuple[Any, ...]:

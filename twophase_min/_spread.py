@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twophase_min._errstate import Here
+from twophase_min._shards import Piece, Whole
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, ProcessPoolExecutor
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 BACKENDS = ("threads", "processes")
 AHEAD = 2
 """Pieces out at a time for each worker."""
+NOTHING = Whole((np.zeros(1),))
+"""Data of a sum whose functions alone are sent."""
 
 
 class Spread:
@@ -28,9 +31,8 @@ class Spread:
 
     Parameters
     ----------
-    workers : int or callable
-        -1 is every core; 1 is none but the caller. A callable is called as ``workers(task, pieces)`` and
-        returns or yields what ``task`` returned, in any order.
+    workers : int, or what `objective.workers.map_of` takes
+        -1 is every core; 1 is none but the caller. A map may answer in any order.
     backend : {'threads', 'processes'}
         What an int counts.
 
@@ -44,16 +46,27 @@ class Spread:
         if backend not in BACKENDS:
             raise ValueError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
         self.backend = backend
-        self.mapper: Callable[..., Any] | None = workers if callable(workers) else None
+        self.mapper: Callable[..., Any] | None = None
+        self.client: Any = None
         self.count = 1
-        if not (callable(workers) or workers is None or (type(workers) is int and workers == 1)):
-            from twophase_min.objective.workers import count_of  # imports multiprocessing
-
-            self.count = count_of(workers)
+        self.by_threads = False
         self._pool: Executor | None = None
+        self._held: dict[Any, Any] = {}
+        if workers is None or (type(workers) is int and workers == 1):
+            return
+        from twophase_min.objective import workers as kinds  # imports multiprocessing
+
+        if kinds.is_number(workers):
+            self.count = kinds.count_of(workers)
+            self.by_threads = backend == "threads" and self.count > 1
+        elif kinds.is_dask(workers):
+            self.client = workers
+        else:
+            self.mapper = kinds.map_of(workers)
+            self.by_threads = isinstance(workers, kinds.ThreadPoolExecutor)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_pool": None}
+        return self.__dict__ | {"_pool": None, "_held": {}}
 
     def __call__(
         self, owner: Any, task: Callable[..., Any], pieces: Iterable[Any], *common: Any
@@ -62,8 +75,10 @@ class Spread:
 
         ``owner`` travels to a process once, when the process starts; ``task`` is a function of a module.
         """
+        if self.client is not None:
+            return self._by_dask(owner, task, list(pieces), common)
         if self.mapper is not None:
-            return self._mapped(_Sent(owner, task, common), list(pieces))
+            return self._mapped(_Sent(task, common), owner, list(pieces))
         if self.count == 1:
             return (task(owner, piece, *common) for piece in pieces)
         if self.backend == "threads":
@@ -71,16 +86,19 @@ class Spread:
         return self._processes(owner, task, list(pieces), common)
 
     def close(self) -> None:
-        """End the workers; the next evaluation starts new ones."""
+        """End our workers, and free what others keep; the next evaluation begins anew."""
+        self._held.clear()  # Dask forgets what nobody refers to
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    def _mapped(self, task: _Sent, pieces: list[Any]) -> Iterator[Any]:
+    def _mapped(self, task: _Sent, owner: Any, pieces: list[Any]) -> Iterator[Any]:
         assert self.mapper is not None
         waiting: dict[int, Any] = {}
         following = 0
-        for k, result in self.mapper(task, list(enumerate(pieces))):
+        parts = map(owner.source.part, pieces)
+        items = [(k, owner.alone(source), piece) for k, (source, piece) in enumerate(parts)]
+        for k, result in self.mapper(task, items):
             waiting[k] = result
             while following in waiting:
                 yield waiting.pop(following)
@@ -89,6 +107,32 @@ class Spread:
             raise ValueError(
                 f"workers(task, pieces) returned {following} of {len(pieces)} results; it must return all"
             )
+
+    def _by_dask(self, owner: Any, task: Callable[..., Any], pieces: list[Any], common: Any) -> Iterator[Any]:
+        """Compute where the data are kept; Dask loads and computes again what a lost worker had."""
+        source = owner.source
+        wholes = [source.held(piece) for piece in pieces]
+        for whole in dict.fromkeys(wholes):
+            if whole not in self._held:
+                self._held[whole] = self.client.submit(_rows, *source.part(whole), pure=False)
+        items = [
+            (piece.start - whole.start, piece.stop - whole.start)
+            for piece, whole in zip(pieces, wholes, strict=True)
+        ]
+        functions = owner.alone(NOTHING)
+        futures = self.client.map(
+            _of_rows,
+            [self._held[whole] for whole in wholes],
+            items,
+            sent=_Sent(task, common),
+            functions=functions,
+            pure=False,
+        )
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            self.client.cancel([future for future in futures if not future.done()])
 
     def _threads(self, task: Callable[[Any], Any], pieces: Iterable[Any]) -> Iterator[Any]:
         from concurrent.futures import ThreadPoolExecutor
@@ -158,14 +202,33 @@ class Spread:
 
 
 class _Sent:
-    """A task as it travels through a foreign map: with the sum that it belongs to."""
+    """A task as it travels to workers of others."""
 
-    def __init__(self, owner: Any, task: Callable[..., Any], common: Any) -> None:
-        self._owner, self._task, self._common = owner.alone(), task, common
+    def __init__(self, task: Callable[..., Any], common: Any) -> None:
+        self._task, self._common = task, common
+        self._errors = dict(np.geterr())
 
-    def __call__(self, numbered: tuple[int, Any]) -> tuple[int, Any]:
+    def of(self, owner: Any, piece: Any) -> Any:
+        """Return the result, with NumPy's floating-point errors as the caller has set them."""
+        with np.errstate(**self._errors):  # type: ignore[arg-type]
+            return self._task(owner, piece, *self._common)
+
+    def __call__(self, numbered: tuple[int, Any, Any]) -> tuple[int, Any]:
         """Return the number of the piece, and its result."""
-        return numbered[0], self._task(self._owner, numbered[1], *self._common)
+        k, owner, piece = numbered
+        return k, self.of(owner, piece)
+
+
+def _rows(source: Any, piece: Any) -> tuple[Any, ...]:
+    """Return what a worker of Dask keeps."""
+    rows: tuple[Any, ...] = source.rows(piece)
+    return rows
+
+
+def _of_rows(rows: tuple[Any, ...], ends: tuple[int, int], sent: _Sent, functions: Any) -> Any:
+    start, stop = ends
+    part = Whole(tuple(array[start:stop] for array in rows))
+    return sent.of(functions.alone(part), Piece(0, 0, stop - start))
 
 
 _owner: Any = None

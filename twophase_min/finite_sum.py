@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from twophase_min._shards import Piece, Shards, as_data
+from twophase_min._shards import Piece, Shards, Whole, as_data
 from twophase_min._spread import Spread
 from twophase_min.objective import hessian
 
@@ -50,10 +50,12 @@ class FiniteSum:
         without the gradient.
     hessp : callable, optional
         ``hessp(w, v, *batch)`` is the Hessian of ``fun`` times v. With autograd it is made by autograd.
-    workers : int or map-like callable, default 1
+    workers : int, executor, pool, Dask client, joblib.Parallel or map-like callable, default 1
         What evaluates the chunks of all data side by side: so many threads or processes, -1 for every core;
-        or a callable, ``workers(task, pieces)`` returns or yields what ``task`` returned, in any order, like
-        ``executor.map``. Mini-batches are evaluated by the caller, one after the other.
+        or what the tool at hand gives, which is left open. A callable, ``workers(task, pieces)``, returns or
+        yields what ``task`` returned, in any order. The workers of a Dask client keep their chunks; other
+        pools get the rows of a chunk with every call, or the name of a file, or what loads the shard.
+        Mini-batches are evaluated by the caller, one after the other.
     backend : {'threads', 'processes'}, default 'threads'
         Threads share the data, and gain where ``fun`` releases the GIL, as matrix products do. Processes get
         ``fun`` and the data once, when they start; memory-mapped arrays and shards that are loaded go as a
@@ -134,14 +136,24 @@ class FiniteSum:
         self.seed = _integer("seed", seed, 0)
         self._value, self._hessp = value, hessp
         self._spread = Spread(workers, backend)
-        if self.jac == "autograd" and self._spread.count > 1 and backend == "threads":
-            raise ValueError("autograd keeps one trace a process: pass backend='processes', or jac")
+        if self.jac == "autograd" and self._spread.by_threads:
+            raise ValueError("autograd keeps one trace a process: use processes as workers, or pass jac")
 
-    def alone(self) -> FiniteSum:
-        """Return the same sum with the caller as its only worker; what is sent to the others."""
+    def alone(self, source: Whole | Shards | None = None) -> FiniteSum:
+        """Return the same functions over all data, or a part, with the caller as the only worker.
+
+        It is what is sent to the others.
+        """
         one = copy.copy(self)
         one._spread = Spread(1, "threads")
+        if source is not None:
+            one.__setstate__({"_source": source})
         return one
+
+    @property
+    def source(self) -> Whole | Shards:
+        """The data, as arrays or shards."""
+        return self._source
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -90,11 +90,16 @@ def _is_of(thing: Any, module: str, name: str) -> bool:
     return isinstance(kind, type) and isinstance(thing, kind)
 
 
+def is_dask(workers: Any) -> bool:
+    """Whether it is a client of Dask, whose workers can keep data."""
+    return _is_of(workers, "distributed.client", "Client")
+
+
 def executor_of(workers: Any) -> Executor | None:
     """Return an executor where ``workers`` is one, or Dask's client; else None."""
     if isinstance(workers, Executor):
         return workers
-    if _is_of(workers, "distributed.client", "Client"):
+    if is_dask(workers):
         executor: Executor = workers.get_executor(pure=False)  # equal calls are different problems
         return executor
     return None
