@@ -54,6 +54,8 @@ class Spread:
         self._held: dict[Any, Any] = {}
         if workers is None or (type(workers) is int and workers == 1):
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         from twophase_min.objective import workers as kinds  # imports multiprocessing
 
         if kinds.is_number(workers):
@@ -63,7 +65,7 @@ class Spread:
             self.client = workers
         else:
             self.mapper = kinds.map_of(workers)
-            self.by_threads = isinstance(workers, kinds.ThreadPoolExecutor)
+            self.by_threads = isinstance(workers, ThreadPoolExecutor)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pool": None, "_held": {}}
