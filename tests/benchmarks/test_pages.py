@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
+import everyday
 import pages
 
 
@@ -46,3 +48,53 @@ def test_ratios_are_short(value, text):
 )
 def test_small_numbers_have_an_exponent_without_padding(value, text):
     assert pages.scientific(value) == text
+
+
+def row(question):
+    """A row of the summary, as it stands on the page."""
+    text = (pages.DOCS / "evidence.md").read_text(encoding="utf-8")
+    (found,) = [line for line in text.splitlines() if line.startswith(f"| {question}")]
+    return found
+
+
+def test_the_summary_quotes_the_kept_results():
+    """The verdicts that rest on kept results have their figures."""
+    import cutest_report
+    import everyday_report
+    import pinn_report
+
+    part = json.loads(cutest_report.KEPT.read_text())["unconstrained"]
+    solved = {
+        s: cutest_report.figures(part, s)[s][2] for s in ("twophase", "twophase+memory-cg", "cg-descent")
+    }
+    assert len(set(solved.values())) == 1
+    beside = cutest_report.figures(part, "twophase")
+    best = max(values[2] for s, values in beside.items() if s.startswith("scipy"))
+    shares = [f"{share:.1%}".replace("%", " %") for share in (solved["twophase"], best)]
+    assert all(share in row("99 CUTEst problems") for share in shares)
+
+    judged = everyday_report.kept()
+    summary = judged.summary(judged.problems)
+    for solver in ("twophase", "twophase+memory-cg"):
+        assert pages.short(summary[solver]["charged"]) in row("90 everyday problems")
+    price = judged.both("twophase+memory-cg", "twophase+memory-cg-unguarded", judged.problems).values()
+    mean, worst = everyday.mean_ratio(list(price)) - 1, max(price) - 1
+    assert f"{100 * mean:.0f} % of the evaluations in the mean, {100 * worst:.0f} % at most" in row(
+        "What does the guard"
+    )
+
+    runs, _ = pinn_report.kept()
+    ours, rivals = (
+        "ours: ssbroyden, no guard",
+        ("Adam 10 % + L-BFGS-B, memory 50", "Adam 10 % + SciPy loop, ssbroyden2"),
+    )
+    lbfgs, published = (
+        pinn_report.mean(
+            [x for r in pinn_report.ratios(runs, ours, rival, pinn_report.JUDGED).values() for x in r]
+        )
+        for rival in rivals
+    )
+    assert "two ten-millionths as high" in row("Physics-informed networks")
+    assert round(lbfgs, 7) == 2e-7
+    assert "level with self-scaled Broyden" in row("Physics-informed networks")
+    assert 0.8 < published < 1.25
