@@ -11,6 +11,9 @@ the result), ``catch_warnings`` does nothing, and every other warning passes. Sc
 Before SciPy 1.15 a `ScalarFunction` refers to itself by its closures, and so keeps the user's function and
 all that an exception has passed through until garbage is collected: they are taken apart after the run.
 
+The same copies let a run bound the first trials of SciPy's line search (`shorten`), for which SciPy has no
+option.
+
 Should a future SciPy be built otherwise, then nothing is replaced, and the functions are SciPy's own.
 """
 
@@ -18,12 +21,15 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 import scipy.optimize
 
 _NAMES = "minimize optimize linesearch lbfgsb_py slsqp_py tnc trustregion trustregion_ncg trustregion_krylov"
@@ -34,6 +40,8 @@ HOMES = frozenset(f"scipy.optimize._{name}" for name in _NAMES.split())
 class _Runs(threading.local):
     made: list[Any] | None = None
     """The `ScalarFunction` objects of the run of this thread."""
+    shorten: Callable[[Any, Any, float], float] | None = None
+    """What the first trial of its line searches is shortened to, of ``(x, direction, step)``."""
 
 
 _runs = _Runs()
@@ -78,6 +86,8 @@ def _taken_over(function: Any, scopes: dict[str, dict[str, Any]]) -> Any:
                 scope[name] = _taken_over(value, scopes)
                 if name == "_prepare_scalar_function":
                     scope[name] = _noted(scope[name])
+                elif name == "_line_search_wolfe12":
+                    scope[name] = _shortened(scope[name])
     copy = FunctionType(
         function.__code__, scopes[home], function.__name__, function.__defaults__, function.__closure__
     )
@@ -95,6 +105,29 @@ def _noted(prepare: Any) -> Any:
     return noted
 
 
+def _shortened(search: Any) -> Any:
+    """Return SciPy's line search with the first trial shortened as the run of this thread wants it.
+
+    SciPy tries ``min(1, 2.02 (f - before) / slope)`` first, and 1 where that is not positive. So another
+    value "before" makes it try another length, and nothing else.
+    """
+
+    def shortened(
+        value: Any, gradient: Any, x: Any, p: Any, g: Any, f: Any, before: Any, *more: Any, **keywords: Any
+    ) -> Any:
+        slope = float(np.dot(g, p))
+        if _runs.shorten is not None and -math.inf < slope < 0.0:
+            first = 0.0 if before is None else 2.02 * float(f - before) / slope
+            first = min(first, 1.0) if first > 0.0 else 1.0
+            step = _runs.shorten(x, p, first)
+            shorter = f - step * slope / 2.02
+            if step < first and shorter > f:
+                before = shorter
+        return search(value, gradient, x, p, g, f, before, *more, **keywords)
+
+    return shortened
+
+
 def _quiet_minimize() -> Any:
     function = inspect.unwrap(scipy.optimize.minimize)
     if not (isinstance(function, FunctionType) and function.__module__ in HOMES):
@@ -105,14 +138,16 @@ def _quiet_minimize() -> Any:
 _minimize = _quiet_minimize()
 
 
-def minimize(*arguments: Any, **keywords: Any) -> scipy.optimize.OptimizeResult:
-    """Do what `scipy.optimize.minimize` does."""
-    outer = _runs.made
+def minimize(
+    *arguments: Any, shorten: Callable[[Any, Any, float], float] | None = None, **keywords: Any
+) -> scipy.optimize.OptimizeResult:
+    """Do what `scipy.optimize.minimize` does; ``shorten`` bounds the first trials of Wolfe line searches."""
+    outer = _runs.made, _runs.shorten
     made: list[Any] = []
-    _runs.made = made
+    _runs.made, _runs.shorten = made, shorten
     try:
         return _minimize(*arguments, **keywords)
     finally:
-        _runs.made = outer
+        _runs.made, _runs.shorten = outer
         for function in made:
             vars(function).clear()

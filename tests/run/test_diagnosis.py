@@ -113,6 +113,103 @@ def test_a_slope_below_the_rounding_is_not_called_wrong():
     assert "cannot resolve" in text
 
 
+SMOOTH = {
+    "sine": (lambda x: np.sin(x).sum(), np.cos),
+    "two sines": (
+        lambda x: (np.sin(x) + np.sin(3 * x) / 4).sum(),
+        lambda x: np.cos(x) + 0.75 * np.cos(3 * x),
+    ),
+    "sine on a large constant": (lambda x: np.sin(x).sum() + x.dtype.type(100), np.cos),
+    "sine in a valley": (
+        lambda x: (np.sin(x) - x + x**2 / 1000).sum(),
+        lambda x: np.cos(x) - 1 + x / 500,
+    ),
+    "quadratic": (lambda x: (x * x).sum(), lambda x: 2 * x),
+    "quartic": (lambda x: (x**4).sum(), lambda x: 4 * x**3),
+    "log cosh": (lambda x: np.log(np.cosh(x / 10)).sum() * 10, lambda x: np.tanh(x / 10)),
+    "exponential": (lambda x: np.exp(x / 50).sum(), lambda x: np.exp(x / 50) / 50),
+    "bell": (lambda x: -np.exp(-x * x / 8).sum(), lambda x: x / 4 * np.exp(-x * x / 8)),
+    "rational": (lambda x: (x * x / (1 + x * x)).sum(), lambda x: 2 * x / (1 + x * x) ** 2),
+}
+"""Values and gradients; near their stationary points a difference over a long distance has another slope."""
+PRECISIONS = [np.float64, np.float32]
+
+
+def points(jac, dtype):
+    """Points of all sizes; every other one close to where the gradient is zero."""
+    for seed in range(30):
+        rng = np.random.default_rng([seed, 1])
+        x = rng.normal(size=1 + seed % 3) * 10.0 ** rng.uniform(-2, 2.5)
+        for _ in range(60 * (seed % 2)):
+            g = jac(x)
+            bend = np.abs(jac(x + 1e-4) - g) / 1e-4
+            x -= np.clip(g / np.maximum(bend, 1e-12), -1, 1)
+        away = rng.normal(size=x.size) * 10.0 ** rng.uniform(-6, -2)
+        x = (x + away * np.maximum(np.abs(x), 1)).astype(dtype)
+        if np.any(jac(x)):
+            yield x
+
+
+def looks(fun, jac, dtype):
+    """The text at each of the points."""
+    for x in points(jac, dtype):
+        objective = Objective(fun, jac, (), x.size, np.dtype(dtype))
+        f, g = objective.start(x)
+        measured = DEVIATIONS * noise.measure(fun, x, f, g)
+        before = objective.nfev
+        yield x, diagnose(objective, Point(x, f, g), 0.1, float("nan"), 1e-8, measured)
+        assert objective.nfev - before <= VALUES
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_nothing_is_claimed_of_a_smooth_function_that_is_not_so(name, dtype):
+    """Noise only where it is there: against the same formula in long doubles, the oracle."""
+    fun, jac = SMOOTH[name]
+    agreed = 0
+    for x, text in looks(fun, jac, dtype):
+        for claim in ("looks wrong", "kink", "discontinuous", "not finite"):
+            assert claim not in text, (x, text)
+        agreed += "agrees with a difference" in text
+        if "noisy" in text:
+            rng = np.random.default_rng(0)
+            near = [(x * (1 + 1e-2 * rng.normal(size=x.size))).astype(dtype) for _ in range(50)]
+            errors = [float(fun(z) - fun(z.astype(np.longdouble))) for z in near]
+            told = float(text.split("Noise of f: about ")[1].split(". ")[0])
+            assert told < 30 * np.linalg.norm(errors) / 50**0.5, (x, text)
+    assert agreed >= 8
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_nothing_but_noise_is_claimed_of_a_noisy_function(name, dtype):
+    smooth, jac = SMOOTH[name]
+    size = 1e-3 if dtype == np.float64 else 1e-2
+
+    def fun(x):
+        rough = np.random.default_rng(np.asarray(x, dtype=float).view(np.uint64))
+        return dtype(smooth(x) * (1 + size * rough.normal()))
+
+    noisy = 0
+    for x, text in looks(fun, jac, dtype):
+        for claim in ("looks wrong", "kink", "discontinuous", "not finite"):
+            assert claim not in text, (x, text)
+        noisy += "f is noisy" in text
+    assert noisy >= 5
+
+
+def test_a_sine_in_float32_is_not_said_to_go_against_its_gradient():
+    """Its slopes over 3 and over 300, the distances that float32 resolves, say nothing of its gradient."""
+    result = minimize(
+        lambda x: (np.sin(x) - x + x**2 / 1000)[0],
+        np.array([0.12], dtype=np.float32),
+        jac=lambda x: np.cos(x) - 1 + x / 500,
+    )
+    assert result.fun < -249
+    for claim in ("noisy", "wrong", "kink", "discontinuous", "does not go"):
+        assert claim not in result.message
+
+
 @pytest.mark.parametrize("left", range(VALUES))
 def test_limits_forbid_the_look_and_the_text_says_so(left):
     text, cost = look(rosen, lambda x: -rosen_der(x), START, maxfun=1 + left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from twophase_min.jit.kernels import norm2
 from twophase_min.phases import P, X
 from twophase_min.phases.box import corner, is_bounded
 from twophase_min.phases.metric import length, metric_of
+
+Array = NDArray[np.floating]
 
 REACH = 2.0
 """A first trial goes at most this many times further than any step before."""
@@ -24,7 +27,7 @@ GUESS, CAREFUL = 1.0, 0.5
 every trial, and does not correct a first one that is merely lower."""
 
 
-def first_step(x: NDArray[np.floating], p: NDArray[np.floating]) -> float:
+def first_step(x: Array, p: Array) -> float:
     """Return the multiple of p whose largest entry is `CAREFUL` sizes of x; without a size, of 1."""
     size, reach = float(np.max(np.abs(x))), float(np.max(np.abs(p)))
     guess = CAREFUL * size / reach
@@ -68,3 +71,45 @@ def within_reach(state, cg, step):
     far = length(state.vectors, state.vectors[P])
     reach = max(REACH * cg.longest, SIZE * length(state.vectors, state.vectors[X]))
     return reach / far if step * far > reach > 0.0 else step
+
+
+class Reach:
+    """What `within_reach` does, for a phase that SciPy runs.
+
+    SciPy's conjugate gradients expect the decrease of the last step again. Where the slope has become small,
+    that leads arbitrarily far.
+
+    Parameters
+    ----------
+    scales : ndarray, shape (n,), or None
+        Sizes of the variables, the units in which lengths are measured.
+    steps : iterable of ndarray, shape (n,)
+        Steps already made.
+
+    Attributes
+    ----------
+    longest : float
+        Length of the longest step so far; 0 without one, and then nothing is shortened.
+    """
+
+    def __init__(self, scales: Array | None, steps: Iterable[Array]):
+        self.scales = 1.0 if scales is None else scales
+        self.longest = 0.0
+        for s in steps:
+            self.note(s)
+
+    def _length(self, v: Array) -> float:
+        return float(norm2(np.asarray(v / self.scales, dtype=float)))
+
+    def note(self, s: Array) -> None:
+        """Take a step."""
+        moved = self._length(s)
+        if moved < math.inf:
+            self.longest = max(self.longest, moved)
+
+    def shorten(self, x: Array, p: Array, step: float) -> float:
+        """Return the multiple of p that a first trial from x may take, at most ``step``."""
+        if not self.longest > 0.0:
+            return step
+        far, reach = self._length(p), max(REACH * self.longest, SIZE * self._length(x))
+        return reach / far if step * far > reach else step

@@ -1,13 +1,17 @@
 """Why a run cannot go on: a few values around the best point, and what they say about f and its gradient.
 
-Five values at most: f once more at the best point (a difference is noise), and on both sides of it along the
+Seven values at most: f once more at the best point (a difference is noise), and on both sides of it along the
 gradient, near and, where those two disagree with the gradient, a hundred times as far. A wrong gradient, a
-kink, a jump and noise each leave their own pattern in the two pairs. The noise estimate from a second
+kink, a jump and noise each leave their own pattern in the two pairs. A smooth f that bends over the first
+distance, which is long in float32, can leave the pattern of a wrong gradient or of a jump. So these two are
+claimed only where a pair at a tenth of the distance shows them too; the error of a central difference is a
+hundred times smaller there. The noise estimate from a second
 difference is the first column of Hamming's table (Moré & Wild, SIAM J. Sci. Comput. 33, 2011).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +23,10 @@ from twophase_min.objective.memory import Point
 
 Array = NDArray[np.floating]
 
-VALUES = 5
+VALUES = 7
 """Evaluations that a diagnosis may cost."""
-FARTHER = 100.0
-"""Ratio of the two distances."""
+FARTHER, NEARER = 100.0, 0.1
+"""Further distances, in the first one."""
 WRONG = "The gradient looks wrong"
 """How such a finding begins."""
 EXPLAINED = 10.0
@@ -59,9 +63,9 @@ class Pair(NamedTuple):
         """Central difference."""
         return (self.ahead - self.behind) / (2 * self.h)
 
-    def unsure(self, rounding: float) -> float:
-        """Return the rounding error of the slopes."""
-        return 4 * rounding * max(abs(self.f), abs(self.ahead), abs(self.behind)) / self.h
+    def unsure(self, rounding: float, measured: float = 0.0) -> float:
+        """Return the error of the slopes: by the rounding of the values, or by their noise as measured."""
+        return max(4 * rounding * max(abs(self.f), abs(self.ahead), abs(self.behind)), measured) / self.h
 
 
 class Finding(NamedTuple):
@@ -171,7 +175,7 @@ def _examine(
                 "The gradient agrees with a difference of f.",
                 "If variables differ by many orders of magnitude, rescale them; else raise gtol.",
             )
-        return _compare(near, pair(FARTHER * h), slope, rounding, objective.kind, measured)
+        return _compare(near, pair(FARTHER * h), slope, rounding, objective.kind, measured, pair)
     except Stop as stop:
         if stop.status in (Status.MAXFUN, Status.MAXTIME):
             return Finding("", "The limits left no evaluation to look into it; check_gradient does.")
@@ -185,12 +189,21 @@ def _alike(a: float, b: float, share: float, unsure: float) -> bool:
 def _noisy(noise: float, how: str) -> Finding:
     return Finding(
         f"f is noisy: {how}.",
-        "Fix its random numbers, average more of them or make its inner tolerances tighter.",
+        "Fix its random numbers, average more of them, make its inner tolerances tighter, or compute it in a "
+        "higher precision.",
         noise,
     )
 
 
-def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str, measured: float) -> Finding:
+def _compare(
+    near: Pair,
+    far: Pair,
+    slope: float,
+    rounding: float,
+    kind: str,
+    measured: float,
+    pair: Callable[[float], Pair],
+) -> Finding:
     """Tell a wrong gradient, a kink, a jump and noise apart by two pairs that miss the gradient's slope."""
     rough = "Smooth f, or use a method without gradients (Nelder-Mead, Powell)."
     if not (near.finite and far.finite):
@@ -206,20 +219,24 @@ def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str, me
         return Finding("The gradient agrees with a difference of f.", "A larger gtol is all that f supports.")
     if near.ahead == near.behind == far.ahead == far.behind == near.f:
         return Finding(
-            f"f is constant within {far.h:.1g}, yet its gradient is not zero: a step function or a wrong "
-            "gradient.",
+            f"f is constant within {far.h:.1g}, yet its gradient is not zero: a step function, a wrong "
+            "gradient, or a change below the rounding inside f.",
             rough,
         )
-    smooth = _alike(near.right, near.left, ALIKE, unsure)
-    steady = _alike(near.slope, far.slope, ALIKE, unsure + coarse)
-    wrong = Finding(
-        f"{WRONG}: the slope along it is {near.slope:.4g} by differences, not {slope:.4g}.",
-        "Run check_gradient."
-        if kind in ("callable", "fused")
-        else "Set another difference step (eps), or give the gradient.",
+    unshown = Finding(
+        f"Differences of f do not show this slope: they are {near.slope:.3g} over {near.h:.1g} and "
+        f"{far.slope:.3g} over {far.h:.1g}.",
+        "Run check_gradient; rescale variables that differ by many orders of magnitude.",
     )
-    if smooth and steady:
-        return wrong
+    # second difference: the first column of Hamming's table
+    noise = abs(near.ahead - 2 * near.f + near.behind) / 6**0.5
+    explained = max(noise, abs(near.slope - slope) * near.h) <= EXPLAINED * measured
+    if explained and measured > unsure * near.h:
+        slopes = f"its slope is {near.slope:.3g} over {near.h:.1g} but {far.slope:.3g} over {far.h:.1g}"
+        return _noisy(noise, slopes)
+    unsure = near.unsure(rounding, measured)
+    if _alike(near.right, near.left, ALIKE, unsure):
+        return _confirm(pair(NEARER * near.h), near, slope, rounding, kind, measured) or unshown
     if _alike(near.right, far.right, ALIKE, unsure) and _alike(near.left, far.left, ALIKE, unsure):
         return Finding(
             f"f has a kink here: its slope is {near.left:.3g} on one side and {near.right:.3g} on the other.",
@@ -230,16 +247,34 @@ def _compare(near: Pair, far: Pair, slope: float, rounding: float, kind: str, me
     for (jump, wide), (other, _) in (sides, sides[::-1]):
         # a cliff on one side, at any distance as high; noise is on both
         if abs(jump) > 10 * expected and abs(other) < 3 * expected and _alike(jump, wide, 0.5, expected):
-            return Finding(f"f is discontinuous: it jumps by {jump:.3g} within {near.h:.1g}.", rough)
-    if smooth:
-        return wrong
-    noise = abs(near.ahead - 2 * near.f + near.behind) / 6**0.5
-    slopes = f"its slope is {near.slope:.3g} over {near.h:.1g} but {far.slope:.3g} over {far.h:.1g}"
-    if noise <= EXPLAINED * measured:
-        return _noisy(noise, slopes)
+            nearer = pair(NEARER * near.h)
+            again = (nearer.ahead if jump == near.ahead - near.f else nearer.behind) - near.f
+            if not _alike(jump, again, 0.5, expected):
+                return unshown
+            return Finding(f"f is discontinuous: it jumps by {jump:.3g} within {nearer.h:.1g}.", rough)
+    return unshown
+
+
+def _confirm(
+    nearer: Pair, near: Pair, slope: float, rounding: float, kind: str, measured: float
+) -> Finding | None:
+    """Say whether the gradient is wrong, by a nearer pair; None where that does not tell."""
+    unsure = nearer.unsure(rounding, measured)
+    if not (nearer.finite and unsure < max(slope, abs(near.slope))):
+        return None
+    if _alike(nearer.slope, slope, AGREE, unsure):
+        return (
+            Finding("The gradient agrees with a difference of f.", "A larger gtol is all that f supports.")
+            if unsure < slope
+            else None
+        )
+    if not _alike(nearer.slope, near.slope, ALIKE, unsure):
+        return None
     return Finding(
-        f"f does not go as its gradient tells: {slopes}.",
-        "Run check_gradient; rescale variables that differ by many orders of magnitude.",
+        f"{WRONG}: the slope along it is {near.slope:.4g} by differences, not {slope:.4g}.",
+        "Run check_gradient."
+        if kind in ("callable", "fused")
+        else "Set another difference step (eps), or give the gradient.",
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from twophase_min._status import Cause
 from twophase_min.phases import convex_phase
 from twophase_min.phases import scipy as scipy_phase
-from twophase_min.phases.first_trial import first_step
+from twophase_min.phases.first_trial import Reach, first_step
 from twophase_min.phases.metric import power_of_two
 from twophase_min.phases.scaling import Scaling
 from twophase_min.run.own import first_length
@@ -76,6 +76,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         ):
             driver.iteration(x, point.f, g)
 
+    reach = Reach(driver.scales, (s for s, _ in driver.pairs))
     while True:
         began = loop.nit
 
@@ -84,6 +85,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             assert point.g is not None
             if not (np.isfinite(point.f) and np.isfinite(point.g).all()):
                 raise _PhaseEnd(Cause.SEARCH_FAILED)  # some methods accept a step that they cannot judge
+            reach.note(np.subtract(point.x, driver.point.x))
             driver.iteration(point.x, point.f, point.g)
             cause = driver.machine.after_convex(driver.slot, point.f, driver.loop.size)
             full = cycle is not None and loop.nit - began >= cycle
@@ -110,6 +112,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
                 zero=0.0 if callable(method) else driver.point.f,
                 unit=unit,
                 box=objective.box,
+                shorten=reach.shorten,
             )
         except _PhaseEnd as end:
             if end.cause != Cause.NONE:
