@@ -5,11 +5,11 @@
     pip install joblib "dask[distributed]"                     # what is missing is left out
     OMP_NUM_THREADS=1 nice python benchmarks/sum_scaling.py
 
-Loss and gradient of a network 784-128-10 over 20,000 seeded rows in float64, in chunks of 1,024: by the caller
-alone, and by two workers of each kind that ``FiniteSum(workers=)`` takes. BLAS has one thread everywhere. The
-rows lie in a memory-mapped file, so that none of the pools is sent more than a name. Every round is one call of
-each; the ratio to the caller of the same round is what counts where other work runs on the machine. Results are
-checked to have the same bits.
+Loss and gradient of a network 784-128-10 over 20,000 seeded rows in float64, in chunks of 1,024: by the
+caller alone, and by two workers of each kind that ``FiniteSum(workers=)`` takes. BLAS has one thread
+everywhere. The rows lie in a memory-mapped file, so that none of the pools is sent more than a name. Every
+round is one call of each; the ratio to the caller of the same round is what counts where other work runs on
+the machine. Results are checked to have the same bits.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def adam_iteration(driver: Driver) -> str:
 
 
 def decision(driver: Driver) -> tuple[bool, str]:
-    """Whether the detector sees the swap at Adam's iterate, and why; it may have seen it in an epoch before."""
+    """Whether the detector sees the swap at Adam's iterate, and why; it may have read the epochs already."""
     adam, stretch = driver.adam, driver.stretch
     if stretch.epochs and adam.adapting:
         return stretch.decided, stretch.reason
@@ -96,10 +96,9 @@ def last_look(driver: Driver) -> None:
 
     The state of the run is saved before and knows nothing of it, so that resuming goes on bit for bit.
     """
-    under_way = driver.stretch.epochs or driver.stretch.batch
-    if driver.adam is not None and driver.epoch_start is not None and driver.adam.adapting and under_way:
-        if driver.objective.room >= 1:
-            driver.objective.value_and_gradient(driver.adam.x)
+    under_way = driver.epoch_start is not None and (driver.stretch.epochs or driver.stretch.batch)
+    if under_way and driver.adam.adapting and driver.objective.room >= 1:
+        driver.objective.value_and_gradient(driver.adam.x)
 
 
 def _stretch(driver: Driver) -> str:

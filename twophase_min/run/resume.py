@@ -121,7 +121,7 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     objective.restore(notes["counters"], notes["kind"], notes["reason"])
     objective.recall(best, _point(saved, "last"), _point(saved, "unsound"))
     driver.epoch = notes["epoch"]
-    driver.stretch.restore(notes["stretch"], saved["stretch"] if "stretch" in saved else None)
+    driver.stretch.restore(notes["stretch"], saved.get("stretch"))
     driver.bend, driver.looks, driver.measured = notes["bend"], notes["looks"], notes["measured"]
     _loop(driver, saved["loop"])
     if notes["detector"] is not None:
