@@ -312,17 +312,14 @@ def test_a_run_with_workers_is_the_run_without():
 
 
 @pytest.mark.parametrize("backend", ["threads", "processes"])
-def test_stopped_within_an_epoch_of_shards_with_workers_the_run_goes_on_bit_for_bit(
-    backend, tmp_path, capsys
-):
-    """Also with the bar shown, and from a checkpoint; between two epochs without an evaluation as well."""
+def test_a_run_over_shards_with_workers_goes_on_bit_for_bit(backend, tmp_path, capsys):
+    """Stopped within an epoch, also between two evaluations of all data, from a checkpoint, with a bar."""
     pytest.importorskip("tqdm")
     shards = Shards(cut(data(300), [100, 50, 150]))
 
     def total(workers):
-        return FiniteSum(
-            both, shards, jac=True, batch_size=16, chunk_size=23, workers=workers, backend=backend
-        )
+        options = {"batch_size": 16, "chunk_size": 23, "workers": workers, "backend": backend}
+        return FiniteSum(both, shards, jac=True, **options)
 
     given = {"convex_method": "memory-cg", "maxiter": 14, "progress": True}
     whole = minimize(total(1), np.ones(3), options=given)

@@ -616,7 +616,7 @@ def test_the_detector_reads_the_means_of_the_mini_batches():
 
 def test_a_swap_that_the_mini_batches_show_is_made_at_once():
     """At the mean of the path, whose whole-data value is computed for it."""
-    loss, _, seen = regression(batch_size=20)
+    loss, _, _ = regression(batch_size=20)
     options = {"swap": 17, "convex_method": "memory-cg", "maxiter": 40}
     result = minimize(loss, np.full(4, 3.0), options=options)
     assert result.swaps[0]["iteration"] == 17
