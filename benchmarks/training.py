@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 from arena import table
-from training_contenders import OURS, RIVALS, Problem, Trace, run_to_end, takes_part
+from training_contenders import ONLY_LARGE, OURS, RIVALS, Problem, Trace, run_to_end, takes_part
 from training_data import DATA
 
 from twophase_min.networks import MLP
@@ -159,7 +159,7 @@ def report(cells: Cells) -> None:
     groups = grouped(cells)
     names = [name for name in {**OURS, **RIVALS} if any(name in group for group in groups.values())]
     best_ours = min(
-        (name for name in names if name in OURS and name not in (DEFAULT, "two-phase, no mini-batches")),
+        (name for name in names if name in OURS and name not in (DEFAULT, *ONLY_LARGE)),
         key=lambda name: _overall(groups, name),
     )
     cases = sorted({key[:2] for key in groups}, key=lambda case: list(DATA).index(case[0]))

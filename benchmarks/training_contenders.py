@@ -125,9 +125,9 @@ class Counted:
 class CountedSum(Counted):
     """The same with mini-batches for Adam."""
 
-    def __init__(self, problem: Problem, trace: Trace):
+    def __init__(self, problem: Problem, trace: Trace, batch: int):
         super().__init__(problem, trace)
-        self._sum = problem.net.finite_sum(problem.X, problem.y, seed=problem.seed)
+        self._sum = problem.net.finite_sum(problem.X, problem.y, batch_size=batch, seed=problem.seed)
         self.n_samples, self.batches = self._sum.n_samples, self._sum.batches
         self.n_batches = self._sum.n_batches
 
@@ -144,16 +144,17 @@ MINI_BATCHES = 5000
 """Samples beyond which ours take mini-batches of 512 for Adam, as the estimators do by default."""
 
 
-def twophase(whole: bool = False, **options: Any) -> Callable[[Problem, Trace], None]:
+def twophase(whole: bool = False, batch: int = 512, **options: Any) -> Callable[[Problem, Trace], None]:
     """`minimize` with these options, over mini-batches where there are many samples or the whole data.
 
     It is told the budget (``maxfun``), as the cosine decay is: the guard's trials are a share of it.
     """
 
     def run(problem: Problem, trace: Trace) -> None:
-        kind = Counted if whole or problem.objective.n_samples <= MINI_BATCHES else CountedSum
+        small = whole or problem.objective.n_samples <= MINI_BATCHES
+        loss = Counted(problem, trace) if small else CountedSum(problem, trace, batch)
         limits = {"maxfun": int(problem.budget), "maxiter": 10**9, "gtol": 1e-8}
-        minimize(kind(problem, trace), problem.start, options=limits | options)
+        minimize(loss, problem.start, options=limits | options)
 
     return run
 
@@ -346,9 +347,9 @@ def takes_part(contender: str, problem: Problem) -> bool:
     """Whether a contender is made for a problem of this loss and size."""
     if contender == "Levenberg-Marquardt":
         return fits_lm(problem)
-    if contender == "two-phase, no mini-batches":  # elsewhere there are none
+    if contender in ONLY_LARGE:  # elsewhere there are no mini-batches
         return problem.objective.n_samples > MINI_BATCHES
-    return "ssbfgs" not in contender or problem.net.n_params <= 5000  # a full matrix over all weights
+    return "ssb" not in contender or problem.net.n_params <= 5000  # a full matrix over all weights
 
 
 def levenberg_marquardt(problem: Problem, trace: Trace) -> None:
@@ -415,8 +416,12 @@ OURS: dict[str, Callable[[Problem, Trace], None]] = {
     "two-phase, L-BFGS-B": twophase(convex_method="L-BFGS-B"),
     "two-phase, memory-cg": twophase(convex_method="memory-cg"),
     "two-phase, ssbfgs": twophase(convex_method="ssbfgs"),
+    "two-phase, ssbroyden": twophase(convex_method="ssbroyden"),
+    "two-phase, batches of 200": twophase(batch=200, convex_method="memory-cg"),
     "two-phase, no mini-batches": twophase(whole=True, convex_method="memory-cg"),
 }
+ONLY_LARGE = ("two-phase, batches of 200", "two-phase, no mini-batches")
+"""Ours that differ where the default takes mini-batches: those of scikit-learn's size, and none."""
 RIVALS: dict[str, Callable[[Problem, Trace], None]] = {
     "scikit-learn, adam": scikit_learn("adam"),
     "scikit-learn, lbfgs": scikit_learn("lbfgs"),

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twophase_min import minimize
+from twophase_min import Status, load_state, minimize
 from twophase_min.finite_sum import FiniteSum, Shards
 from twophase_min.networks import MLP
 
@@ -202,7 +202,7 @@ def test_a_hundred_thousand_mapped_rows_train_within_a_gigabyte(tmp_path):
     script = """
         import resource, sys
         import numpy as np
-        from twophase_min import minimize
+        from twophase_min import Status, load_state, minimize
         from twophase_min.networks import MLP
 
         X = np.memmap(sys.argv[1], np.float32, "w+", shape=(100_000, 784))
@@ -309,6 +309,32 @@ def test_a_run_with_workers_is_the_run_without():
         total.close()
         np.testing.assert_array_equal(shared.x, alone.x)
         assert shared.fun == alone.fun
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_a_run_over_shards_with_workers_goes_on_bit_for_bit(backend, tmp_path, capsys):
+    """Stopped within an epoch, also between two evaluations of all data, from a checkpoint, with a bar."""
+    pytest.importorskip("tqdm")
+    shards = Shards(cut(data(300), [100, 50, 150]))
+
+    def total(workers):
+        options = {"batch_size": 16, "chunk_size": 23, "workers": workers, "backend": backend}
+        return FiniteSum(both, shards, jac=True, **options)
+
+    given = {"convex_method": "memory-cg", "maxiter": 14, "progress": True}
+    whole = minimize(total(1), np.ones(3), options=given)
+    spread = total(2)
+    for maxfun in (5.6, 9.2, 12.9, 14.0):
+        file = tmp_path / f"{maxfun}.npz"
+        first = minimize(spread, np.ones(3), options={**given, "maxfun": maxfun, "checkpoint": file})
+        assert first.status == Status.MAXFUN
+        second = minimize(spread, np.ones(3), options={**given, "resume": load_state(file)})
+        np.testing.assert_array_equal(second.x, whole.x)
+        np.testing.assert_array_equal(second.history.fun, whole.history.fun)
+        np.testing.assert_array_equal(second.history.iteration, whole.history.iteration)
+        assert second.nfev == whole.nfev
+    spread.close()
+    assert "samples" in capsys.readouterr().err
 
 
 def dies_once(flag, w, X, y):

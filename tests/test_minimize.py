@@ -563,6 +563,76 @@ def test_the_convex_phase_sees_all_data():
     assert epoch[-1] == 96
 
 
+def recorded(**options):
+    """Run Adam on mini-batches; the samples of each call, the callbacks, the readings, and the result."""
+    loss, _, seen = regression(batch_size=20)
+    marks, readings = [], []
+
+    def callback(intermediate_result):
+        marks.append((len(seen["samples"]), intermediate_result.nit, intermediate_result.fun))
+
+    def swap(loss, norm, step):
+        readings.append((loss, norm))
+        return False
+
+    options = {"swap": swap, "max_swaps": 0, "gtol": 0.0, **options}
+    result = minimize(loss, np.full(4, 3.0), callback=callback, options=options)
+    return loss, seen["samples"], marks, readings, result
+
+
+def test_evaluations_of_the_whole_data_are_few_and_bounded():
+    """Iterations count epochs; all data are evaluated at growing distances, after eight epochs at most."""
+    loss, samples, marks, readings, result = recorded(maxiter=60)
+    assert result.nit == 60
+    epochs = [nit for _, nit, _ in marks]
+    gaps = np.diff(epochs)
+    assert set(gaps[:4]) == {1}
+    assert max(gaps) == 8
+    assert (np.diff(gaps[:-1]) >= 0).all()  # the limit ends the last one
+    assert sum(count == 96 for count in samples) < 25
+    assert sum(count for count in samples if count < 96) == 96 * 59  # the first iteration is the probe
+    assert len(readings) == 61  # the start, and every iteration
+    assert result.fun == loss.value(result.x) == min(fun for _, _, fun in marks)
+
+
+def test_the_detector_reads_the_means_of_the_mini_batches():
+    """Where the batches' losses and gradients do not change along the path, their mean is the whole's."""
+    X = np.arange(12.0)[:, None]
+
+    def linear(w, X):
+        return float(np.mean(X * w)), np.mean(X, axis=0)
+
+    readings = []
+
+    def swap(loss, norm, step):
+        readings.append(norm)
+        return False
+
+    loss = FiniteSum(linear, X, jac=True, batch_size=5)
+    minimize(loss, np.zeros(1), options={"swap": swap, "max_swaps": 0, "maxiter": 9})
+    np.testing.assert_allclose(readings, X.mean(), rtol=1e-12)
+    assert len(readings) == 10
+
+
+def test_a_swap_that_the_mini_batches_show_is_made_at_once():
+    """At the mean of the path, whose whole-data value is computed for it."""
+    loss, _, _ = regression(batch_size=20)
+    options = {"swap": 17, "convex_method": "memory-cg", "maxiter": 40}
+    result = minimize(loss, np.full(4, 3.0), options=options)
+    assert result.swaps[0]["iteration"] == 17
+    assert result.swaps[0]["loss"] in result.history.fun
+
+
+@pytest.mark.parametrize("maxfun", [4, 9.5, 20, 33.3])
+def test_the_last_evaluation_goes_to_where_the_path_stands(maxfun):
+    loss, samples, marks, _, result = recorded(maxfun=maxfun)
+    assert result.status == Status.MAXFUN
+    assert maxfun - 0.25 < result.nfev <= maxfun
+    assert result.nfev == pytest.approx(sum(samples) / 96, rel=1e-12)
+    assert samples[-1] == 96
+    assert result.fun == loss.value(result.x) <= min(fun for _, _, fun in marks)
+
+
 def test_epochs_are_seeded():
     runs = []
     for seed in (0, 0, 1):
@@ -592,7 +662,8 @@ def test_maxfun_holds_for_mini_batches(maxfun):
     assert result.status == Status.MAXFUN
 
 
-def test_ctrl_c_inside_an_epoch_returns_the_best_whole_value():
+@pytest.mark.parametrize("given", [{"learning_rate": 0.05}, {}])
+def test_ctrl_c_inside_an_epoch_returns_the_best_whole_value(given):
     for k in range(1, 24):
         loss, _, seen = regression(batch_size=20)
         whole = loss.fun
@@ -603,7 +674,7 @@ def test_ctrl_c_inside_an_epoch_returns_the_best_whole_value():
             return whole(w, X, y)
 
         interrupted = FiniteSum(fun, loss.data, jac=True, batch_size=20)
-        result = minimize(interrupted, np.zeros(4), options={"learning_rate": 0.05, "swap": "never"})
+        result = minimize(interrupted, np.zeros(4), options={"swap": "never", **given})
         assert result.status == Status.INTERRUPTED
         assert result.fun == pytest.approx(loss.value_and_gradient(result.x)[0], rel=1e-12)
 

@@ -484,3 +484,18 @@ def test_objectives_refuse_non_finite_data(where):
     for make in (net.objective, net.finite_sum):
         with pytest.raises(ValueError, match=f"{where} holds NaN or infinite values"):
             make(**data)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "logistic", "identity"])
+@pytest.mark.parametrize("sizes", [[6, 5, 3], [6, 5, 4, 1]])
+def test_many_rows_are_laid_out_otherwise_and_give_the_same(sizes, activation):
+    """From 512 rows on, products in float64 are computed transposed; the oracle is the mean over parts."""
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(600, 6)), rng.normal(size=(600, sizes[-1]))
+    net = MLP(sizes, activation, "half_mse", l2=0.1)
+    w = net.init(1)
+    parts = [net.loss_and_gradient(w, X[i : i + 100], y[i : i + 100]) for i in range(0, 600, 100)]
+    value, gradient = net.loss_and_gradient(w, X, y)
+    assert value == pytest.approx(np.mean([f for f, _ in parts]), rel=1e-12)
+    np.testing.assert_allclose(gradient, np.mean([g for _, g in parts], axis=0), rtol=1e-9, atol=1e-13)
+    assert value == pytest.approx(net.loss(w, X, y), rel=1e-14)

@@ -87,7 +87,8 @@ ATTRIBUTES = """coefs_, intercepts_ : list of ndarray
     best_loss_ : float
         Lowest training loss of the run; with early_stopping, `loss_` can be above it.
     loss_curve_ : list of float
-        Training loss after each iteration of the last `fit`, and after each later `partial_fit`.
+        Training loss after each iteration of the last `fit` (on mini-batches: after each epoch at whose end
+        it was computed, the eighth at the latest), and after each later `partial_fit`.
     validation_scores_ : list of float or None
         Score on the samples held out, as long as `loss_curve_`; None without early_stopping.
     best_validation_score_ : float or None
@@ -312,8 +313,8 @@ class TwoPhaseMLP(BaseEstimator):
 
         def callback(intermediate_result: OptimizeResult) -> bool:
             nonlocal count
-            count += 1
-            stops = validation is not None and validation.stops_at(intermediate_result.x)
+            more, count = intermediate_result.nit - count, intermediate_result.nit
+            stops = validation is not None and validation.stops_at(intermediate_result.x, more)
             if self.verbose:
                 score = f", validation score = {validation.scores[-1]:.6f}" if validation else ""
                 print(f"Iteration {count}, loss = {intermediate_result.fun:.8f}{score}")

@@ -25,7 +25,7 @@ class Validation:
     Attributes
     ----------
     scores : list of float
-        One an iteration.
+        One an iteration, or where several were made at once, after these.
     best : float
         The highest of them; -inf before the first.
     w : ndarray or None
@@ -39,11 +39,11 @@ class Validation:
         self.best = -np.inf
         self.w: Array | None = None
 
-    def stops_at(self, w: Array) -> bool:
-        """Score the parameters of an iteration; true once the score has stopped rising."""
+    def stops_at(self, w: Array, iterations: int = 1) -> bool:
+        """Score the parameters after so many iterations; true once the score has stopped rising."""
         score = float(self._score(w))
         self.scores.append(score)
-        self._idle = self._idle + 1 if score < self.best + self._tol else 0
+        self._idle = self._idle + iterations if score < self.best + self._tol else 0
         if score > self.best or self.w is None:
             self.best, self.w = score, w.copy()
         return self._idle > self._patience

@@ -19,12 +19,17 @@ from twophase_min.networks.losses import Loss
 Array = NDArray[np.floating]
 Layers = list[tuple[Array, Array]]
 
+TALL, TALLER = 512, 4
+"""Rows, and rows for each output, from which a product in float64 is computed transposed: with the rows as the
+first dimension in OpenBLAS's column order. Measured on 13 shapes, such forward products take 0.68 to 1.0 of the
+time, and those of the gradients 0.72 to 0.94. In float32, and for fewer rows, they take longer."""
+
 
 def forward(layers: Layers, activation: Activation, X: Array) -> Array:
     """Return z of the last layer, shape (N, M), keeping two layers in memory at most."""
     a = X
     for W, b in layers[:-1]:
-        a = activation.apply(_affine(a, W, b))
+        a = activation.apply(_hidden(a, W, b))
     return _affine(a, *layers[-1])
 
 
@@ -43,7 +48,7 @@ def gradient_into(
     """
     inputs, saved = [X], []
     for W, b in layers[:-1]:
-        a, kept = activation.apply_saving(_affine(inputs[-1], W, b))
+        a, kept = activation.apply_saving(_hidden(inputs[-1], W, b))
         inputs.append(a)
         saved.append(kept)
     value, delta = loss.value_and_delta(_affine(inputs[-1], *layers[-1]), Y, s)
@@ -54,7 +59,7 @@ def gradient_into(
         _transposed_product_into(out_W, a, delta)
         np.matmul(ones, delta, out=out_b)
         if inputs:
-            delta = delta @ W.T
+            delta = (W @ delta.T).T if _is_transposed(a) else delta @ W.T  # laid out as a is
             activation.pull_back(delta, a, saved.pop())  # may destroy a, which has served
     return value
 
@@ -161,6 +166,21 @@ def gauss_newtonp_into(
             delta *= slopes[i - 1]
 
 
+def _hidden(a: Array, W: Array, b: Array) -> Array:
+    """Return a W + b, computed and laid out as its transpose where that is faster."""
+    rows, n_out = a.shape[0], W.shape[1]
+    tall = rows >= max(TALL, TALLER * n_out) and W.dtype == np.float64
+    if not (tall and isinstance(a, np.ndarray)):
+        return _affine(a, W, b)
+    z: Array = (W.T @ a.T).T
+    z += b
+    return z
+
+
+def _is_transposed(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.flags.f_contiguous and not a.flags.c_contiguous
+
+
 def _affine(a: Array, W: Array, b: Array) -> Array:
     z = a @ W
     z += b
@@ -169,6 +189,9 @@ def _affine(a: Array, W: Array, b: Array) -> Array:
 
 def _transposed_product_into(out: Array, a: Array, delta: Array) -> None:
     if isinstance(a, np.ndarray):
-        np.matmul(a.T, delta, out=out)
+        if _is_transposed(delta):
+            out[:] = (delta.T @ a).T
+        else:
+            np.matmul(a.T, delta, out=out)
     else:  # a sparse matrix knows no ``out``
         out[:] = a.T @ delta

@@ -38,6 +38,11 @@ __all__ = ["ADAM", "ARMIJO", "Adam", "AdamState", "adam_init"]
 
 Array = NDArray[np.floating]
 
+LONGER, LARGEST = 1.2, 2.0
+"""Growth of the learning rate for each epoch along which the slope keeps half of what it was, and at most at
+one evaluation of the whole data. Chosen among 1.1, 1.2 and 1.3 on seed 0 of the Fashion-MNIST network of
+`benchmarks/training.py`."""
+
 
 class Adam(AskTell):
     """Adam, one iterate per ``ask``/``tell`` round.
@@ -138,6 +143,29 @@ class Adam(AskTell):
         """Whether the first step length is still being looked for."""
         return bool(self.view.probing)
 
+    @property
+    def adapting(self) -> bool:
+        """Whether the learning rate adapts, as none was given."""
+        return bool(self.view.adapting)
+
+    @property
+    def path(self) -> Array:
+        """Where the steps on mini-batches stand, shape (n,): the state itself."""
+        return self.state.vectors[XT]
+
+    def walk(self, g: Array, weight: float) -> None:
+        """Advance `path` by a mini-batch's gradient, and `x`, its running mean, by ``weight`` towards it.
+
+        The mean begins as a plain one; ``weight`` = 1 makes x the path itself.
+        """
+        x, path = self.x, self.path
+        self.step(path, g)
+        weight = max(weight, 1.0 / self.t)
+        if weight >= 1.0:
+            x[:] = path
+        else:
+            x += x.dtype.type(weight) * (path - x)
+
     def step(self, x: Array, g: Array) -> None:
         """Advance the moments with g, and x in place."""
         state = self.state
@@ -172,15 +200,17 @@ class Adam(AskTell):
         given = vectors[G] if g is None else np.ascontiguousarray(g, dtype=vectors.dtype)
         return int(_ready(adam_tell, vectors.dtype.char)(self.state, float(f), given))
 
-    def arrive(self, f: float, g: Array, before: dict[str, Any]) -> None:
-        """Take value and gradient at x after an epoch of steps in place, and judge the epoch as one step.
+    def arrive(self, f: float, g: Array, before: dict[str, Any], epochs: int = 1) -> None:
+        """Take value and gradient at x after epochs of steps in place, and judge them as one step.
 
         Parameters
         ----------
         f, g : float, ndarray
             Of the whole data, at x.
         before : dict
-            `get_state` where the epoch began, with the gradient of the whole data there.
+            `get_state` where they began, with the gradient of the whole data there.
+        epochs : int
+            How many.
         """
         state = self.state
         s = self.x - before["vectors"][X]
@@ -191,7 +221,7 @@ class Adam(AskTell):
             if f > self.f:  # slopes of an epoch are noisy; a loss that rose is not
                 self.view.rate *= 0.7
             elif after < 0.5 * slope:
-                self.view.rate *= 1.1
+                self.view.rate *= min(LARGEST, LONGER**epochs)
         self.view.f = float(f)
         state.vectors[G] = g
         self.view.code = ITERATION

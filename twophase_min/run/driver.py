@@ -87,8 +87,8 @@ class Driver(Report):
     found_lower, looks, measured : bool, int, list of float
         Whether the diagnosis has found a lower point; how often the run has gone on; values of a measurement
         of the noise under way.
-    epoch, batch, epoch_start : int, int, dict or None
-        Epochs made, batches of the present one, and Adam where it began, of a finite sum.
+    epoch, stretch, epoch_start : int, Stretch, dict or None
+        Epochs made, those since the last evaluation of the whole data, and Adam where these began.
     inexact : str
         What resuming could not restore.
     """
@@ -130,7 +130,7 @@ class Driver(Report):
         self.suspended_scales: Array | None = None
         self.found_lower, self.looks = False, 0
         self.measured: list[float] = []
-        self.epoch = self.batch = 0
+        self.epoch, self.stretch = 0, epochs.Stretch()
         self.epoch_start: dict[str, Any] | None = None
         self.inexact = ""
         if options.checkpoint is not None:
@@ -188,6 +188,8 @@ class Driver(Report):
         state = resume.pack(self)  # before a gradient is asked for that the run itself did not need
         if checkpoint is not None and state:
             checkpoint.write(state)
+        if status == Status.MAXFUN:
+            epochs.last_look(self)
         phase = self.phase if self.loop.begun else ""
         if self.objective.best is None and self.final is None:
             self.start = self.point
@@ -234,7 +236,7 @@ class Driver(Report):
             self.move(objective.kept(x0, f, g))
             self._record("start", float(np.linalg.norm(settling.reduced(self, x0, g))), 0.0)
         self._stop_if_due()
-        self._detect(f, norm)
+        self.detect(f, norm)
         if options.precondition == "auto":
             self.sizes = typical_sizes(self.point.x, g)
         self.adam = self.new_adam(self.point)
@@ -407,7 +409,7 @@ class Driver(Report):
                 need = phase.tell(point.f, point.g)
         return int(need)
 
-    def _detect(self, f: float, norm: float, **extras: Any) -> Any:
+    def detect(self, f: float, norm: float, **extras: Any) -> Any:
         """Show the detector an iterate."""
         update = self.detector.update
         return users(update, f, norm, **extras) if self.users_rule else update(f, norm, **extras)
@@ -422,12 +424,10 @@ class Driver(Report):
                 if text:
                     cause = Cause.ADAM_FAILED
                     break
-            x, _, g = adam.iterate()
-            norm = float(norm2(settling.reduced(self, x, g)))
-            decision = self._detect(adam.f, norm, curvature=adam.curvature)
-            cause = self.machine.after_adam(self.slot, adam.f, bool(decision))
+            decided, reason = epochs.decision(self)
+            cause = self.machine.after_adam(self.slot, adam.f, decided)
             if cause == Cause.DETECTED:
-                text = decision.reason
+                text = reason
         objective = self.objective
         best = objective.best
         assert best is not None

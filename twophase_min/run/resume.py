@@ -24,7 +24,7 @@ from twophase_min.run.state import CONVEX, GO_ON, LOOP
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
-VERSION = 6
+VERSION = 7
 """Of the layout; another one is refused."""
 
 _LIMITS = (
@@ -52,7 +52,7 @@ def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:
         return {}
     objective, loop = driver.objective, driver.loop
     notes: dict[str, Any] = {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
-    notes |= {"epoch": driver.epoch, "batch": driver.batch, "phase": driver.phase}
+    notes |= {"epoch": driver.epoch, "stretch": driver.stretch.notes(), "phase": driver.phase}
     notes |= {"bend": driver.bend, "looks": driver.looks, "measured": driver.measured}
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
     notes["exact"] = loop.phase != CONVEX or is_ours(driver.phase)
@@ -62,6 +62,8 @@ def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:
     _put(state, "adam", driver.adam.get_state(copied=False))
     if driver.epoch_start is not None:
         _put(state, "epoch_start", driver.epoch_start)
+    if driver.stretch.gradient is not None:
+        state["stretch"] = driver.stretch.gradient.copy()
     points = (("point", driver.point), ("best", objective.best), ("last", objective.last))
     for name, point in (*points, ("unsound", objective.unsound)):
         if point is not None:
@@ -118,7 +120,8 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
         raise ValueError("The state to resume is outside of the bounds: begin anew from its point/x.")
     objective.restore(notes["counters"], notes["kind"], notes["reason"])
     objective.recall(best, _point(saved, "last"), _point(saved, "unsound"))
-    driver.epoch, driver.batch = notes["epoch"], notes["batch"]
+    driver.epoch = notes["epoch"]
+    driver.stretch.restore(notes["stretch"], saved.get("stretch"))
     driver.bend, driver.looks, driver.measured = notes["bend"], notes["looks"], notes["measured"]
     _loop(driver, saved["loop"])
     if notes["detector"] is not None:
