@@ -30,7 +30,7 @@ CORE = (
 # What stands at the side, and what it imports; nothing of the core imports it. "" is the package itself.
 SIDE = {
     "_shards": set(),
-    "_spread": {"_errstate", "jit", "objective"},
+    "_spread": {"_errstate", "_shards", "jit", "objective"},
     "finite_sum": {"_shards", "_spread", "objective"},
     "gradients": {"objective"},
     "networks": {"_errstate", "finite_sum", "jit"},

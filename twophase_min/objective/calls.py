@@ -409,16 +409,8 @@ class Objective(Memory, Products):
         """Value at x by a new call, whatever is remembered: whether f gives the same twice."""
         return self._pair(x)[0] if self.fused else self._value(x)
 
-    @property
-    def room(self) -> float:
-        """Evaluations of the whole data that are left until ``maxfun``."""
-        return self.maxfun - self._f_samples / self._unit
-
     def batch(self, x: Array, indices: NDArray[np.intp], spare: float = 0.0) -> tuple[float, Array]:
-        """Value and gradient of a mini-batch of the finite sum; counts its share, is never the best point.
-
-        ``spare`` evaluations of the whole data are left for later.
-        """
+        """Value and gradient of a mini-batch, for its share, never best; ``spare`` calls are left."""
         assert self.finite_sum is not None
         if self._f_samples + len(indices) > (self.maxfun - spare) * self._unit:
             raise Stop(Status.MAXFUN)

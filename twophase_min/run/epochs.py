@@ -13,11 +13,13 @@ B. T. Polyak, A. B. Juditsky, "Acceleration of stochastic approximation by avera
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twophase_min._status import Stop
 from twophase_min.jit.kernels import norm2
 from twophase_min.phases import FAILED, ITERATION
 from twophase_min.run import settling
@@ -98,8 +100,9 @@ def last_look(driver: Driver) -> None:
     The state of the run is saved before and knows nothing of it, so that resuming goes on bit for bit.
     """
     under_way = driver.epoch_start is not None and (driver.stretch.epochs or driver.stretch.batch)
-    if under_way and driver.adam.adapting and driver.objective.room >= 1:
-        driver.objective.value_and_gradient(driver.adam.x)
+    if under_way and driver.adam.adapting:
+        with contextlib.suppress(Stop):  # maxfun was too small for that, too
+            driver.objective.value_and_gradient(driver.adam.x)
 
 
 def _stretch(driver: Driver) -> str:
