@@ -146,11 +146,11 @@ def end_curvature(drop, slope, change, noise):
 
 
 @jit
-def learn_diagonal(diagonal, s, y, sy, share):
+def learn_diagonal(diagonal, s, y, sy, share, all_seen):
     """Update the diagonal inverse Hessian D by a pair: the diagonal of the BFGS update of ``D^-1``.
 
-    Before that D is multiplied by ``s.y / y.Dy``, which makes it self-scaling. So the variables find their
-    own scales. Those that have not moved keep theirs.
+    Before that D is scaled by the pair, which makes it self-scaling. So the variables find their own scales.
+    An entry of which the pair says nothing, being zero in both s and y, stays as it is.
 
     Reference: Gilbert & Lemaréchal, Math. Programming 45 (1989) 407-435, section 4.
 
@@ -164,17 +164,20 @@ def learn_diagonal(diagonal, s, y, sy, share):
         Their inner product, > 0.
     share : float
         Factor of y in the update, and not in the scale before it, > 0.
+    all_seen : bool
+        Whether the memory reaches back further than there are variables. Then D only matters in directions
+        that are not seen yet, mostly flat ones, and a scale larger than ``s.y / y.Dy`` lets them move: its
+        geometric mean with ``s.D^-1 s / s.y``. Else it matters in every direction, and ``s.y / y.Dy`` keeps
+        the unit step acceptable.
     """
     ydy = 0.0
     sbs = 0.0
     for i in range(s.size):
-        if s[i] != 0.0:
-            d = diagonal[i]
-            ydy += np.float64(y[i]) * d * np.float64(y[i])
-            sbs += np.float64(s[i]) / d * np.float64(s[i])
-    scale = ydy / sy
+        ydy += np.float64(y[i]) * diagonal[i] * np.float64(y[i])
+        sbs += np.float64(s[i]) / diagonal[i] * np.float64(s[i])
+    scale = math.sqrt(ydy / sbs) if all_seen else ydy / sy
     for i in range(s.size):
-        if s[i] != 0.0:
+        if s[i] != 0.0 or y[i] != 0.0:
             b = np.float64(s[i]) / diagonal[i]
             rest = max(1.0 / diagonal[i] - b / sbs * b, 0.0)
             new = rest * scale + np.float64(y[i]) / sy * np.float64(y[i]) * share
@@ -198,12 +201,12 @@ def learn(state, memory, s, y, share):
         for i in range(y.size):
             state.pairs[1, j, i] = share * y[i]
         state.ring[0, j] = 1.0 / (share * sy)
-        if memory.stored == 0:
-            scaled, metric = metric_of(state.vectors)
-            gamma = sy / y_length / y_length
-            for i in range(s.size):
+        scaled, metric = metric_of(state.vectors)
+        gamma = sy / y_length / y_length
+        for i in range(s.size):
+            if memory.stored == 0 or (s[i] == 0.0 and y[i] == 0.0):  # nothing is known of this variable
                 state.diagonal[i] = gamma * (metric[i] if scaled else 1.0)
-        learn_diagonal(state.diagonal, s, y, sy, share)
+        learn_diagonal(state.diagonal, s, y, sy, share, m >= s.size)
         memory.head = (j + 1) % m
         memory.stored = min(memory.stored + 1, m)
         memory.longest = max(memory.longest, s_length)
