@@ -23,7 +23,7 @@ from twophase_min.phases.memory_cg_kernels import (
     tell,
 )
 from twophase_min.phases.memory_cg_kernels import start as begin
-from twophase_min.phases.pairs import default_memory
+from twophase_min.phases.pairs import SHARE, default_memory, end_curvature, learn_diagonal
 from twophase_min.phases.search import NOT_FINITE, ZERO_GRADIENT
 
 BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
@@ -93,13 +93,95 @@ def test_two_loop_recursion_equals_the_explicit_inverse_hessian(seed, given_pair
         assert add_pair(state, s, a @ s)
         pairs.append((s, a @ s))
     assert MEMORY_CG.view(state.slot).stored == min(given_pairs, memory)
-    h = MEMORY_CG.view(state.slot).gamma * np.diag(d * d)
+    h = np.diag(state.diagonal)
     for s, y in pairs[-memory:]:
         rho = 1 / (s @ y)
         left = np.eye(n) - rho * np.outer(s, y)
         h = left @ h @ left.T + rho * np.outer(s, s)
     assert next_trial(state) == NEED_F
     np.testing.assert_allclose(state.vectors[P], -h @ g, rtol=1e-10)
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(
+    seed=st.integers(0, 2**31),
+    n=st.integers(1, 8),
+    share=st.floats(1 / SHARE, SHARE),
+    all_seen=st.booleans(),
+)
+def test_the_diagonal_is_that_of_the_scaled_bfgs_update(seed, n, share, all_seen):
+    """Property: it is the diagonal of the dense update of D^-1, which is scaled before, and positive."""
+    rng = np.random.default_rng(seed)
+    diagonal = np.exp(3 * rng.normal(size=n))
+    s, y = rng.normal(size=(2, n))
+    y *= np.sign(s @ y)
+    short, long = (s @ y) / (y * diagonal @ y), (s / diagonal @ s) / (s @ y)
+    b = np.diag(1 / diagonal) / (math.sqrt(short * long) if all_seen else short)
+    b = b - np.outer(b @ s, b @ s) / (s @ b @ s) + share * np.outer(y, y) / (s @ y)
+    learn_diagonal(diagonal, s, y, float(s @ y), share, all_seen)
+    assert np.all(diagonal > 0)
+    np.testing.assert_allclose(1 / diagonal, np.diag(b), rtol=1e-8)
+
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(seed=st.integers(0, 2**31), f_power=st.integers(-40, 40))
+def test_the_diagonal_has_the_units_of_the_variables(seed, f_power):
+    """Property: in other units of f and of each variable, powers of two, it is the same diagonal."""
+    rng = np.random.default_rng(seed)
+    units, f_unit = 2.0 ** rng.integers(-40, 41, size=5), 2.0**f_power
+    s, y = rng.normal(size=(2, 5))
+    y *= np.sign(s @ y)
+    plain, scaled = np.ones(5), units * units / f_unit
+    learn_diagonal(plain, s, y, float(s @ y), 1.0, False)
+    learn_diagonal(scaled, units * s, f_unit / units * y, f_unit * float(s @ y), 1.0, False)
+    np.testing.assert_array_equal(scaled, units * units / f_unit * plain)
+
+
+def test_a_variable_that_does_not_move_keeps_its_scale():
+    diagonal = np.array([1.0, 2.0, 3.0])
+    for _ in range(1000):
+        learn_diagonal(diagonal, np.array([1.0, 0.5, 0.0]), np.array([4.0, 1.0, 0.25]), 4.5, 1.0, False)
+    assert diagonal[2] == 3.0
+    assert np.all(np.isfinite(diagonal))
+    assert np.all(diagonal > 0)
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(coefficients=st.tuples(*[st.floats(-2, 2)] * 4), step=st.floats(0.1, 3))
+def test_the_curvature_at_the_end_of_a_step_is_that_of_the_cubic(coefficients, step):
+    """Property: on a cubic the share is its second derivative at the end over the mean one, within limits."""
+    cubic = np.polynomial.Polynomial(coefficients)
+    slope = cubic.deriv()
+    change = step * (slope(step) - slope(0.0))
+    got = end_curvature(cubic(0.0) - cubic(step), step * slope(step), change, 1e-16)
+    if change <= 1e-3:
+        assert change > 1e-13 or got == 1.0
+    else:
+        share = step**2 * cubic.deriv(2)(step) / change
+        assert got == pytest.approx(np.clip(share, 1 / SHARE, SHARE), rel=1e-8)
+
+
+def test_rounding_does_not_tell_the_curvature():
+    assert end_curvature(1.0, 1.0, 1e-3, 1e-7) == SHARE
+    assert end_curvature(1.0, 1.0, 1e-3, 1e-5) == 1.0
+    assert end_curvature(1.0, 1.0, math.nan, 1e-5) == 1.0
+
+
+@pytest.mark.parametrize("n", [100, 500])
+def test_scales_of_variables_are_learnt(n):
+    """Condition 1e6, 50 pairs: started from a multiple of the identity it takes over 10,000 evaluations."""
+    scales = np.geomspace(1, 1e6, n)[np.random.default_rng(0).permutation(n)]
+
+    def fun(x):
+        return 0.5 * float(scales @ (x * x))
+
+    def jac(x):
+        return scales * x
+
+    solver, converged, spent, _ = run(fun, jac, np.ones(n), solver=MemoryCG(precondition=None))
+    assert converged
+    np.testing.assert_allclose(solver.x, 0, atol=1e-6)
+    assert spent < 1500
 
 
 def test_pairs_without_curvature_are_skipped():

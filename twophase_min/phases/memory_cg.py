@@ -111,8 +111,9 @@ class MemoryCG(ConvexPhase):
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from `get_state`, bit for bit."""
         vectors, ring = np.array(state["vectors"]), np.array(state["ring"])
+        diagonal = np.array(state["diagonal"])
         memory, (_, used, n) = ring.shape[1], state["pairs"].shape
         pairs = np.zeros((2, memory, n), dtype=vectors.dtype)
         pairs[:, :used] = state["pairs"]
         edges = np.array(state["edges"])
-        self.state = MemoryCGState(vectors, pairs, ring, edges, MEMORY_CG.load(state["slot"]))
+        self.state = MemoryCGState(vectors, pairs, ring, diagonal, edges, MEMORY_CG.load(state["slot"]))

@@ -16,7 +16,7 @@ from twophase_min.phases.edge import EDGES, lead_inwards, project
 from twophase_min.phases.first_trial import within_reach
 from twophase_min.phases.line_search import line_init
 from twophase_min.phases.metric import metric_of
-from twophase_min.phases.pairs import hager_zhang, learn, multiply_free, see_free, two_loop
+from twophase_min.phases.pairs import end_curvature, hager_zhang, learn, multiply_free, see_free, two_loop
 from twophase_min.phases.search import REASONS, SEARCH, begin, new_edges, next_trial, tell, use_sizes
 
 __all__ = [
@@ -36,8 +36,6 @@ MEMORY_CG = Record(
     "MemoryCG",
     *SEARCH,
     real("beta", "share of the old direction in the new one, 0 for none"),
-    real("gamma", "multiple of the metric from which the two-loop recursion starts", 1.0),
-    real("free_gamma", "the same in the free variables within bounds", 1.0),
     count("seen", "flag: the free parts of the pairs have been looked at"),
     count("stored", "pairs in the memory"),
     count("head", "place in the ring for the next pair"),
@@ -60,6 +58,8 @@ class MemoryCGState(NamedTuple):
         Steps s and gradient differences y, a ring.
     ring : ndarray of float64, shape (2, memory) or (3, memory)
         1 / (s.y), and scratch of the two-loop recursion; the third row within bounds.
+    diagonal : ndarray of float64, shape (n,), or (0,) without memory
+        The inverse Hessian from which the two-loop recursion starts, see `pairs.learn_diagonal`.
     edges : ndarray, shape (EDGES + 1, n), or (1, n) for many variables
         Outward unit normals of the oblique edges that are held, and scratch.
     slot : slot of `MEMORY_CG`
@@ -69,6 +69,7 @@ class MemoryCGState(NamedTuple):
     vectors: np.ndarray
     pairs: np.ndarray
     ring: np.ndarray
+    diagonal: np.ndarray
     edges: np.ndarray
     slot: Any
 
@@ -92,6 +93,7 @@ def new_state(
         np.zeros((rows_of(scaled, bounded), n), dtype=dtype),
         np.zeros((2, memory, n), dtype=dtype),
         np.zeros((2 + bounded, memory)),
+        np.ones(n if memory else 0),
         new_edges(n, dtype),
         MEMORY_CG.new(),
     )
@@ -110,7 +112,6 @@ def forget(state, cg):
     cg.stored = 0
     cg.head = 0
     cg.beta = 0.0
-    cg.gamma = 1.0
     return some
 
 
@@ -176,10 +177,12 @@ def column(state, cg, i, out):
 
 
 @jit(no_cpython_wrapper=True)
-def learn_step(state, cg, a, g):
-    """Learn from a step (row XT) and its difference of gradients (row G); g is the new gradient."""
+def learn_step(state, cg, a, f, g):
+    """Learn from a step (row XT) and its difference of gradients (row G); f and g are new."""
     if state.ring.shape[1] > 0:
-        learn(state, cg, state.vectors[XT], state.vectors[G])
+        s, y = state.vectors[XT], state.vectors[G]
+        share = end_curvature(cg.f - f, dot(s, g), dot(s, y), cg.line.noise)
+        learn(state, cg, s, y, share)
     else:
         hager_zhang(state, cg, g)
 
@@ -192,7 +195,7 @@ def add_pair(state, s, y):
     """
     if state.ring.shape[1] == 0:
         return False
-    return learn(state, state.slot[0], s, y)
+    return learn(state, state.slot[0], s, y, 1.0)
 
 
 @jit
@@ -210,4 +213,5 @@ def copy_state(source, target):
         copy(source.pairs[0, place], target.pairs[0, place])
         copy(source.pairs[1, place], target.pairs[1, place])
         target.ring[0, place] = source.ring[0, place]
+    copy(source.diagonal, target.diagonal)
     target.slot[0] = cg

@@ -17,6 +17,11 @@ from twophase_min.jit.kernels import axpy, axpy_dot, copy, dot
 from twophase_min.phases import FREE, G, P
 from twophase_min.phases.metric import dual_length, length, metric_of
 
+SHARE = 3.0
+"""The curvature at the end of a step is taken to be at most this many times above or below its mean."""
+SEEN = 1000.0
+"""Errors of a value by which a step must change its slope, for values to tell how the curvature changes."""
+
 
 def default_memory(n: int) -> int:
     """Pairs to keep when nobody says: 50, fewer where they would take more than 512 MB, never under 3."""
@@ -27,7 +32,6 @@ def default_memory(n: int) -> int:
 def two_loop(state, memory):
     """Set ``p = -H g`` from the pairs in memory (N&W algorithm 7.4)."""
     p, g = state.vectors[P], state.vectors[G]
-    scaled, metric = metric_of(state.vectors)
     s, y = state.pairs[0], state.pairs[1]
     rho, alpha = state.ring[0], state.ring[1]
     m = rho.size
@@ -44,9 +48,8 @@ def two_loop(state, memory):
             older = j - 1 if j > 0 else m - 1
             inner = axpy_dot(-alpha[j], y[j], p, s[older])
             j = older
-    gamma = memory.gamma
     for i in range(p.size):
-        p[i] *= gamma * (metric[i] if scaled else 1.0)
+        p[i] *= state.diagonal[i]
     inner = dot(y[j], p)
     for back in range(many):
         factor = alpha[j] - rho[j] * inner
@@ -70,11 +73,6 @@ def see_free(state, memory):
     scaled, metric = metric_of(v)
     rho = state.ring[2]
     m = rho.size
-    count = 0.0
-    for i in range(free.size):
-        count += free[i]
-    memory.free_gamma = memory.gamma
-    known = False
     for back in range(memory.stored):
         j = (memory.head - 1 - back + m) % m
         s, y = state.pairs[0, j], state.pairs[1, j]
@@ -91,9 +89,6 @@ def see_free(state, memory):
         rho[j] = 0.0
         if sy > memory.eps * math.sqrt(ss) * math.sqrt(yy) and sy < math.inf:
             rho[j] = 1.0 / sy
-            if not known:
-                memory.free_gamma = ss / sy if m >= count else sy / yy
-                known = True
 
 
 @jit(no_cpython_wrapper=True)
@@ -105,7 +100,6 @@ def multiply_free(state, memory, q):
     """
     v = state.vectors
     free = v[FREE]
-    scaled, metric = metric_of(v)
     rho, alpha = state.ring[2], state.ring[1]
     m, many = rho.size, memory.stored
     for back in range(many):
@@ -116,7 +110,7 @@ def multiply_free(state, memory, q):
             for i in range(q.size):
                 q[i] -= alpha[j] * y[i] * free[i]
     for i in range(q.size):
-        q[i] *= memory.free_gamma * (metric[i] if scaled else 1.0)
+        q[i] *= state.diagonal[i]
     for back in range(many):
         j = (memory.head - many + back + m) % m
         if rho[j] > 0.0:
@@ -126,14 +120,76 @@ def multiply_free(state, memory, q):
                 q[i] += factor * s[i] * free[i]
 
 
-@jit(no_cpython_wrapper=True)
-def learn(state, memory, s, y):
-    """Take a pair into the memory if its curvature is positive.
+@jit
+def end_curvature(drop, slope, change, noise):
+    """Return the curvature at the end of a step as a share of its mean along the step.
 
-    The recursion starts from a multiple of D that the newest pair sets. Where the memory reaches back further
-    than there are variables, that start only matters in directions not seen yet, mostly flat ones: the longer
-    of the two usual scales, ``s.s / s.y``, lets them move. Where pairs are forgotten it matters in every
-    direction, and the shorter one, ``s.y / y.y``, keeps the unit step acceptable.
+    It is that of the cubic with the values and slopes of both ends, between 1 / `SHARE` and `SHARE`; 1 where
+    rounding hides it. A difference of gradients multiplied by it makes a pair whose update is that of Biggs
+    (J. Inst. Maths Applics 8, 1971, 315-327): to the curvature where the next step begins.
+
+    Parameters
+    ----------
+    drop : float
+        Decrease of f by the step, unit f.
+    slope : float
+        Inner product of the step and the gradient at its end, unit f.
+    change : float
+        Inner product of the step and the difference of gradients, unit f.
+    noise : float
+        Rounding error of a value, unit f.
+    """
+    if not change > SEEN * noise:
+        return 1.0
+    share = 6.0 * (drop + slope) / change - 2.0
+    return min(max(share, 1.0 / SHARE), SHARE)
+
+
+@jit
+def learn_diagonal(diagonal, s, y, sy, share, all_seen):
+    """Update the diagonal inverse Hessian D by a pair: the diagonal of the BFGS update of ``D^-1``.
+
+    Before that D is scaled by the pair, which makes it self-scaling. So the variables find their own scales.
+    An entry of which the pair says nothing, being zero in both s and y, stays as it is.
+
+    Reference: Gilbert & Lemaréchal, Math. Programming 45 (1989) 407-435, section 4.
+
+    Parameters
+    ----------
+    diagonal : ndarray of float64, shape (n,)
+        Overwritten.
+    s, y : ndarray, shape (n,)
+        Step and difference of gradients.
+    sy : float
+        Their inner product, > 0.
+    share : float
+        Factor of y in the update, and not in the scale before it, > 0.
+    all_seen : bool
+        Whether the memory reaches back further than there are variables. Then D only matters in directions
+        that are not seen yet, mostly flat ones, and a scale larger than ``s.y / y.Dy`` lets them move: its
+        geometric mean with ``s.D^-1 s / s.y``. Else it matters in every direction, and ``s.y / y.Dy`` keeps
+        the unit step acceptable.
+    """
+    ydy = 0.0
+    sbs = 0.0
+    for i in range(s.size):
+        ydy += np.float64(y[i]) * diagonal[i] * np.float64(y[i])
+        sbs += np.float64(s[i]) / diagonal[i] * np.float64(s[i])
+    scale = math.sqrt(ydy / sbs) if all_seen else ydy / sy
+    for i in range(s.size):
+        if s[i] != 0.0 or y[i] != 0.0:
+            b = np.float64(s[i]) / diagonal[i]
+            rest = max(1.0 / diagonal[i] - b / sbs * b, 0.0)
+            new = rest * scale + np.float64(y[i]) / sy * np.float64(y[i]) * share
+            if 0.0 < new < math.inf:
+                diagonal[i] = 1.0 / new
+
+
+@jit(no_cpython_wrapper=True)
+def learn(state, memory, s, y, share):
+    """Take a pair into the memory if its curvature is positive; whether it was.
+
+    y is multiplied by a positive ``share``, see `end_curvature`.
     """
     sy = dot(s, y)
     s_length = length(state.vectors, s)
@@ -142,9 +198,15 @@ def learn(state, memory, s, y):
         m = state.ring.shape[1]
         j = memory.head
         copy(s, state.pairs[0, j])
-        copy(y, state.pairs[1, j])
-        state.ring[0, j] = 1.0 / sy
-        memory.gamma = s_length / sy * s_length if m >= s.size else sy / y_length / y_length
+        for i in range(y.size):
+            state.pairs[1, j, i] = share * y[i]
+        state.ring[0, j] = 1.0 / (share * sy)
+        scaled, metric = metric_of(state.vectors)
+        gamma = sy / y_length / y_length
+        for i in range(s.size):
+            if memory.stored == 0 or (s[i] == 0.0 and y[i] == 0.0):  # nothing is known of this variable
+                state.diagonal[i] = gamma * (metric[i] if scaled else 1.0)
+        learn_diagonal(state.diagonal, s, y, sy, share, m >= s.size)
         memory.head = (j + 1) % m
         memory.stored = min(memory.stored + 1, m)
         memory.longest = max(memory.longest, s_length)

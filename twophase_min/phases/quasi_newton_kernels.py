@@ -223,7 +223,7 @@ def _first_product(state, y, gamma):
 
 
 @jit(no_cpython_wrapper=True)
-def learn_step(state, phase, a, g):
+def learn_step(state, phase, a, f, g):
     """Update H by a step (row XT) and its difference of gradients (row G), and multiply it by the new g."""
     s, y = state.vectors[XT], state.vectors[G]
     if phase.held > 0 or phase.bent:

@@ -137,10 +137,10 @@ def direction(state, phase):
 
 
 @by_type
-def learn_step(state, phase, a, g):
+def learn_step(state, phase, a, f, g):
     """Learn from the step in row XT (a times the direction) and the difference of gradients in row G.
 
-    ``g`` is the gradient at the new iterate.
+    ``f`` and ``g`` are the value and the gradient at the new iterate; the phase still has the old value.
     """
 
 
@@ -346,7 +346,7 @@ def _accept(state, phase, a, f, g):
     if 0.0 < moved < math.inf:
         phase.step_norm = moved
         phase.longest = max(phase.longest, moved)
-    learn_step(state, phase, a, g)
+    learn_step(state, phase, a, f, g)
     copy(g, v[G])
     phase.f = f
     phase.last_a = a
