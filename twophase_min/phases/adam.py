@@ -151,7 +151,8 @@ class Adam(AskTell):
     @property
     def path(self) -> Array:
         """Where the steps on mini-batches stand, shape (n,): the state itself."""
-        return self.state.vectors[XT]
+        path: Array = self.state.vectors[XT]
+        return path
 
     def walk(self, g: Array, weight: float) -> None:
         """Advance `path` by a mini-batch's gradient, and `x`, its running mean, by ``weight`` towards it.
