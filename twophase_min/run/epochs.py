@@ -159,4 +159,4 @@ def _epoch(driver: Driver) -> None:
     first = driver.epoch - stretch.epochs
     longest = min(LONGEST, max(1, first // GROWTH)) if averaged else 1
     at_limit = driver.loop.nit + stretch.epochs >= driver.loop.maxiter
-    stretch.due = stretch.epochs >= longest or at_limit or stretch.decided or (averaged and not finite)
+    stretch.due = bool(stretch.epochs >= longest or at_limit or stretch.decided or (averaged and not finite))
