@@ -206,7 +206,7 @@ def test_a_phase_that_never_converges_keeps_its_share_of_a_long_run():
     step=st.sampled_from([1.0, 2.0, 5.0]),
     total=st.floats(100.0, 2e4),
 )
-def test_an_excursion_that_is_behind_costs_two_short_trials(rise, ends, step, total):
+def test_an_excursion_that_is_behind_costs_no_more_than_two_short_trials_and_a_half(rise, ends, step, total):
     """Property: an Adam that comes nowhere near the phase is left after as little as can show that."""
     run = Simulation(FORMS[0], lambda spent: rise * spent, fading(-1.0, ends), lambda spent: 1.0, step=step)
     verdicts = run.run(total)
@@ -214,7 +214,7 @@ def test_an_excursion_that_is_behind_costs_two_short_trials(rise, ends, step, to
     back = [work for work, cause in verdicts if cause == Cause.FELL_SHORT]
     assert len(left) - len(back) in (0, 1)
     for there, here in zip(left, back, strict=False):
-        assert here - there <= 2 * LEAST + 2 * step
+        assert here - there <= LEAST + 1.5 * LEAST + 2 * step  # a trial about to pass gets half as long again
 
 
 def test_adam_keeps_the_run_while_it_is_on_course():
