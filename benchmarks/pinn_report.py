@@ -1,11 +1,12 @@
 """Tables and pictures of what `pinn.py` has run.
 
-    python benchmarks/pinn_report.py                    # print tables from benchmarks/pinn.json
+    python benchmarks/pinn_report.py                    # tables from benchmarks/pinn.json
     python benchmarks/pinn_report.py --keep             # write that file from benchmarks/results/pinn.jsonl
     python benchmarks/pinn_report.py --pictures         # draw docs/images/pinn_*.png
     python benchmarks/pages.py pinn_report              # the page's tables
 
-``benchmarks/pinn.json`` has the end of every run, and for the pictures the median curves.
+``benchmarks/pinn.json`` has the end of every run, and for the pictures the median curves. `--keep` adds to
+it: a run that has been made again replaces its like, a curve only where all of its seeds have.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ if str(HERE) not in sys.path:
 
 from arena import table  # noqa: E402
 from pages import scientific  # noqa: E402
+from pinn_tables import JUDGED, LABELS, parts  # noqa: E402
 
 RUNS = HERE / "results" / "pinn.jsonl"
 KEPT = HERE / "pinn.json"
 IMAGES = HERE.parent / "docs" / "images"
-JUDGED = (0, 1, 2, 3, 4)
-TUNING = (5, 6)
-FIELDS = ("name", "equation", "hidden", "seed", "budget", "calls", "loss", "error", "seconds")
+WIDE = (20, 20, 20)
+"""Hidden layers of the second width."""
+FIELDS = ("name", "equation", "hidden", "seed", "budget", "calls", "loss", "error", "seconds", "handover")
+"""What is kept of a run; ``handover`` is the evaluations before the first one, where they are known."""
 DRAWN = {
     "Adam, 0.003": "Adam",
     "Adam 10 % + L-BFGS-B, memory 50": "Adam, then L-BFGS-B",
@@ -42,26 +44,9 @@ DRAWN = {
     "ours: ssbroyden, no guard": "ours, ssbroyden, guard=False",
 }
 """Contenders in the pictures, and what they are called there."""
-
-OURS_AND_BEST = {
-    "Adam 10 % + L-BFGS-B, memory 50": "Adam, then L-BFGS-B (memory 50, swap at 10 %)",
-    "Adam 10 % + SciPy loop, ssbroyden2": "Adam, then self-scaled Broyden as published (swap at 10 %)",
-    "ours: default": "ours, default",
-    "ours: memory-cg": "ours, `'memory-cg'`",
-    "ours: ssbroyden": "ours, `'ssbroyden'`",
-    "ours: ssbroyden, no guard": "**ours, `'ssbroyden'`, `guard=False`**",
-}
-"""Contenders in the page's main tables, and what they are called there."""
-EQUATIONS = ("poisson", "convection 20", "convection 40", "reaction", "burgers", "wave")
-HIDDEN, BUDGET = [16, 16], 3000
+DRAWN_EQUATIONS = ("poisson", "convection 20", "convection 40", "reaction", "burgers", "wave")
 
 Run = dict[str, Any]
-Show = Callable[[float], str]
-
-
-def mean(values: Any) -> float:
-    """Geometric mean; 0 counts as 1e-32."""
-    return float(np.exp(np.mean(np.log(np.maximum(values, 1e-32)))))
 
 
 def of(rows: list[Run], **wanted: Any) -> list[Run]:
@@ -69,24 +54,33 @@ def of(rows: list[Run], **wanted: Any) -> list[Run]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
+def key(row: Run) -> tuple[str, ...]:
+    """Return what tells a run from the others."""
+    return tuple(str(row[name]) for name in FIELDS[:5])
+
+
 def load() -> list[Run]:
-    """Return all runs with their curves."""
-    rows = [json.loads(line) for line in RUNS.read_text().splitlines()]
-    unique = {tuple(str(row[key]) for key in FIELDS[:5]): row for row in rows}
-    return list(unique.values())
+    """Return the runs made here, with their curves."""
+    rows = {key(row): row for row in map(json.loads, RUNS.read_text().splitlines())}
+    for row in rows.values():
+        row["handover"] = row["swaps"][0][1] // 2 if row["swaps"] else None  # a value and a gradient are one
+    return list(rows.values())
 
 
 def keep(rows: list[Run]) -> None:
-    """Write the ends of all runs, and the median curves of those that are drawn."""
-    curves = {}
+    """Add the ends of all runs, and the median curves of those that are drawn."""
+    before, curves = kept()
+    ended = {key(row): row for row in before}
+    ended |= {key(row): row for row in rows}
     for name in DRAWN:
         for equation in {row["equation"] for row in rows}:
             some = [
                 row["curve"]
-                for row in of(rows, name=name, equation=equation, hidden=HIDDEN, budget=BUDGET)
+                for row in of(rows, name=name, equation=equation, hidden=[16, 16], budget=3000)
                 if row["seed"] in JUDGED
             ]
-            if some:
+            many = of(before, name=name, equation=equation, hidden=[16, 16], budget=3000)
+            if some and len(some) >= sum(row["seed"] in JUDGED for row in many):
                 marks = sorted(set.intersection(*({point[0] for point in curve} for curve in some)))
                 known = [{point[0]: point[1:] for point in curve} for curve in some]
                 curves[f"{name}|{equation}"] = [
@@ -94,8 +88,8 @@ def keep(rows: list[Run]) -> None:
                     for mark in marks
                 ]
     ends = [
-        [row[key] if key not in ("loss", "error") else float(f"{row[key]:.4g}") for key in FIELDS]
-        for row in rows
+        [float(f"{row[field]:.4g}") if field in ("loss", "error") else row[field] for field in FIELDS]
+        for row in ended.values()
     ]
     text = ",\n".join(json.dumps(end) for end in sorted(ends, key=str))
     drawn = ",\n".join(f"{json.dumps(key)}: {json.dumps(curve)}" for key, curve in sorted(curves.items()))
@@ -112,79 +106,23 @@ def kept() -> tuple[list[Run], dict[str, Any]]:
     return [dict(zip(data["fields"], end, strict=True)) for end in data["runs"]], data["curves"]
 
 
-def means(
-    rows: list[Run], field: str, seeds: tuple[int, ...], hidden: list[int], budget: int
-) -> dict[str, tuple[int, list[float]]]:
-    """Return how many seeds, and geometric means over them by equation and over all, of the contenders.
-
-    Seeds are those that a contender has run on all equations; without any it is left out.
-    """
-    rows = [r for r in of(rows, hidden=hidden, budget=budget) if r["seed"] in seeds]
-    found = {}
-    for name in dict.fromkeys(row["name"] for row in rows):
-        own = of(rows, name=name)
-        common = set.intersection(*({r["seed"] for r in of(own, equation=e)} for e in EQUATIONS))
-        if common:
-            values = [mean([r[field] for r in of(own, equation=e) if r["seed"] in common]) for e in EQUATIONS]
-            found[name] = (len(common), [*values, mean(values)])
-    return found
-
-
-def means_table(found: dict[str, tuple[int, list[float]]], labels: dict[str, str], show: Show) -> str:
-    """Turn `means` into Markdown, the largest first."""
-    chosen = sorted((name for name in labels if name in found), key=lambda name: -found[name][1][-1])
-    rows = [[labels[name], str(found[name][0]), *map(show, found[name][1])] for name in chosen]
-    return table(["contender", "seeds", *EQUATIONS, "all"], rows)
-
-
-def ratios(rows: list[Run], one: str, other: str, seeds: tuple[int, ...]) -> dict[str, list[float]]:
-    """Divide the final losses of two contenders by equation, over the seeds that both have run."""
-    found: dict[str, list[float]] = {}
-    for row in of(rows, name=one, hidden=HIDDEN, budget=BUDGET):
-        for match in of(rows, name=other, hidden=HIDDEN, budget=BUDGET):
-            if row["seed"] in seeds and all(row[k] == match[k] for k in ("equation", "seed")):
-                found.setdefault(row["equation"], []).append(row["loss"] / match["loss"])
-    return found
-
-
-def versus(rows: list[Run], one: str, other: str, seeds: tuple[int, ...]) -> None:
-    """Print ratios of the final losses of two contenders."""
-    found = ratios(rows, one, other, seeds)
-    parts = [f"{equation} {mean(r):.2g} ({len(r)})" for equation, r in found.items()]
-    if parts:
-        print(f"{one} / {other}: {mean([x for r in found.values() for x in r]):.2g};  " + ", ".join(parts))
-
-
-def seconds_table(curves: dict[str, Any], limit: float) -> str:
-    """Return the median curves' losses after so many processor seconds; * if the evaluations were used up."""
-    rows = []
-    for name, label in OURS_AND_BEST.items():
+def at_seconds(curves: dict[str, Any], limit: float) -> str:
+    """Losses of the median curves after so many processor seconds."""
+    body = []
+    for name, label in LABELS.items():
         cells = []
-        for equation in EQUATIONS:
+        for equation in DRAWN_EQUATIONS:
             curve = np.array(curves.get(f"{name}|{equation}", [[0, np.inf, np.nan, 0]]))
             within = curve[curve[:, 1] <= limit]
-            over = "" if curve[-1, 1] > limit else "*"
-            cells.append(f"{scientific(within[-1, 2])}{over}" if len(within) else "-")
-        rows.append([label, *cells])
-    return table(["contender", *EQUATIONS], rows)
+            cells.append(scientific(float(within[-1, 2])) if len(within) else "-")
+        body.append([label, *cells])
+    return table(["contender", *DRAWN_EQUATIONS], body)
 
 
 def tables() -> dict[str, str]:
     """Return the tables of the page by the names of their places."""
     rows, curves = kept()
-    out = {}
-    for field, show in (("loss", scientific), ("error", scientific), ("seconds", "{:.1f}".format)):
-        found = means(rows, field, JUDGED, HIDDEN, BUDGET)
-        out[f"pinn-{field}"] = means_table(found, OURS_AND_BEST, show)
-    out["pinn-seconds-2"] = seconds_table(curves, 2.0)
-    found = means(rows, "loss", TUNING[:1], HIDDEN, BUDGET)
-    out["pinn-others"] = means_table(found, {name: told(name) for name in found}, scientific)
-    return out
-
-
-def told(name: str) -> str:
-    """Return a contender's name as the page has it."""
-    return name.replace("ours: ", "ours, ").replace("SciPy loop, ", "SciPy's loop with ")
+    return {**parts(rows, WIDE), "pinn-two-seconds": at_seconds(curves, 2.0)}
 
 
 # ---- pictures ----------------------------------------------------------------------------------------------
@@ -209,7 +147,7 @@ def pictures(curves: dict[str, Any]) -> None:
         ("pinn_norm_against_loss", 2, 3, ("loss", "norm of the gradient")),
     ):
         figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained", sharex=x == 0)
-        for axis, equation in zip(axes.flat, EQUATIONS, strict=True):
+        for axis, equation in zip(axes.flat, DRAWN_EQUATIONS, strict=True):
             for name, label in DRAWN.items():
                 curve = np.array(curves.get(f"{name}|{equation}", np.empty((0, 4))))
                 if len(curve):
@@ -231,34 +169,14 @@ def main(argv: list[str] | None = None) -> int:
     """Run from the command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--keep", action="store_true", help="write benchmarks/pinn.json from the runs")
-    parser.add_argument("--pictures", action="store_true")
+    parser.add_argument("--pictures", action="store_true", help="draw docs/images/pinn_*.png")
     args = parser.parse_args(argv)
     if args.keep:
         keep(load())
-    rows, curves = kept()
-    for seeds in (TUNING, JUDGED):
-        for hidden in sorted({tuple(row["hidden"]) for row in rows}):
-            for budget in sorted({row["budget"] for row in rows}):
-                some = of(rows, hidden=list(hidden), budget=budget)
-                if any(row["seed"] in seeds for row in some):
-                    for field in ("loss", "error", "seconds"):
-                        found = means(rows, field, seeds, list(hidden), budget)
-                        print(f"\n{field}, hidden {list(hidden)}, {budget} evaluations, seeds among {seeds}")
-                        print(means_table(found, {name: name for name in found}, scientific))
-    for seeds in (TUNING, JUDGED):
-        print(f"\nratios of final losses, seeds among {seeds}")
-        for one, other in (
-            ("ours: ssbroyden, no guard", "Adam 10 % + L-BFGS-B, memory 50"),
-            ("ours: ssbroyden, no guard", "Adam 10 % + SciPy loop, ssbroyden2"),
-            ("ours: ssbroyden", "ours: ssbroyden, no guard"),
-            ("ours: memory-cg", "ours: memory-cg, no guard"),
-            ("ours: default", "ours: default, no guard"),
-        ):
-            versus(rows, one, other, seeds)
-    for limit in (1.0, 2.0):
-        print(f"\nmedian loss after {limit:g} processor seconds\n{seconds_table(curves, limit)}")
+    for name, part in tables().items():
+        print(f"\n{name}\n\n{part}")
     if args.pictures:
-        pictures(curves)
+        pictures(kept()[1])
     return 0
 
 

@@ -21,6 +21,11 @@ CHUNK = 500
 """Iterations after which the published loop tests H and begins anew with it."""
 
 
+SWEPT_STEPS = (1, 10, 100, 300, 1000)
+SWEPT_RULES = ("norm-peak", "norm-peak-median", "path-curvature", "norm-against-loss")
+"""Where `'ssbroyden'` takes over from Adam in the sweep: after so many steps, or where a rule says so."""
+
+
 class Exhausted(Exception):
     """Raised inside a contender that asks for one evaluation too many."""
 
@@ -326,4 +331,10 @@ def contenders() -> dict[str, tuple[Solver, dict[str, Any]]]:
             given = {**fixed, "learning_rate": 5e-3}
             all_of[f"ours: {name}, swap {at}, rate 0.005"] = ours, given
             all_of[f"ours: {name}, swap {at}, rate 0.005, no guard"] = ours, {**given, "guard": False}
+    swept = {"convex_method": "ssbroyden", "guard": False}
+    for rate, more in {"": {}, ", rate 0.005": {"learning_rate": 5e-3}}.items():
+        for steps in SWEPT_STEPS:
+            all_of[f"sweep: {steps} steps{rate}"] = ours, {**swept, **more, "swap": steps}
+        for rule in SWEPT_RULES:
+            all_of[f"sweep: {rule}{rate}"] = ours, {**swept, **more, "swap": rule}
     return all_of

@@ -4,12 +4,22 @@ import math
 
 import numpy as np
 import pytest
-from forms import FORMS, a_loop, a_path_of, bytes_of, fading, straight
+from forms import FORMS, a_loop, a_path_of, bytes_of, entered, fading, straight
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twophase_min._status import Cause, sentence
-from twophase_min.run.guard import ADAM_PATH, COURSE, GUARD, MARKS, NORM_PATH, PATH
+from twophase_min.run.guard import (
+    ADAM_PATH,
+    COURSE,
+    GUARD,
+    MARKS,
+    NORM_PATH,
+    PAST,
+    PATH,
+    PHASE_PATH,
+    SPACING,
+)
 from twophase_min.run.state import EVENT, LOOP
 
 CONSTANT = GUARD.view(GUARD.new())
@@ -217,6 +227,94 @@ def test_adam_is_on_course_while_it_leads_below_the_suspended_phase(form, member
     for name, value in members.items():
         setattr(loop, name, value)
     assert form.on_course(slot) == expected
+
+
+def a_past(form, slot, began, values):
+    """The past of a phase that began there, through a function of its own evaluations."""
+    past = a_path_of(slot, PAST)
+    form.begin_past(past, began, values(0.0))
+    for made in np.arange(2.0, 102.0, 2.0):
+        form.remember(past, began + made, values(made))
+    return past
+
+
+@settings(deadline=None, derandomize=True)
+@given(steps=st.lists(st.floats(1e-3, 1e7), min_size=1, max_size=20), began=st.floats(0.0, 1e6))
+def test_the_whole_past_is_known_to_a_fifth_of_the_evaluations(steps, began):
+    """Property: the value after so many evaluations is that at some earlier ones, by a step and a fifth."""
+    form, slot, made = FORMS[0], PATH.new(), 0.0
+    form.begin_past(slot, began, 0.0)
+    past = PATH.view(slot)
+    for turn in range(150):
+        step = steps[turn % len(steps)]
+        made = began + (made + step) - began
+        form.remember(slot, began + made, -made)
+        assert past.many <= MARKS
+        if past.many < MARKS:
+            assert made / SPACING - max(steps) <= -form.value_after(slot, made) * (1 + 1e-9) + 1e-6
+        assert -form.value_after(slot, made) <= made * (1 + 1e-9)
+    assert form.value_after(slot, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, True),
+        ({"off_incumbent": 0}, False),  # there is no path of its own
+        ({"suspended_f": math.nan}, False),  # and no phase to be held against
+        ({"work": 100.0 + LEAST - 1.0}, False),  # too little to judge by
+        ({"work": 100.0 + LEAST}, True),
+        ({"guard": {"pace": 0.05}}, False),  # of 40 evaluations the phase made 2 to get here
+        ({"guard": {"pace": 0.2}}, True),
+        ({"adam_made": 200.0, "guard": {"pace": 0.02}}, True),  # earlier excursions count: of 240 now
+    ],
+)
+def test_adam_is_behind_where_it_is_far_slower_than_the_phase_was(form, members, expected):
+    """The phase fell by one an evaluation; in 40 evaluations Adam has fallen by 3."""
+    slot, loop = a_loop(work=100.0, off_incumbent=1, suspended_f=-50.0)
+    a_past(form, slot, 10.0, lambda made: -made)
+    form.begin_adam(slot, 0.0)
+    loop.work = 140.0
+    form.watch_adam(slot, -3.0)
+    form.watch_adam(slot, 5.0)  # its least value counts
+    entered(LOOP, slot, **members)
+    if "work" in members:
+        form.watch_adam(slot, -3.0)
+    assert form.behind(slot) == expected
+
+
+@pytest.mark.parametrize(("adam", "length"), [(-1.0, LEAST), (-99.0, 100.0)])
+def test_the_trial_after_an_excursion_that_is_behind_is_short(form, adam, length):
+    slot, loop = a_loop(work=960.0, off_incumbent=1, suspended_f=-100.0)
+    a_past(form, slot, 10.0, lambda made: -made)
+    form.begin_adam(slot, 0.0)
+    loop.work = 1000.0
+    form.watch_adam(slot, adam)
+    form.begin_trial(slot, adam, -100.0)
+    assert loop.trial_length == length
+    assert form.value_after(a_path_of(slot, PAST), 50.0) < -40.0  # the suspended phase's, while it is judged
+
+
+def test_a_trial_that_is_passed_begins_a_past_of_its_own_and_one_in_vain_leaves_the_other(form):
+    for passes in (True, False):
+        slot, loop = a_loop(guarded=1, look=INF, goal=1e-6, work=1000.0, off_incumbent=1, suspended_f=-100.0)
+        loop.suspended_at, loop.adam_made = 930.0, 7.0
+        a_past(form, slot, 10.0, lambda made: -made)
+        form.begin_adam(slot, -50.0)
+        loop.work = 1040.0
+        form.watch_adam(slot, -50.0)
+        form.begin_trial(slot, -50.0, -100.0)
+        loop.work = 1040.0 + loop.trial_length
+        past = loop.paths[PAST]
+        if passes:
+            assert form.after_convex(slot, -101.0, 1.0) == Cause.NONE
+            assert (past.began, past.many, past.values[0], loop.adam_made) == (1040.0, 1, -50.0, 0.0)
+        else:
+            assert form.after_convex(slot, -50.0, 1.0) == Cause.FELL_SHORT
+            form.resume(slot)
+            assert past.began == 10.0 + loop.work - 930.0
+            assert (past.values[0], loop.adam_made, loop.passed) == (0.0, 47.0, 1)
+            assert loop.paths[PHASE_PATH].began == loop.work
 
 
 # ---- the trial -------------------------------------------------------------------------------------------

@@ -6,11 +6,14 @@ its value falls steadily.
 
 **Look.** It is looked at when the evaluations have grown by a factor since the last look. If it is not on
 course then, it is suspended, and Adam goes on from its own state for a share of the evaluations so far (an
-excursion); for longer only while its course leads below the value of the suspended phase.
+excursion); for longer only while its course leads below the value of the suspended phase. It is cut short
+where Adam is **behind**: higher than the phase was after a third of as many evaluations, both counted from
+where the phase began.
 
 **Trial.** A handover begins a trial. At its end the convex phase must stand no higher than where Adam was
 heading. After an excursion it must be about to pass below the suspended phase, and have done so half a trial
-later. Otherwise Adam goes on, or the suspended phase resumes as if it had not been left.
+later. Otherwise Adam goes on, or the suspended phase resumes as if it had not been left. Where Adam was
+behind, the trial is as short as a trial can be.
 
 So an excursion in vain costs its evaluations and nothing else. With looks at w, qw, q^2 w, ...
 evaluations and a share a for Adam, all excursions together are at most a q / (q - 1) of the evaluations of a
@@ -44,6 +47,7 @@ GUARD = Record(
     real("again", "factor by which the evaluations grow from one look to the next", 2.0),
     real("adam_least", "evaluations that Adam gets in an excursion, as a share of those so far", 0.15),
     real("adam_most", "evaluations that it gets at most while on course, as a share of those so far", 0.5),
+    real("pace", "share of Adam's evaluations after which the phase was as low, where it is behind", 1 / 3),
     real("course_ahead", "evaluations over which its course is continued, as a share of those so far", 0.5),
     real("room", "share of maxfun that must be left after an excursion, unless the phase stands still", 0.25),
     real("first_patience", "evaluations without a swap until the guard tries the convex phase", 3.0),
@@ -67,9 +71,12 @@ PATH = Record(
 )
 """A value against the evaluations, over the recent past of one phase."""
 
-ADAM_PATH, PHASE_PATH, NORM_PATH, COURSE = range(4)
+SPACING = 1.2
+"""Ratio of the evaluations at one mark of the whole past to those before: they last for 1e10 evaluations."""
+
+ADAM_PATH, PHASE_PATH, NORM_PATH, COURSE, PAST = range(5)
 """The paths of a run: Adam's best value, the convex phase's, the logarithm of the least norm of its gradient,
-and Adam's own values on an excursion."""
+Adam's own values on an excursion, and the whole past of the convex phase."""
 
 _inner = jit(no_cpython_wrapper=True)
 
@@ -185,6 +192,33 @@ def ahead(path, goal):
     return left * (path.costs[last] - path.costs[first]) / gained if gained > 0.0 else math.inf
 
 
+@_inner
+def begin_past(path, cost, value):
+    """Start to keep the whole past of a phase: values at evaluations of its own in geometric sequence."""
+    begin_path(path, cost, value, 0.0, 0.0)
+    path.costs[0] = 0.0
+
+
+@_inner
+def remember(path, cost, value):
+    """Record the value, if the evaluations since the beginning have grown by enough."""
+    made, many = cost - path.began, path.many
+    if many < MARKS and made > 0.0 and made >= SPACING * path.costs[many - 1]:
+        path.costs[many] = made
+        path.values[many] = value
+        path.many = many + 1
+
+
+@_inner
+def value_after(path, made):
+    """Value of a phase when it had made so many evaluations, to the last mark before."""
+    value = path.values[0]
+    for i in range(1, path.many):
+        if path.costs[i] <= made:
+            value = path.values[i]
+    return value
+
+
 # ---- Adam --------------------------------------------------------------------------------------------------
 
 
@@ -215,18 +249,58 @@ def on_course(loop):
     return forecast(loop.paths[COURSE], guard.course_ahead * loop.work) < loop.suspended_f
 
 
+@_inner
+def behind(loop):
+    """Whether Adam, off the incumbent, is far slower than the suspended phase was at its own beginning.
+
+    Values are compared after evaluations counted from where the phase began, those of earlier excursions with
+    them. So it does not matter how steep the first steps of a run are.
+    """
+    guard, made = loop.guard, spent(loop.paths[ADAM_PATH])
+    if loop.off_incumbent == 0 or math.isnan(loop.suspended_f) or made < guard.trial_least:
+        return False
+    stood = value_after(loop.paths[PAST], guard.pace * (loop.adam_made + made))
+    return newest(loop.paths[COURSE]) > stood
+
+
 # ---- the convex phase --------------------------------------------------------------------------------------
 
 
 @_inner
 def begin_trial(loop, f, target):
     """Put a convex phase on trial from value f, with ``target`` the value of a suspended phase, or inf."""
+    _watch_phase(loop, f, target)
+    loop.passed = 0
+    loop.trial_f = f
+    if target == math.inf:
+        _begin_past(loop)
+
+
+@_inner
+def _watch_phase(loop, f, target):
+    """Begin the recent past of a phase at value f. A trial is short where Adam is behind."""
     guard = loop.guard
     begin_path(loop.paths[PHASE_PATH], loop.work, f, guard.trial_least, guard.past)
     begin_path(loop.paths[NORM_PATH], loop.work, math.inf, guard.trial_least, guard.past)
+    share = 0.0 if behind(loop) else guard.trial_share
+    loop.trial_length = max(guard.trial_least, share * loop.work)
     loop.target = target
-    loop.trial_length = max(guard.trial_least, guard.trial_share * loop.work)
-    loop.passed = 0
+
+
+@_inner
+def _begin_past(loop):
+    """Keep the past of the phase from where its trial began, and count Adam's evaluations from there."""
+    loop.adam_made = 0.0
+    begin_past(loop.paths[PAST], loop.paths[PHASE_PATH].began, loop.trial_f)
+
+
+@_inner
+def resume(loop):
+    """Go on with the suspended phase, which has nothing to prove; its past goes on from where it was left."""
+    loop.adam_made += spent(loop.paths[ADAM_PATH])
+    loop.paths[PAST].began += loop.work - loop.suspended_at
+    _watch_phase(loop, loop.best_f, math.inf)
+    loop.passed = 1
 
 
 @_inner
@@ -269,6 +343,8 @@ def verdict(loop, f, size):
         begin_path(norms, loop.work, level, guard.trial_least, guard.past)
     note(norms, loop.work, min(level, newest(norms)), guard.crowded)
     made = spent(phase)
+    if loop.passed or loop.target == math.inf:
+        remember(loop.paths[PAST], loop.work, f)
     if not loop.passed:
         if made < loop.trial_length:
             return Cause.NONE
@@ -281,6 +357,8 @@ def verdict(loop, f, size):
         if not f < loop.target:  # about to pass below: in half a trial more it must have done so
             return Cause.NONE
         loop.passed = 1
+        if loop.target < math.inf:
+            _begin_past(loop)
     loop.ahead = ahead(norms, log(loop.goal))
     if loop.fallback < loop.quick and loop.ahead > max(made, guard.trial_least):
         return Cause.SLOW

@@ -224,7 +224,8 @@ def _why_to_leave_adam(loop, f, decided):
         return Cause.DETECTED
     if loop.sampled or not (loop.automatic or not math.isnan(loop.suspended_f)):
         return Cause.NONE
-    if _guard.spent(loop.paths[ADAM_PATH]) >= loop.patience and not _guard.on_course(loop):
+    tired = _guard.spent(loop.paths[ADAM_PATH]) >= loop.patience or _guard.behind(loop)
+    if tired and not _guard.on_course(loop):
         loop.patience = max(2.0 * loop.patience, 2.0 * loop.guard.trial_least)
         return Cause.PATIENCE
     return Cause.NONE
@@ -395,6 +396,7 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
         loop.suspended_f = math.nan
         if cause == Cause.STALLED:
             loop.suspended_f = best_f
+            loop.suspended_at = work
             loop.first = loop.fallback
             loop.patience = guard.adam_least * work
         loop.off_incumbent = 1 if best_f < adam_f else 0
@@ -413,8 +415,7 @@ def enter(slot, adam_f):
     if following == NEXT_FALLBACK:
         loop.fallback += 1
     elif following == RESUME_CONVEX and loop.guarded:
-        _guard.begin_trial(loop, loop.best_f, math.inf)
-        loop.passed = 1
+        _guard.resume(loop)
     elif following in (NEW_ADAM, BACK_TO_ADAM):
         loop.phase = ADAM
         loop.steps = 0

@@ -96,13 +96,16 @@ LOOP = Record(
     count("passed", "whether the convex phase has passed its trial"),
     count("curbed", "whether maxfun has kept the guard from a trial of Adam"),
     real("suspended_f", "best value of a suspended convex phase, NaN if there is none", math.nan),
+    real("suspended_at", "evaluations when it was suspended"),
+    real("adam_made", "evaluations of Adam's excursions since the convex phase began"),
+    real("trial_f", "value where the trial began, unit f"),
     real("reference", "value at which Adam would have arrived at the end of the trial, unit f", math.inf),
     real("trial_length", "evaluations of the trial"),
     real("look", "evaluations at which the guard looks at the phase"),
     real("ahead", "evaluations until the phase converges, at its recent pace"),
     real("spent", "evaluations when the convex phase made its last iterate", -1.0),
     nested("guard", GUARD, "constants of the guard"),
-    nested("paths", PATH, "Adam's values, the convex phase's, its norms, Adam's course", (4,)),
+    nested("paths", PATH, "those that the guard names", (5,)),
 )
 """Everything that a run decides by."""
 
