@@ -275,11 +275,14 @@ class Whole:
 
 
 def ours(batches: bool, **options: Any) -> Callable[..., None]:
-    """`minimize` over mini-batches or the whole data; it is told the budget, as Adam with a decay is."""
+    """`minimize` over mini-batches or the whole data; it is told the budget, as Adam with a decay is.
+
+    Options that are functions are asked with the task and Adam's rate.
+    """
 
     def run(task: Counted, w: np.ndarray, rate: float) -> None:
         limits = {"maxfun": int(task.budget), "maxiter": 10**9, "gtol": 1e-8}
-        given = {key: rate if value == "best" else value for key, value in options.items()}
+        given = {key: value(task, rate) if callable(value) else value for key, value in options.items()}
         with contextlib.suppress(Spent):
             minimize(task if batches else Whole(task), w, options=limits | given)
         task.marks["end"] = task.best_x
@@ -299,9 +302,28 @@ def adam_alone(cosine: bool) -> Callable[..., None]:
     return run
 
 
+def best_rate(task: Counted, rate: float) -> float:
+    """Take the rate that is best for Adam alone, for the option ``learning_rate``."""
+    return rate
+
+
+def after(share: float) -> Callable[[Counted, float], int]:
+    """Return the option ``swap`` for this share of the budget; an epoch and its reading cost 2."""
+    return lambda task, rate: round(share * task.budget / 2)
+
+
 OPTIONS: dict[str, Callable[..., None]] = {
     "ours: memory-cg": ours(True, convex_method="memory-cg"),
-    "ours: memory-cg, best rate": ours(True, convex_method="memory-cg", learning_rate="best"),
+    "ours: memory-cg, best rate": ours(True, convex_method="memory-cg", learning_rate=best_rate),
+    "ours: memory-cg, best rate, Adam 60%": ours(
+        True, convex_method="memory-cg", learning_rate=best_rate, swap=after(0.6)
+    ),
+    "ours: ssbfgs, best rate, Adam 30%": ours(
+        True, convex_method="ssbfgs", learning_rate=best_rate, swap=after(0.3)
+    ),
+    "ours: ssbfgs, best rate, Adam 60%": ours(
+        True, convex_method="ssbfgs", learning_rate=best_rate, swap=after(0.6)
+    ),
     "ours: whole data": ours(False),
     "ours: whole data, ssbfgs": ours(False, convex_method="ssbfgs"),
 }

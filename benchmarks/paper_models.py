@@ -7,7 +7,7 @@ does not say was chosen so that the P of all fifteen models give its Q to every 
 32 x 32, patches of 8 x 8, a class token, positions that are not learned, attention without offsets, two layer
 norms a layer whether or not there is an MLP; convolutions of 32, 64 and 64 channels, each followed by a
 maximum over 2 x 2, and 64 units. Other choices with the same counts are possible. Nor does it say whether a
-softmax stands before the squared error; with it the norm of the gradient grows at first, as the paper reports.
+softmax stands before the squared error; with it the norm of the gradient grows at first, as the paper has it.
 """
 
 from __future__ import annotations
