@@ -210,30 +210,35 @@ class Chosen(NamedTuple):
 
 
 def chosen(runs: list[Run], model: str) -> Chosen:
-    """Choose by the lowest loss; shares and options by the geometric mean over the models.
+    """Choose by the lowest loss; shares and options by the geometric mean over the models tuned so far.
 
     Raises
     ------
     LookupError
-        If not all of it has been run.
+        If Adam's rates have not all been run.
     """
     own = [row for row in runs if row["seed"] == TUNING]
 
-    def rate(name: str) -> float:
+    def rate(name: str, model: str) -> float:
         found = {row["rate"]: row["loss"] for row in own if row["name"] == name and row["model"] == model}
         if set(found) < set(RATES):
-            raise LookupError("settings have not been chosen: run with --tune first")
+            raise LookupError(f"Adam's rates have not all been run on {model}: run with --tune first.")
         return min(RATES, key=found.__getitem__)
 
+    rates = {name: rate("Adam", name) for name in {row["model"] for row in own} | {model}}
+
     def best(names: list[str]) -> str:
-        means = {}
-        for name in names:
-            losses = [row["loss"] for row in own if row["name"] == name]
-            means[name] = np.mean(np.log(losses)) if losses else np.inf
-        return min(means, key=means.__getitem__)
+        def mean(name: str) -> float:
+            losses = [
+                row["loss"] for row in own if row["name"] == name and row["rate"] == rates[row["model"]]
+            ]
+            return float(np.mean(np.log(losses))) if losses else np.inf
+
+        return min(names, key=mean)
 
     shares = [f"Adam {share:.0%} + L-BFGS-B" for share in SHARES]
-    return Chosen(rate("Adam"), rate("Adam, cosine decay"), best(shares), best(list(OPTIONS)))
+    cosine = rate("Adam, cosine decay", model)
+    return Chosen(rates[model], cosine, best(shares), best(list(OPTIONS)))
 
 
 def judged(choice: Chosen) -> dict[str, float]:
@@ -306,7 +311,8 @@ def main(argv: list[str] | None = None) -> int:
                 for name in ("Adam", "Adam, cosine decay"):
                     for rate in RATES:
                         cell(model, seed, name, rate, make)
-                rate = chosen(list(_here(cells)), model).rate
+                own = [row for row in _here(cells) if row["model"] == model]
+                rate = chosen(own, model).rate
                 for name in [f"Adam {share:.0%} + L-BFGS-B" for share in SHARES] + list(OPTIONS):
                     cell(model, seed, name, rate, make)
                 continue

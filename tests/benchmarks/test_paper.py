@@ -336,7 +336,8 @@ def test_settings_are_chosen_on_the_other_seed_and_refused_where_it_is_missing()
         paper.chosen(rows, "vit-mlp")
     rows += [made(seed=5, name="Adam, cosine decay", rate=r, loss=r) for r in paper.RATES]
     for i, name in enumerate([f"Adam {s:.0%} + L-BFGS-B" for s in paper.SHARES] + list(paper.OPTIONS)):
-        rows.append(made(seed=5, name=name, loss=9.0 - i))
+        rows.append(made(seed=5, name=name, rate=3e-3, loss=9.0 - i))
+        rows.append(made(seed=5, name=name, rate=1e-2, loss=i))  # of a rate that is not the best
     choice = paper.chosen(rows, "vit-mlp")
     assert (choice.rate, choice.cosine) == (3e-3, min(paper.RATES))
     assert choice.share == "Adam 60% + L-BFGS-B"
@@ -352,3 +353,35 @@ def test_ratios_are_paired_by_seed():
     rows += [made(seed=s, name="CG", loss=f) for s, f in enumerate((0.5, 20.0, 10.0))]
     ratios = paper_report.ratios(rows, "vit-mlp", "CG", "Adam")
     assert ratios == pytest.approx([0.5, 2.0, 0.1])
+
+
+def test_convex_means_that_the_smallest_eigenvalue_is_shown_to_be_near_zero_or_above():
+    def h(low, error, high):
+        return [low, error, high, 0.0, 1.0, 1.0, 1.0, 9]
+
+    assert paper_report.is_convex(h(-0.005, 0.001, 1.0))
+    assert paper_report.is_convex(h(0.1, 0.001, 1.0))
+    assert not paper_report.is_convex(h(-0.005, 0.01, 1.0))
+    assert not paper_report.is_convex(h(-0.1, 0.0, 1.0))
+    assert not paper_report.is_convex(h(-1.0, 0.0, 1e-3))
+
+
+def test_the_report_keeps_reads_and_writes_what_was_run(tmp_path):
+    ends = {"cost": 9.0, "last": 1.0, "train": 0.5, "out": 0.4, "seconds": 1.23456, "curve": [[0, 0, 1, 1]]}
+    start, end = [-0.5, 1e-4, 1.0, 1e-4, 0.1, 0.1, 0.1, 9], [-0.001, 1e-4, 1.0, 1e-4, 0.1, 0.1, 0.1, 9]
+    rows = [
+        made(name="Adam", loss=1.0, hessian={"start": start, "rule": start}, **ends),
+        made(name="Adam 30% + CG", loss=0.25, hessian={"end": end}, **ends),
+    ]
+    runs, kept, page = (tmp_path / name for name in ("runs.jsonl", "kept.json", "page.md"))
+    runs.write_text("\n".join(map(paper.json.dumps, rows)))
+    paper_report.keep(runs, kept)
+    read, curves = paper_report.load(kept)
+    assert [row["seconds"] for row in read] == [1.235, 1.235]
+    assert curves["d|mse|vit-mlp|0|Adam 30% + CG"] == [[0, 0, 1, 1]]
+    parts = paper_report.sections(read)
+    assert "From non-convex to convex in 1 of 1 runs" in parts["statements"]
+    assert "Adam 30% + CG 0.25 of Adam (lower in 1 of 1)" in parts["statements"]
+    page.write_text("a\n<!-- losses -->\nold\n<!-- end -->\nb\n<!-- end -->\n")
+    paper_report.write(parts, page)
+    assert page.read_text() == f"a\n<!-- losses -->\n\n{parts['losses']}\n\n<!-- end -->\nb\n<!-- end -->\n"
