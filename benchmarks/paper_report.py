@@ -35,7 +35,12 @@ PICTURE = DOCS / "images" / "paper_norm_against_loss.png"
 JUDGED = (0, 1, 2, 3, 4)
 FIELDS = ("data", "loss_kind", "size", "budget", "model", "seed", "name", "rate", "cost", "loss", "last")
 FIELDS = (*FIELDS, "train", "out", "seconds", "hessian")
-DRAWN = ("Adam", "Adam 30% + CG")
+DRAWN = {
+    "Adam": ("#0072B2", "-", "Adam"),
+    "Adam, cosine decay": ("#E69F00", ":", "Adam, cosine decay"),
+    "Adam 30% + CG": ("#D55E00", "--", "CG after 30 % of Adam"),
+}
+"""Contenders in the picture: colour, line, and what they are called there."""
 TOLERANCE = 0.01
 """A loss counts as convex where the smallest eigenvalue is no lower than minus so much of the largest."""
 MODELS = ("vit-mlp", "vit-nomlp", "vit-nomlp-wkewq", "vit-nomlp-wkewq-wvwo", "vgg5-max-relu")
@@ -73,6 +78,13 @@ POINTS = {
     "end of Adam 30% + CG": ("Adam 30% + CG", "end"),
 }
 """What is said of the Hessian: where, of which contender, at which mark."""
+MARKS: dict[str, dict[str, Any]] = {
+    "start": {"marker": "o", "color": "black", "mfc": "white", "ms": 5},
+    "swap of Algorithm 1": {"marker": "^", "color": "#009E73", "ms": 7},
+    "end of Adam, cosine decay": {"marker": "D", "color": "#E69F00", "mec": "black", "ms": 5},
+    "end of Adam 30% + CG": {"marker": "s", "color": "#D55E00", "mec": "black", "ms": 5},
+}
+"""Points in the picture."""
 
 Run = dict[str, Any]
 
@@ -96,7 +108,7 @@ def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
     unique = {tuple(str(row[key]) for key in FIELDS[:8]): row for row in rows}
     ends = [[_short(row[key]) for key in FIELDS] for row in unique.values()]
     curves = {
-        "|".join(str(row[key]) for key in ("data", "loss_kind", "model", "seed", "name")): row["curve"]
+        "|".join(str(row[key]) for key in ("data", "loss_kind", "model", "seed", "name")): falling(row)
         for row in unique.values()
         if row["name"] in DRAWN and row["seed"] in JUDGED
     }
@@ -104,9 +116,19 @@ def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
     drawn = ",\n".join(f"{json.dumps(key)}: {json.dumps(curve)}" for key, curve in sorted(curves.items()))
     kept.write_text(
         f'{{"fields": {json.dumps(FIELDS)},\n"runs": [\n{lines}\n],\n'
-        f'"curve": ["cost", "processor seconds", "loss", "norm of the gradient"],\n'
+        f'"curve": ["loss", "norm of the gradient"],\n'
         f'"curves": {{\n{drawn}\n}}}}\n'
     )
+
+
+def falling(row: Run) -> list[list[float]]:
+    """Return loss and norm where a run has come lower than before; of CG the part after the swap."""
+    points, lowest = [], np.inf
+    for cost, _, loss, norm in row["curve"]:
+        if loss < lowest and not ("CG" in row["name"] and cost < 0.3 * row["budget"] - 1e-6):
+            points.append([loss, norm])
+        lowest = min(loss, lowest)
+    return points
 
 
 def _short(value: Any) -> Any:
@@ -302,32 +324,23 @@ def paid(rows: list[Run], model: str) -> str:
 
 
 def picture(curves: dict[str, Any], rows: list[Run], data: str, loss: str) -> None:
-    """Draw the norm of the gradient against the loss, a panel for each model, with common axes."""
+    """Draw the norm of the gradient against the loss, a panel a model, on common axes; seed 0 is strong."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained", sharex=True, sharey=True)
-    blue, orange, green, black = "#0072B2", "#D55E00", "#009E73", "#000000"
     for axis, model in zip(axes.flat, MODELS, strict=False):
-        for seed in JUDGED:
-            for name, colour, line in zip(DRAWN, (blue, orange), ("-", "--"), strict=True):
-                curve = np.array(curves.get(f"{data}|{loss}|{model}|{seed}|{name}", np.empty((0, 4))))
-                if not len(curve):
-                    continue
-                falling = curve[:, 2] <= np.minimum.accumulate(curve[:, 2])
-                if name != "Adam":  # the part after the swap, without the trials of searches
-                    after = of(rows, model=model, seed=seed, name=name)[0]["budget"] * 0.3
-                    falling &= curve[:, 0] >= after - 1e-6
-                curve = curve[falling]
-                axis.loglog(curve[:, 2], curve[:, 3], line, color=colour, lw=1.0, alpha=0.8)
-                if len(curve) and name == "Adam":
-                    axis.plot(*curve[0, 2:], "o", color=black, ms=5, mfc="white")
-                elif len(curve):
-                    axis.plot(*curve[-1, 2:], "s", color=orange, ms=4)
-            for h in measured(of(rows, seed=seed), model, *POINTS["swap of Algorithm 1"]):
-                axis.plot(h[5], h[6], "^", color=green, ms=7)
+        for seed in reversed(JUDGED):
+            for name, (colour, line, _) in DRAWN.items():
+                curve = np.array(curves.get(f"{data}|{loss}|{model}|{seed}|{name}", np.empty((0, 2))))
+                if len(curve):
+                    strong = {"lw": 1.6} if seed == JUDGED[0] else {"lw": 0.8, "alpha": 0.4}
+                    axis.loglog(*curve.T, line, color=colour, **strong)
+            for label, look in MARKS.items():
+                for h in measured(of(rows, seed=seed), model, *POINTS[label]):
+                    axis.plot(h[5], h[6], ls="", **look)
         axis.set_title(model, fontsize=10)
         axis.grid(alpha=0.3)
     axes[0, 0].invert_xaxis()  # shared by all
@@ -337,17 +350,8 @@ def picture(curves: dict[str, Any], rows: list[Run], data: str, loss: str) -> No
         axis.set_xlabel("training loss, falling to the right")
         axis.tick_params(labelbottom=True)
     axes[1, 2].axis("off")
-    keys = (
-        ("-", blue, "Adam, whole budget"),
-        ("--", orange, "CG after 30 % of Adam"),
-        ("o", black, "start"),
-        ("^", green, "swap of Algorithm 1"),
-        ("s", orange, "end of CG"),
-    )
-    handles = []
-    for mark, colour, label in keys:
-        look = {"ls": mark} if "-" in mark else {"ls": "", "marker": mark}
-        handles.append(plt.Line2D([], [], color=colour, label=label, **look))
+    handles = [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in DRAWN.values()]
+    handles += [plt.Line2D([], [], ls="", label=label, **look) for label, look in MARKS.items()]
     axes[1, 2].legend(handles=handles, loc="center", frameon=False, fontsize=11)
     figure.savefig(PICTURE, dpi=90)
     plt.close(figure)

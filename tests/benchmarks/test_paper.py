@@ -367,7 +367,14 @@ def test_convex_means_that_the_smallest_eigenvalue_is_shown_to_be_near_zero_or_a
 
 
 def test_the_report_keeps_reads_and_writes_what_was_run(tmp_path):
-    ends = {"cost": 9.0, "last": 1.0, "train": 0.5, "out": 0.4, "seconds": 1.23456, "curve": [[0, 0, 1, 1]]}
+    ends = {
+        "cost": 9.0,
+        "last": 1.0,
+        "train": 0.5,
+        "out": 0.4,
+        "seconds": 1.23456,
+        "curve": [[0, 0, 3, 1], [3, 0, 2, 4], [4, 0, 2.5, 5], [5, 0, 1, 3]],
+    }
     start, end = [-0.5, 1e-4, 1.0, 1e-4, 0.1, 0.1, 0.1, 9], [-0.001, 1e-4, 1.0, 1e-4, 0.1, 0.1, 0.1, 9]
     rows = [
         made(name="Adam", loss=1.0, hessian={"start": start, "rule": start}, **ends),
@@ -378,7 +385,8 @@ def test_the_report_keeps_reads_and_writes_what_was_run(tmp_path):
     paper_report.keep(runs, kept)
     read, curves = paper_report.load(kept)
     assert [row["seconds"] for row in read] == [1.235, 1.235]
-    assert curves["d|mse|vit-mlp|0|Adam 30% + CG"] == [[0, 0, 1, 1]]
+    assert curves["d|mse|vit-mlp|0|Adam"] == [[3, 1], [2, 4], [1, 3]]
+    assert curves["d|mse|vit-mlp|0|Adam 30% + CG"] == [[2, 4], [1, 3]]
     parts = paper_report.sections(read)
     assert "From non-convex to convex in 1 of 1 runs" in parts["statements"]
     assert "Adam 30% + CG 0.25 of Adam (lower in 1 of 1)" in parts["statements"]
