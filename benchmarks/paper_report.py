@@ -202,6 +202,27 @@ def against(rows: list[Run], other: str) -> str:
     return table([f"loss over that of {other}", *MODELS, "all"], lines)
 
 
+def pairs(rows: list[Run]) -> str:
+    """Tabulate ratios of what differs in one respect: the convex method, or the rule and what runs it."""
+    share = next((name for name in names(rows) if "L-BFGS-B" in name and "Adam" in name), "L-BFGS-B")
+    best = next((name for name in names(rows) if "ours" in name and "best rate" in name), "ours: default")
+    lines = []
+    for one, other in (
+        (share, share.replace("L-BFGS-B", "CG")),
+        ("L-BFGS-B", "CG"),
+        ("Adam 30% + CG, searches uncharged", "Adam 30% + CG"),
+        ("ours: default", "Algorithm 1"),
+        ("ours: memory-cg", "ours: default"),
+        (best, share.replace("L-BFGS-B", "CG")),
+        (best, share),
+    ):
+        every = [ratios(rows, model, one, other) for model in MODELS]
+        flat = [ratio for some in every for ratio in some]
+        cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
+        lines.append([one, other, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
+    return table(["loss of", "over that of", *MODELS, "all"], lines)
+
+
 def wins(values: list[float]) -> str:
     """Say how many ratios are below 1."""
     return f"{sum(value < 1 for value in values)} of {len(values)}"
@@ -234,8 +255,10 @@ def hessians(rows: list[Run]) -> str:
             shares = [h[0] / h[2] for h in found]
             convex = sum(is_convex(h) for h in found)
             line.append(f"{statistics.median(shares):.2g} ({convex} of {len(found)})" if found else "")
-        lines.append(line)
-    return table(["smallest over largest eigenvalue", *MODELS], lines)
+        every = [h for model in MODELS for h in measured(rows, model, name, mark)]
+        below = sum(h[0] + h[1] < 0 for h in every)
+        lines.append([*line, f"{sum(map(is_convex, every))} of {len(every)}", f"{below} of {len(every)}"])
+    return table(["smallest over largest eigenvalue", *MODELS, "convex", "negative beyond its error"], lines)
 
 
 def measured(rows: list[Run], model: str, name: str, mark: str) -> list[list[float]]:
@@ -367,6 +390,7 @@ def sections(rows: list[Run]) -> dict[str, str]:
         "beside": beside(rows),
         "against adam": against(rows, "Adam"),
         "against cosine": against(rows, "Adam, cosine decay"),
+        "pairs": pairs(rows),
         "hessians": hessians(rows),
         "along": along(rows),
         "norms": norms(rows),
