@@ -68,7 +68,7 @@ def test_extras_exist_and_carry_a_second_framework_only_by_its_name():
         "jax",
         "torch",
     ]
-    for needs in (needs for name, needs in extras.items() if name not in ("jax", "torch", "pinn")):
+    for needs in (needs for name, needs in extras.items() if name not in ("jax", "torch", "pinn", "paper")):
         assert not any(re.match(r"(torch|jax|optax|tensorflow)\b|.*\[.*(jax|torch)", need) for need in needs)
 
 
