@@ -46,7 +46,7 @@ class Size(NamedTuple):
 FULL = Size(32, 8, 64, 4, 3, 256, (32, 64, 64), 64, 0, 512, 1000)
 """The paper's."""
 REDUCED = Size(8, 4, 8, 2, 2, 32, (6, 12, 12), 12, 768, 32, 200)
-"""The default: about the paper's overdetermination, a 40th to an 80th of its parameters, 24 batches an epoch."""
+"""The default: about the paper's overdetermination, at a 40th to an 80th of its parameters; 24 batches."""
 
 
 class Vit(NamedTuple):
