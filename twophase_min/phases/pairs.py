@@ -146,7 +146,7 @@ def end_curvature(drop, slope, change, noise):
 
 
 @jit
-def learn_diagonal(diagonal, s, y, sy, share, all_seen):
+def learn_diagonal(diagonal, s, y, sy, share):
     """Update the diagonal inverse Hessian D by a pair: the diagonal of the BFGS update of ``D^-1``.
 
     Before that D is scaled by the pair, which makes it self-scaling. So the variables find their own scales.
@@ -164,18 +164,13 @@ def learn_diagonal(diagonal, s, y, sy, share, all_seen):
         Their inner product, > 0.
     share : float
         Factor of y in the update, and not in the scale before it, > 0.
-    all_seen : bool
-        Whether the memory reaches back further than there are variables. Then D only matters in directions
-        that are not seen yet, mostly flat ones, and a scale larger than ``s.y / y.Dy`` lets them move: its
-        geometric mean with ``s.D^-1 s / s.y``. Else it matters in every direction, and ``s.y / y.Dy`` keeps
-        the unit step acceptable.
     """
     ydy = 0.0
     sbs = 0.0
     for i in range(s.size):
         ydy += np.float64(y[i]) * diagonal[i] * np.float64(y[i])
         sbs += np.float64(s[i]) / diagonal[i] * np.float64(s[i])
-    scale = math.sqrt(ydy / sbs) if all_seen else ydy / sy
+    scale = ydy / sy
     for i in range(s.size):
         if s[i] != 0.0 or y[i] != 0.0:
             b = np.float64(s[i]) / diagonal[i]
@@ -190,6 +185,11 @@ def learn(state, memory, s, y, share):
     """Take a pair into the memory if its curvature is positive; whether it was.
 
     y is multiplied by a positive ``share``, see `end_curvature`.
+
+    The recursion starts from a diagonal. Where the memory reaches back further than there are variables, that
+    only matters in directions that are not seen yet, mostly flat ones: the longer of the two usual multiples
+    of the metric, ``s.s / s.y``, lets them move. Where pairs are forgotten it matters in every direction: it
+    learns the scales of the variables, and the shorter scale keeps the unit step acceptable.
     """
     sy = dot(s, y)
     s_length = length(state.vectors, s)
@@ -202,11 +202,13 @@ def learn(state, memory, s, y, share):
             state.pairs[1, j, i] = share * y[i]
         state.ring[0, j] = 1.0 / (share * sy)
         scaled, metric = metric_of(state.vectors)
-        gamma = sy / y_length / y_length
-        for i in range(s.size):
-            if memory.stored == 0 or (s[i] == 0.0 and y[i] == 0.0):  # nothing is known of this variable
+        all_seen = m >= s.size
+        gamma = s_length / sy * s_length if all_seen else sy / y_length / y_length
+        for i in range(s.size):  # in the second case only where nothing is known of this variable
+            if all_seen or memory.stored == 0 or (s[i] == 0.0 and y[i] == 0.0):
                 state.diagonal[i] = gamma * (metric[i] if scaled else 1.0)
-        learn_diagonal(state.diagonal, s, y, sy, share, m >= s.size)
+        if not all_seen:
+            learn_diagonal(state.diagonal, s, y, sy, share)
         memory.head = (j + 1) % m
         memory.stored = min(memory.stored + 1, m)
         memory.longest = max(memory.longest, s_length)
