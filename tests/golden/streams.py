@@ -624,7 +624,7 @@ RESUMED = {
     f"resumed/{name}/after-{cut}": (problem, options, cut)
     for name, (problem, options) in _RUNS.items()
     for cut in (1, 5, 18, 40)
-} | {"resumed/wood/no-trial-of-adam": ("wood", OWN, 60)}
+} | {"resumed/raised/no-trial-of-adam": ("raised", OWN, 115)}
 """Problem, options and number of values after which a run is stopped, by case."""
 
 
