@@ -624,7 +624,7 @@ RESUMED = {
     f"resumed/{name}/after-{cut}": (problem, options, cut)
     for name, (problem, options) in _RUNS.items()
     for cut in (1, 5, 18, 40)
-} | {"resumed/wood/no-trial-of-adam": ("wood", OWN, 60)}
+} | {"resumed/raised/no-trial-of-adam": ("raised", OWN, 115)}
 """Problem, options and number of values after which a run is stopped, by case."""
 
 
@@ -685,6 +685,13 @@ def _others() -> Iterator[Case]:
         options = {"on_error": "return"}
         return [minimize(recorder.wrap("value", fun), np.array([3.0, -2.0]), jac=jac, options=options)]
 
+    def to_and_fro(recorder: Recorder) -> list[Any]:
+        which = objectives.NUMBER["lost"]
+        fun = recorder.wrap("value", lambda x: objectives.value(which, x))
+        jac = recorder.wrap("gradient", lambda x: objectives.gradient(which, x))
+        options = {"convex_method": "CG", "learning_rate": 0.3, "swap": 30}
+        return [minimize(fun, np.array([-3.3, -4.9, 0.9]), jac=jac, options=options)]
+
     def quantised(recorder: Recorder) -> list[Any]:
         """Other values at the same point: noise that the diagnosis can see."""
 
@@ -699,6 +706,7 @@ def _others() -> Iterator[Case]:
     yield Case("others/callback", stopping)
     yield Case("others/exception", raising)
     yield Case("others/noise", quantised, LAST_BIT)
+    yield Case("others/to-and-fro", to_and_fro, LAST_BIT)
     yield Case("others/callable-rule", lambda recorder: rosenbrock(recorder, options={"swap": every_tenth}))
     for method in ("BFGS", "CG", "L-BFGS-B"):
         yield Case(f"others/method={method}", lambda recorder, m=method: rosenbrock(recorder, method=m))
