@@ -116,6 +116,8 @@ class ConvexPhase(AskTell):
         NEED_F or NEED_G: what `tell` expects for the point of `ask`; NEED_NOISE; or FAILED.
     noise : float
         Measured error of a value that `start` takes for granted, unit f.
+    apart : bool
+        Whether the gradients will be differences, with which values do not agree exactly.
     box : tuple of ndarray, optional
         Lower and upper limits that it keeps to, shape (n,) each; entered before `start`.
     x, f, g : ndarray, float, ndarray
@@ -128,6 +130,7 @@ class ConvexPhase(AskTell):
 
     precondition: str | None = None
     noise: float = 0.0
+    apart: bool = False
     caution: str = ""
     box: tuple[Array, Array] | None = None
 

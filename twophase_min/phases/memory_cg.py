@@ -88,6 +88,7 @@ class MemoryCG(ConvexPhase):
             raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
         upper = math.inf if memory else c2
         self.state = new_state(n, memory, dtype, self.c1, c2, upper, scaled, self.box is not None)
+        self.view.apart = self.apart
         self.enter_box()
 
     @property

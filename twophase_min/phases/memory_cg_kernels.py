@@ -16,7 +16,15 @@ from twophase_min.phases.edge import EDGES, lead_inwards, project
 from twophase_min.phases.first_trial import within_reach
 from twophase_min.phases.line_search import line_init
 from twophase_min.phases.metric import metric_of
-from twophase_min.phases.pairs import end_curvature, hager_zhang, learn, multiply_free, see_free, two_loop
+from twophase_min.phases.pairs import (
+    CLEAR,
+    end_curvature,
+    hager_zhang,
+    learn,
+    multiply_free,
+    see_free,
+    two_loop,
+)
 from twophase_min.phases.search import REASONS, SEARCH, begin, new_edges, next_trial, tell, use_sizes
 
 __all__ = [
@@ -36,6 +44,8 @@ MEMORY_CG = Record(
     "MemoryCG",
     *SEARCH,
     real("beta", "share of the old direction in the new one, 0 for none"),
+    real("fallen", "decrease since the start, unit f"),
+    count("apart", "flag: the gradients are differences, with which values do not agree exactly"),
     count("seen", "flag: the free parts of the pairs have been looked at"),
     count("stored", "pairs in the memory"),
     count("head", "place in the ring for the next pair"),
@@ -120,6 +130,7 @@ def start(state, x, f, g, first_step):
     """Begin at an evaluated point, with no pairs; ``first_step`` is a length in x, 0 for none. ITERATION."""
     cg = state.slot[0]
     begin(state, cg, x, f, g, first_step)
+    cg.fallen = 0.0
     forget(state, cg)
     return ITERATION
 
@@ -181,7 +192,10 @@ def learn_step(state, cg, a, f, g):
     """Learn from a step (row XT) and its difference of gradients (row G); f and g are new."""
     if state.ring.shape[1] > 0:
         s, y = state.vectors[XT], state.vectors[G]
-        share = end_curvature(cg.f - f, dot(s, g), dot(s, y), cg.line.noise)
+        drop = cg.f - f
+        cg.fallen += max(drop, 0.0)
+        told = cg.apart == 0 and drop > CLEAR * cg.fallen
+        share = end_curvature(drop, dot(s, g), dot(s, y), cg.line.noise) if told else 1.0
         learn(state, cg, s, y, share)
     else:
         hager_zhang(state, cg, g)

@@ -19,6 +19,9 @@ from twophase_min.phases.metric import dual_length, length, metric_of
 
 SHARE = 3.0
 """The curvature at the end of a step is taken to be at most this many times above or below its mean."""
+CLEAR = 1e-6
+"""Values tell nothing of the curvature where f falls by less than this share of its fall so far: near the end
+it changes little along a step, and a value's error may be larger than is known, as in single precision."""
 SEEN = 1000.0
 """Errors of a value by which a step must change its slope, for values to tell how the curvature changes."""
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from twophase_min._status import Cause
 from twophase_min.jit.kernels import norm2
+from twophase_min.objective.differences import EXTRAPOLATED
 from twophase_min.objective.memory import Point
 from twophase_min.phases import FAILED, is_ours
 from twophase_min.phases.metric import power_of_two
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
 Array = NDArray[np.floating]
+
+INEXACT = ("2-point", "3-point", EXTRAPOLATED)
+"""Sources of gradients that are not exact to rounding."""
 
 
 def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
@@ -50,6 +54,7 @@ def _begin(driver: Driver, method: str, scaled: bool) -> Any:
     """Return a phase of our own, begun at the current point."""
     own, point = own_solver(driver.options, method), driver.point
     own.noise, own.box = driver.machine.noise(driver.slot), driver.objective.box
+    own.apart = driver.objective.kind in INEXACT
     assert point.g is not None
     pairs = list(driver.pairs) if scaled and own.keeps_pairs else None
     diagonal = driver.scales if scaled else None
