@@ -404,6 +404,7 @@ LONG_RUNS = (
     "quadratic-20/CG-swap-4/",
     "quadratic-20/path-curvature/",
     "units/swap-30-memory-0/",
+    "wood/swap-30-memory-0/",
     "units/CG-plain/",
     "rosenbrock-10/CG-plain/",
     "raised/CG-plain/",
