@@ -625,14 +625,14 @@ RESUMED = {
     f"resumed/{name}/after-{cut}": (problem, options, cut)
     for name, (problem, options) in _RUNS.items()
     for cut in (1, 5, 18, 40)
-} | {"resumed/raised/no-trial-of-adam": ("raised", OWN, 115)}
+} | {"resumed/kink/no-trial-of-adam": ("kink", OWN, 86)}
 """Problem, options and number of values after which a run is stopped, by case."""
 
 
 def _resumed() -> Iterator[Case]:
     """Stopped after so many values, and gone on with from the state."""
     for name, (problem, options, cut) in RESUMED.items():
-        yield Case(name, _cut(problem, options, cut))
+        yield Case(name, _cut(problem, options, cut), LAST_BIT if problem in CHAOTIC else "")
 
 
 def _cut(problem: str, options: dict[str, Any], cut: int) -> Callable[[Recorder], list[Any]]:
