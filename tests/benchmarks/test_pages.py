@@ -68,10 +68,9 @@ def test_the_summary_quotes_the_kept_results():
     solved = {
         s: cutest_report.figures(part, s)[s][2] for s in ("twophase", "twophase+memory-cg", "cg-descent")
     }
-    assert len(set(solved.values())) == 1
     beside = cutest_report.figures(part, "twophase")
     best = max(values[2] for s, values in beside.items() if s.startswith("scipy"))
-    shares = [f"{share:.1%}".replace("%", " %") for share in (solved["twophase"], best)]
+    shares = [f"{share:.1%}".replace("%", " %") for share in (*solved.values(), best)]
     assert all(share in row("99 CUTEst problems") for share in shares)
 
     judged = everyday_report.kept()
