@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import inspect
 import os
 import subprocess
 import sys
@@ -305,7 +306,7 @@ def test_scipys_functions_are_taken_over():
     """On this SciPy the names are where they are looked for; without them its own functions would run."""
     assert quiet is not scipy.optimize.minimize
     scope = quiet.__globals__["_minimize_cg"].__globals__
-    search = scope["_line_search_wolfe12"].__globals__
+    search = inspect.unwrap(scope["_line_search_wolfe12"]).__globals__
     assert search["warnings"] is not warnings
     assert scope["line_search_wolfe2"].__globals__["warn"] is not warnings.warn
     assert scipy.optimize._optimize.warnings is warnings

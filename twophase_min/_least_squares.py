@@ -153,7 +153,9 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
     -------
     Fit
     """
-    settings = {"convex_method": "memory-cg", "gtol": tol, "maxiter": ROUND, **options}
+    # a frame is of a quadratic model, whose curvature does not change along a step
+    ours = {"convex_method": "memory-cg", "convex_options": {"end_curvature": False}}
+    settings = {"gtol": tol, "maxiter": ROUND, **({} if "convex_method" in options else ours), **options}
     residuals.start(p0)
     p, stalls, frame = p0, 0, _Frame(residuals, p0, scale_of_data)
     try:

@@ -20,6 +20,7 @@ Should a future SciPy be built otherwise, then nothing is replaced, and the func
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import math
 import sys
@@ -112,6 +113,7 @@ def _shortened(search: Any) -> Any:
     value "before" makes it try another length, and nothing else.
     """
 
+    @functools.wraps(search)
     def shortened(
         value: Any, gradient: Any, x: Any, p: Any, g: Any, f: Any, before: Any, *more: Any, **keywords: Any
     ) -> Any:

@@ -241,6 +241,13 @@ _PHASES = (
                 lambda m: m is None or (isinstance(m, Integral) and not isinstance(m, bool) and int(m) >= 0),
             ),
             *_searching("the option `c2`, else 0.9, without memory 0.2"),
+            Option(
+                "end_curvature",
+                "Whether values tell how the curvature changes along a step, where gradients are exact.",
+                "True",
+                "True or False",
+                lambda v: isinstance(v, bool),
+            ),
         ),
     ),
     _quasi_newton("ssbroyden", "SSBroyden"),

@@ -111,5 +111,5 @@ class Reach:
         """Return the multiple of p that a first trial from x may take, at most ``step``."""
         if not self.longest > 0.0:
             return step
-        far, reach = self._length(p), max(REACH * self.longest, SIZE * self._length(x))
+        far, reach = self._length(p), REACH * self.longest
         return reach / far if step * far > reach else step

@@ -45,6 +45,8 @@ class MemoryCG(ConvexPhase):
     precondition : 'auto' or None, default 'auto'
         What to do where `start` is given no ``diagonal``: 'auto' takes the sizes of x for the scales of the
         variables if the gradient there supports it (`use_sizes`), None takes all scales as equal.
+    end_curvature : bool, default True
+        Whether values tell how the curvature changes along a step (`pairs.end_curvature`).
 
     Notes
     -----
@@ -65,6 +67,7 @@ class MemoryCG(ConvexPhase):
         c1: float = 1e-4,
         c2: float | None = None,
         precondition: str | None = "auto",
+        end_curvature: bool = True,
     ):
         if memory is not None and memory < 0:
             raise ValueError("memory must be >= 0")
@@ -74,6 +77,7 @@ class MemoryCG(ConvexPhase):
         self.c1 = float(c1)
         self.c2 = c2
         self.precondition = precondition
+        self.end_curvature = bool(end_curvature)
 
     @property
     def keeps_pairs(self) -> bool:
@@ -88,7 +92,7 @@ class MemoryCG(ConvexPhase):
             raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
         upper = math.inf if memory else c2
         self.state = new_state(n, memory, dtype, self.c1, c2, upper, scaled, self.box is not None)
-        self.view.apart = self.apart
+        self.view.apart = self.apart or not self.end_curvature
         self.enter_box()
 
     @property
