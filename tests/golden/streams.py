@@ -105,7 +105,6 @@ REASONS = {
     "edge": "f is not finite at a distance of #.",
     "resumed, another method": "Resuming was not exact: the state of ",
     "resumed, no excursion": "Resuming was not exact: maxfun had left no room for a trial of Adam",
-    "to and fro": "the search goes to and fro between points that are known already",
 }
 """Texts, numbers replaced by '#', each of which occurs in a reason or message of at least one stream."""
 
@@ -686,13 +685,6 @@ def _others() -> Iterator[Case]:
         options = {"on_error": "return"}
         return [minimize(recorder.wrap("value", fun), np.array([3.0, -2.0]), jac=jac, options=options)]
 
-    def to_and_fro(recorder: Recorder) -> list[Any]:
-        which = objectives.NUMBER["lost"]
-        fun = recorder.wrap("value", lambda x: objectives.value(which, x))
-        jac = recorder.wrap("gradient", lambda x: objectives.gradient(which, x))
-        options = {"convex_method": "CG", "learning_rate": 0.3, "swap": 30}
-        return [minimize(fun, np.array([-3.3, -4.9, 0.9]), jac=jac, options=options)]
-
     def quantised(recorder: Recorder) -> list[Any]:
         """Other values at the same point: noise that the diagnosis can see."""
 
@@ -707,7 +699,6 @@ def _others() -> Iterator[Case]:
     yield Case("others/callback", stopping)
     yield Case("others/exception", raising)
     yield Case("others/noise", quantised, LAST_BIT)
-    yield Case("others/to-and-fro", to_and_fro, LAST_BIT)
     yield Case("others/callable-rule", lambda recorder: rosenbrock(recorder, options={"swap": every_tenth}))
     for method in ("BFGS", "CG", "L-BFGS-B"):
         yield Case(f"others/method={method}", lambda recorder, m=method: rosenbrock(recorder, method=m))
