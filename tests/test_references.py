@@ -27,6 +27,15 @@ OURS = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_already():
+    """Set what other tests and imports have left aside, so that each look at all objects is short."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 class Fun:
     """An objective that can be watched, and fails at a given call."""
 

@@ -329,6 +329,7 @@ def test_numba_4807_processes_that_start_together_on_an_empty_cache(sandbox):
     assert sandbox.run(code.format(order=1)) == ["2"]
 
 
+@pytest.mark.slow
 def test_warmup_leaves_nothing_to_compile(sandbox):
     out = sandbox.run(
         """
