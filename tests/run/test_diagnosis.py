@@ -113,6 +113,17 @@ def test_a_slope_below_the_rounding_is_not_called_wrong():
     assert "cannot resolve" in text
 
 
+def test_equal_values_are_not_taken_for_a_slope_of_zero():
+    """log cosh near its minimum: cosh is 1 plus a few roundings, so that close values are the same."""
+
+    def fun(x):
+        return float(np.log(np.cosh(x / 10)).sum() * 10)
+
+    texts = [look(fun, lambda x: np.tanh(x / 10), [x])[0] for x in np.linspace(2e-6, 8e-6, 100)]
+    assert not any("wrong:" in text for text in texts)
+    assert sum("they are 0 over" in text for text in texts) > 10
+
+
 SMOOTH = {
     "sine": (lambda x: np.sin(x).sum(), np.cos),
     "two sines": (

@@ -262,6 +262,8 @@ def _confirm(
     unsure = nearer.unsure(rounding, measured)
     if not (nearer.finite and unsure < max(slope, abs(near.slope))):
         return None
+    if near.ahead == near.behind == near.f:
+        return None  # equal values show no slope of zero: the change may be below the rounding inside f
     if _alike(nearer.slope, slope, AGREE, unsure):
         return (
             Finding("The gradient agrees with a difference of f.", "A larger gtol is all that f supports.")
