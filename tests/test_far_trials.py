@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min import minimize
-from twophase_min.phases.first_trial import REACH, Reach
+from twophase_min.phases.first_trial import REACH, STEEP_C1, Reach
 
 OURS = [
     {},
@@ -139,6 +139,23 @@ def test_first_trials_of_scipys_searches_stay_within_reach(method, both, start):
     assert max(ratios) <= 1.0 + 1e-9
 
 
+@pytest.mark.parametrize("method", ["CG", "BFGS"])
+@pytest.mark.parametrize("times", np.linspace(1.6, 2.4, 9))
+def test_a_first_step_that_overshoots_is_not_taken_for_being_lower(method, times):
+    """A first trial of half of x, ``times`` as long as the way to the minimum of a parabola."""
+    start = np.array([3.0])
+    target = start - 0.5 * start / times
+    path = [start]
+    options = {"convex_method": method, "precondition": None, "guard": False, "maxiter": 1}
+    minimize(
+        lambda x: float(np.sum((x - target) ** 2)), start, jac=lambda x: 2 * (x - target), options=options,
+        callback=lambda intermediate_result: path.append(np.array(intermediate_result.x)),
+    )  # fmt: skip
+    values = [float(np.sum((x - target) ** 2)) for x in path[:2]]
+    promised = float(2 * (start - target) @ (start - path[1]))
+    assert values[0] - values[1] >= STEEP_C1 * promised * (1 - 1e-12)
+
+
 @pytest.mark.parametrize("start", [[1.5, 1.5], [2.0, 0.3], [0.1, 1.9]])
 def test_a_peak_is_not_left_for_its_plateau(start):
     """With the last decrease expected again, the first trials went to 43, 106 and 45, in some 50 calls."""
@@ -160,25 +177,25 @@ vectors = st.lists(numbers, min_size=3, max_size=3).map(np.array)
 
 
 @given(
-    vectors,
     vectors.filter(np.any),
     st.floats(1e-6, 1e6),
     st.lists(vectors, max_size=3),
     st.integers(-30, 30),
 )
-def test_reach_shortens_to_what_the_steps_vouch_for_in_every_unit(x, p, step, steps, exponent):
+def test_reach_shortens_to_what_the_steps_vouch_for_in_every_unit(p, step, steps, exponent):
     """Never longer; never beyond the longest step twice, wherever x is; in other units the same multiple."""
     reach = Reach(None, steps)
-    found = reach.shorten(x, p, step)
+    found, decrease = reach.first_trial(p, step)
     assert 0.0 <= found <= step
     longest = max((float(np.linalg.norm(s)) for s in steps), default=0.0)
     if longest == 0.0:
-        assert found == step
+        assert (found, decrease) == (step, STEEP_C1)
         return
+    assert decrease == 0.0
     limit = REACH * longest
     assert found * float(np.linalg.norm(p)) <= limit * (1 + 1e-12)
     assert found == step or found * float(np.linalg.norm(p)) == pytest.approx(limit)
     unit = 2.0**exponent
     scales = np.array([1.0, 2.0, 0.25])
     scaled = Reach(scales * unit, [s * scales * unit for s in steps])
-    assert scaled.shorten(x * scales * unit, p * scales * unit, step) == found
+    assert scaled.first_trial(p * scales * unit, step) == (found, 0.0)

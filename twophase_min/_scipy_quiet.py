@@ -11,8 +11,8 @@ the result), ``catch_warnings`` does nothing, and every other warning passes. Sc
 Before SciPy 1.15 a `ScalarFunction` refers to itself by its closures, and so keeps the user's function and
 all that an exception has passed through until garbage is collected: they are taken apart after the run.
 
-The same copies let a run bound the first trials of SciPy's line search (`shorten`), for which SciPy has no
-option.
+The same copies let a run bound the first trials of SciPy's line search (`first_trial`), for which SciPy has
+no option.
 
 Should a future SciPy be built otherwise, then nothing is replaced, and the functions are SciPy's own.
 """
@@ -38,11 +38,16 @@ HOMES = frozenset(f"scipy.optimize._{name}" for name in _NAMES.split())
 """Modules whose functions are taken over."""
 
 
+FirstTrial = Callable[[Any, float], tuple[float, float]]
+"""Of a direction and the multiple of it that a line search would try: the multiple that it is to try, at most
+as much, and the share of the promised decrease that it has to achieve at least."""
+
+
 class _Runs(threading.local):
     made: list[Any] | None = None
     """The `ScalarFunction` objects of the run of this thread."""
-    shorten: Callable[[Any, Any, float], float] | None = None
-    """What the first trial of its line searches is shortened to, of ``(x, direction, step)``."""
+    first_trial: FirstTrial | None = None
+    """How its line searches begin."""
 
 
 _runs = _Runs()
@@ -88,7 +93,7 @@ def _taken_over(function: Any, scopes: dict[str, dict[str, Any]]) -> Any:
                 if name == "_prepare_scalar_function":
                     scope[name] = _noted(scope[name])
                 elif name == "_line_search_wolfe12":
-                    scope[name] = _shortened(scope[name])
+                    scope[name] = _bounded(scope[name])
     copy = FunctionType(
         function.__code__, scopes[home], function.__name__, function.__defaults__, function.__closure__
     )
@@ -106,28 +111,30 @@ def _noted(prepare: Any) -> Any:
     return noted
 
 
-def _shortened(search: Any) -> Any:
-    """Return SciPy's line search with the first trial shortened as the run of this thread wants it.
+def _bounded(search: Any) -> Any:
+    """Return SciPy's line search, beginning as the run of this thread wants it.
 
     SciPy tries ``min(1, 2.02 (f - before) / slope)`` first, and 1 where that is not positive. So another
     value "before" makes it try another length, and nothing else.
     """
 
     @functools.wraps(search)
-    def shortened(
+    def bounded(
         value: Any, gradient: Any, x: Any, p: Any, g: Any, f: Any, before: Any, *more: Any, **keywords: Any
     ) -> Any:
         slope = float(np.dot(g, p))
-        if _runs.shorten is not None and -math.inf < slope < 0.0:
+        if _runs.first_trial is not None and -math.inf < slope < 0.0:
             first = 0.0 if before is None else 2.02 * float(f - before) / slope
             first = min(first, 1.0) if first > 0.0 else 1.0
-            step = _runs.shorten(x, p, first)
+            step, decrease = _runs.first_trial(p, first)
             shorter = f - step * slope / 2.02
             if step < first and shorter > f:
                 before = shorter
+            if "c1" in keywords and "c2" in keywords:
+                keywords["c1"] = max(keywords["c1"], min(decrease, 0.5 * keywords["c2"]))
         return search(value, gradient, x, p, g, f, before, *more, **keywords)
 
-    return shortened
+    return bounded
 
 
 def _quiet_minimize() -> Any:
@@ -141,15 +148,15 @@ _minimize = _quiet_minimize()
 
 
 def minimize(
-    *arguments: Any, shorten: Callable[[Any, Any, float], float] | None = None, **keywords: Any
+    *arguments: Any, first_trial: FirstTrial | None = None, **keywords: Any
 ) -> scipy.optimize.OptimizeResult:
-    """Do what `scipy.optimize.minimize` does; ``shorten`` bounds the first trials of Wolfe line searches."""
-    outer = _runs.made, _runs.shorten
+    """Do what `scipy.optimize.minimize` does; ``first_trial`` bounds the beginning of Wolfe line searches."""
+    outer = _runs.made, _runs.first_trial
     made: list[Any] = []
-    _runs.made, _runs.shorten = made, shorten
+    _runs.made, _runs.first_trial = made, first_trial
     try:
         return _minimize(*arguments, **keywords)
     finally:
-        _runs.made, _runs.shorten = outer
+        _runs.made, _runs.first_trial = outer
         for function in made:
             vars(function).clear()

@@ -20,6 +20,9 @@ REACH = 2.0
 """A first trial goes at most this many times further than any step before."""
 SIZE = 0.3
 """Or as far as this share of x."""
+STEEP_C1 = 0.1
+"""Sufficient decrease along -D g, where the step length is a guess: an over-long step that happens to
+decrease f a little (into a far plateau, say) is shortened instead of accepted."""
 WIDE = 100.0
 """Sizes of x (of 1, where x is zero) beyond which limits say nothing of the size of a variable."""
 GUESS, CAREFUL = 1.0, 0.5
@@ -74,10 +77,10 @@ def within_reach(state, cg, step):
 
 
 class Reach:
-    """What `within_reach` does, for a phase that SciPy runs.
+    """What `within_reach` and `STEEP_C1` do, for a phase that SciPy runs.
 
     SciPy's conjugate gradients expect the decrease of the last step again. Where the slope has become small,
-    that leads arbitrarily far.
+    that leads arbitrarily far. And a first step that overshoots, and is lower all the same, is accepted.
 
     Parameters
     ----------
@@ -89,7 +92,8 @@ class Reach:
     Attributes
     ----------
     longest : float
-        Length of the longest step so far; 0 without one, and then nothing is shortened.
+        Length of the longest step so far; 0 without one: then nothing is shortened, and the search has to
+        achieve more.
     """
 
     def __init__(self, scales: Array | None, steps: Iterable[Array]):
@@ -107,9 +111,24 @@ class Reach:
         if moved < math.inf:
             self.longest = max(self.longest, moved)
 
-    def shorten(self, x: Array, p: Array, step: float) -> float:
-        """Return the multiple of p that a first trial from x may take, at most ``step``."""
+    def first_trial(self, p: Array, step: float) -> tuple[float, float]:
+        """Return the multiple of p that a first trial may take, and the share of decrease that suffices.
+
+        Parameters
+        ----------
+        p : ndarray, shape (n,)
+            Direction of the search.
+        step : float
+            Multiple of p that the search would try.
+
+        Returns
+        -------
+        float
+            At most ``step``.
+        float
+            Decrease over what the slope promises; 0 where the search's own bound does.
+        """
         if not self.longest > 0.0:
-            return step
+            return step, STEEP_C1
         far, reach = self._length(p), REACH * self.longest
-        return reach / far if step * far > reach else step
+        return (reach / far if step * far > reach else step), 0.0

@@ -47,7 +47,7 @@ def run(
     zero: float = 0.0,
     unit: float = 1.0,
     box: tuple[Array, Array] | None = None,
-    shorten: Callable[[Array, Array, float], float] | None = None,
+    first_trial: Callable[[Array, float], tuple[float, float]] | None = None,
 ) -> str:
     """Run a SciPy method from ``scaling.origin`` until it gives up by itself or the driver stops it.
 
@@ -74,8 +74,9 @@ def run(
         With a power of two the arithmetic is the same in every unit.
     box : tuple of ndarray, optional
         Limits of x, handed on to a method that keeps to bounds; the scaling is then a number.
-    shorten : callable, optional
-        ``shorten(x, p, step)`` answers how far a line search from x may try first along p, at most ``step``.
+    first_trial : callable, optional
+        ``first_trial(p, step)`` answers how far a line search may try first along p, at most ``step``, and
+        the least share of the promised decrease that it has to achieve (`phases.first_trial.Reach`).
 
     Returns
     -------
@@ -116,12 +117,8 @@ def run(
             keywords["hessp"] = lambda z, p: scaling.pull(hessp(to_x(z), scaling.apply(p)) / unit)
     chosen |= dict(options or {})
 
-    def first_trial(z: Array, p: Array, step: float) -> float:
-        assert shorten is not None
-        return shorten(to_x(z), scaling.apply(p), step)
-
-    if isinstance(method, str) and shorten is not None:
-        keywords["shorten"] = first_trial
+    if isinstance(method, str) and first_trial is not None:
+        keywords["first_trial"] = lambda p, step: first_trial(scaling.apply(p), step)
     handed: tuple[Callable[..., Any], ...] = (value, gradient, callback)
     if not isinstance(method, str):  # the caller's own arithmetic, which calls ours
         handed = tuple(our_arithmetic()(function) for function in handed)

@@ -56,7 +56,7 @@ from twophase_min.phases.edge import (
     project,
     tell_probe,
 )
-from twophase_min.phases.first_trial import first_guess
+from twophase_min.phases.first_trial import STEEP_C1, first_guess
 from twophase_min.phases.line_search import LINE, line_start, line_tell_f, line_tell_g
 from twophase_min.phases.metric import dual_length, length, metric_of, typical_metric
 from twophase_min.phases.resolution import takes
@@ -78,10 +78,6 @@ REASONS = (
     "the edge of the domain, beyond which f is not finite, stops every descent: the minimum is at the edge",
 )
 """Texts of the reason codes of a failure."""
-
-STEEP_C1 = 0.1
-"""Sufficient decrease along -D g, where the step length is a guess: an over-long step that happens to
-decrease f a little (into a far plateau, say) is shortened instead of accepted."""
 
 SEARCH = (
     nested("line", LINE, "the search along the direction"),

@@ -112,7 +112,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
                 zero=0.0 if callable(method) else driver.point.f,
                 unit=unit,
                 box=objective.box,
-                shorten=reach.shorten,
+                first_trial=reach.first_trial,
             )
         except _PhaseEnd as end:
             if end.cause != Cause.NONE:
