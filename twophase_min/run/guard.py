@@ -35,7 +35,7 @@ GUARD = Record(
     "Guard",
     real("trial_share", "length of a trial, as a share of the evaluations so far", 0.1),
     real("trial_least", "evaluations of a trial at least: a line search needs a few to show anything", 24.0),
-    real("past", "the recent past of a path, as a share of the evaluations of its phase", 1 / 3),
+    real("past", "the recent past of a path, as a share of the evaluations of its phase", 0.5),
     real(
         "fading",
         "decrease in the later half of the recent past, as a share of the earlier, that is fading",
@@ -48,7 +48,6 @@ GUARD = Record(
     real("adam_least", "evaluations that Adam gets in an excursion, as a share of those so far", 0.15),
     real("adam_most", "evaluations that it gets at most while on course, as a share of those so far", 0.5),
     real("pace", "share of Adam's evaluations after which the phase was as low, where it is behind", 1 / 3),
-    real("course_ahead", "evaluations over which its course is continued, as a share of those so far", 0.5),
     real("room", "share of maxfun that must be left after an excursion, unless the phase stands still", 0.25),
     real("first_patience", "evaluations without a swap until the guard tries the convex phase", 3.0),
     real("recovery", "iterations that Adam gets at least after a convex phase has failed", 5.0),
@@ -57,7 +56,7 @@ GUARD = Record(
 """The constants of the guard: initial values of a run, so that a test or an ablation can set others."""
 
 MARKS = 128
-"""Room for the marks of a path; thinned out, at most some fifty are in use."""
+"""Room for the marks of a path; thinned out, at most 68 are in use."""
 
 PATH = Record(
     "Path",
@@ -227,7 +226,7 @@ def begin_adam(loop, f):
     """Start to watch what Adam gains, and where it is heading."""
     guard = loop.guard
     begin_path(loop.paths[ADAM_PATH], loop.work, f, guard.trial_least, guard.past)
-    begin_path(loop.paths[COURSE], loop.work, f, guard.trial_least, 2.0 * guard.past)
+    begin_path(loop.paths[COURSE], loop.work, f, guard.trial_least, 1.0)
 
 
 @_inner
@@ -246,7 +245,7 @@ def on_course(loop):
         return False
     if spent(loop.paths[ADAM_PATH]) >= guard.adam_most * loop.work:
         return False
-    return forecast(loop.paths[COURSE], guard.course_ahead * loop.work) < loop.suspended_f
+    return forecast(loop.paths[COURSE], guard.adam_most * loop.work) < loop.suspended_f
 
 
 @_inner
