@@ -141,7 +141,7 @@ def test_lost_trials_are_resumed_at_every_evaluation(tmp_path):
     """Trials of a single iterate, against an Adam with a long step."""
     x0 = np.array([-1.2, 1.0, 0.5])
     options = {**OWN, "maxiter": 60, "gtol": 0.0, "swap": 3, "learning_rate": 0.1, "precondition": None}
-    with LOOP.preset(guard={"trial_least": 0.5, "trial_share": 0.0}):
+    with LOOP.preset(guard={"trial_least": 0.5, "trial_share": 0.0, "past": 1 / 3}):
         whole = stop_everywhere(rosen, rosen_der, x0, options, tmp_path, last=120)
     assert sum("Adam headed for" in swap["reason"] and swap["to"] == "adam" for swap in whole.swaps) >= 2
 

@@ -56,7 +56,7 @@ GUARD = Record(
 """The constants of the guard: initial values of a run, so that a test or an ablation can set others."""
 
 MARKS = 128
-"""Room for the marks of a path; thinned out, at most 68 are in use."""
+"""Room for the marks of a path."""
 
 PATH = Record(
     "Path",
@@ -104,6 +104,11 @@ def note(path, cost, value, crowded):
         newest = path.costs[(first + many - 1) % MARKS]
         if newest - path.costs[(first + many - 2) % MARKS] < crowded * width:
             many -= 1
+    if many == MARKS:  # a path of which nothing is forgotten: every other mark goes
+        many = MARKS // 2
+        for i in range(1, many):
+            path.costs[(first + i) % MARKS] = path.costs[(first + 2 * i) % MARKS]
+            path.values[(first + i) % MARKS] = path.values[(first + 2 * i) % MARKS]
     at = (first + many) % MARKS
     path.costs[at] = cost
     path.values[at] = value
@@ -226,7 +231,7 @@ def begin_adam(loop, f):
     """Start to watch what Adam gains, and where it is heading."""
     guard = loop.guard
     begin_path(loop.paths[ADAM_PATH], loop.work, f, guard.trial_least, guard.past)
-    begin_path(loop.paths[COURSE], loop.work, f, guard.trial_least, 1.0)
+    begin_path(loop.paths[COURSE], loop.work, f, guard.trial_least, 1.0)  # all of it
 
 
 @_inner
