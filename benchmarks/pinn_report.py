@@ -44,6 +44,16 @@ DRAWN = {
     "ours: ssbroyden, no guard": "ours, ssbroyden, guard=False",
 }
 """Contenders in the pictures, and what they are called there."""
+STYLES = (
+    ("0.6", "-"),
+    ("#0072B2", (0, (1, 1))),
+    ("#009E73", (0, (3, 1, 1, 1))),
+    ("#CC79A7", "-"),
+    ("#E69F00", "-"),
+    ("#D55E00", "-"),
+    ("black", (0, (5, 1.5))),
+)
+"""Colours that colour-blind readers tell apart, and dashes, in the order of `DRAWN`."""
 DRAWN_EQUATIONS = ("poisson", "convection 20", "convection 40", "reaction", "burgers", "wave")
 
 Run = dict[str, Any]
@@ -135,24 +145,18 @@ def pictures(curves: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    colours = dict(
-        zip(
-            DRAWN,
-            ["0.6", "tab:blue", "tab:green", "tab:purple", "tab:orange", "tab:red", "tab:red"],
-            strict=True,
-        )
-    )
+    styles = dict(zip(DRAWN, STYLES, strict=True))
     for file, x, y, labels in (
         ("pinn_loss", 0, 2, ("evaluations (value with gradient)", "loss")),
-        ("pinn_norm_against_loss", 2, 3, ("loss", "norm of the gradient")),
+        ("pinn_norm_against_loss", 2, 3, ("loss, falling to the right", "norm of the gradient")),
     ):
         figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained", sharex=x == 0)
         for axis, equation in zip(axes.flat, DRAWN_EQUATIONS, strict=True):
             for name, label in DRAWN.items():
                 curve = np.array(curves.get(f"{name}|{equation}", np.empty((0, 4))))
                 if len(curve):
-                    style = {"color": colours[name], "lw": 1.6, "ls": "--" if "no guard" in name else "-"}
-                    axis.loglog(curve[:, x], curve[:, y], label=label, **style)
+                    colour, dashes = styles[name]
+                    axis.loglog(curve[:, x], curve[:, y], color=colour, ls=dashes, lw=1.6, label=label)
             axis.set_title(equation)
             axis.set_xlabel(labels[0])
             axis.set_ylabel(labels[1])

@@ -36,6 +36,7 @@ suppress_warnings = ["config.cache"]  # sphinx-gallery's settings hold functions
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 default_role = "py:obj"
+highlight_language = "none"  # blocks of Python say so; the others are commands and output
 
 # ---- reference
 make_reference.write(HERE / "reference")
@@ -109,6 +110,9 @@ sphinx_gallery_conf = {
 # ---- pages
 html_theme = "pydata_sphinx_theme"
 html_title = "twophase_min"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_sidebars = {page: [] for page in ("index", "quickstart")}  # they have no pages below them
 html_theme_options = {
     "header_links_before_dropdown": 8,
     "navigation_with_keys": False,
