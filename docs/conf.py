@@ -4,7 +4,6 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -121,21 +120,3 @@ html_theme_options = {
 }
 html_context = {"default_mode": "light"}
 html_show_sourcelink = False
-
-
-def only_pages_that_exist(app: Any, name: str, source: list[str]) -> None:
-    """Drop what a table of contents in Markdown lists and nobody has written yet."""
-
-    def kept(contents: re.Match[str]) -> str:
-        lines = contents[0].splitlines()
-        return "\n".join(
-            line for line in lines if not re.fullmatch(r"\w+", line) or line in app.env.found_docs
-        )
-
-    if name in ("howto", "understand", "evidence"):
-        source[0] = re.sub(r"^```\{toctree\}.*?^```$", kept, source[0], flags=re.S | re.M)
-
-
-def setup(app: Any) -> None:
-    """Connect the above."""
-    app.connect("source-read", only_pages_that_exist)

@@ -18,9 +18,24 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(page: Path) -> str:
-    """Return the Python blocks of a page, in order, as one script."""
-    return "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M))
+TOOLS = ("lmfit", "optimagic")
+"""Packages beside ours. A block of code that imports one stands for itself and is run where it is there."""
+
+
+def tool_of(block: str) -> str:
+    """Return which of `TOOLS` a block imports, '' for none."""
+    return next((tool for tool in TOOLS if re.search(rf"^import {tool}\b", block, re.M)), "")
+
+
+def blocks(page: Path, tool: str = "") -> str:
+    """Return the Python blocks of a page that need a tool, or none, in order, as one script."""
+    found = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    return "\n".join(block for block in found if tool_of(block) == tool)
+
+
+def without_code(page: Path) -> str:
+    """Return a page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
 
 
 @pytest.mark.slow
@@ -33,6 +48,30 @@ def test_code_blocks_run(page, tmp_path):
         pytest.importorskip("torch")
     warned = "error::DeprecationWarning:twophase_min"
     output_of("-W", warned, "-c", blocks(page), cwd=tmp_path, path=ROOT, MPLBACKEND="Agg")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", TOOLS)
+def test_code_blocks_for_tools_of_the_parallel_page_run(tool, tmp_path):
+    pytest.importorskip(tool)
+    code = blocks(ROOT / "docs" / "parallel.md", tool)
+    assert "assert " in code
+    output_of("-c", code, cwd=tmp_path, path=ROOT)
+
+
+def test_code_is_in_blocks_that_are_run():
+    """No page has Python in an indented block or in one without a language, where no test would see it."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```\n(.*?)^```", text, re.S | re.M):
+            assert not re.search(r"^(import|from|def) ", block, re.M), f"{page.name}:\n{block}"
+        assert not re.search(r"^ {4}(import|from|def) ", without_code(page), re.M), page.name
+
+
+def test_no_line_of_a_paragraph_is_taken_for_an_item_of_a_list():
+    """A sum that is broken before its plus becomes a list in Markdown."""
+    for page in PAGES:
+        assert not re.findall(r"^\+ .*", without_code(page), re.M), page.name
 
 
 def test_files_that_the_pages_name_exist():
