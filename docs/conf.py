@@ -111,7 +111,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = "twophase_min"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_sidebars = {page: [] for page in ("index", "quickstart")}  # they have no pages below them
+WIDE = ("pinn", "paper", "training", "detectors_tables")
+"""Pages whose tables need the room; the line above a page's title leads back."""
+html_sidebars = {page: [] for page in ("index", "quickstart", *WIDE)}  # the first two have no pages below them
 html_theme_options = {
     "header_links_before_dropdown": 8,
     "navigation_with_keys": False,
