@@ -113,7 +113,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 WIDE = ("pinn", "paper", "training", "detectors_tables")
 """Pages whose tables need the room; the line above a page's title leads back."""
-html_sidebars = {page: [] for page in ("index", "quickstart", *WIDE)}  # the first two have no pages below them
+html_sidebars = {page: [] for page in ("index", "quickstart", *WIDE)}  # the first two have no subpages
 html_theme_options = {
     "header_links_before_dropdown": 8,
     "navigation_with_keys": False,

@@ -35,8 +35,8 @@ print(f"{result.njev:.1f} gradients of the whole data; a mini-batch counts its s
 print(f"correlation with the true weights: {np.corrcoef(result.x, truth)[0, 1]:.4f}")
 
 # %%
-# The same on whole data, where the convex phase begins. It needs a quarter of the evaluations: this loss is convex
-# throughout. Mini-batches pay where few passes over the data can be afforded.
+# The same on whole data, where the convex phase begins. It needs a quarter of the evaluations: this loss is
+# convex throughout. Mini-batches pay where few passes over the data can be afforded.
 whole = minimize(loss, np.zeros(20), args=(features, labels))
 runs = {"Adam on mini-batches, then convex": result, "all data from the start": whole}
 plotting.convergence(runs, x="njev", offset=min(result.fun, whole.fun) - 1e-12, title="5,000 samples")
