@@ -1,9 +1,11 @@
 """Configuration of the site: ``python -m sphinx -W docs site`` builds it, from the extra ``docs``."""
 
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -122,3 +124,15 @@ html_theme_options = {
 }
 html_context = {"default_mode": "light"}
 html_show_sourcelink = False
+
+
+def compile_before_the_gallery(app: Any) -> None:
+    """Compile the kernels, so that no example shows the notice of it or has it in its seconds."""
+    if str(app.config.plot_gallery) not in ("0", "False"):
+        os.environ["TWOPHASE_COMPILE_NOTICE"] = "0"
+        twophase_min.warmup()
+
+
+def setup(app: Any) -> None:
+    """Connect the above."""
+    app.connect("builder-inited", compile_before_the_gallery, priority=100)
