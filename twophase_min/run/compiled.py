@@ -58,6 +58,7 @@ UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
 _NONE, _ADAM_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED)
 _SEARCH_FAILED, _TO_AND_FRO = int(Cause.SEARCH_FAILED), int(Cause.TO_AND_FRO)
 _HOLLOW = int(Cause.HOLLOW)
+_ABOVE = int(Cause.ABOVE)
 _INTERRUPTED = int(Status.INTERRUPTED)
 
 _inner = jit(no_cpython_wrapper=True)
@@ -316,11 +317,12 @@ def _convex_run(state, address, table, rows, events, pause):
                 return True
         else:
             _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
-            if loop.next != STOP:
-                machine.within_noise(state.loop, convex.promise, loop.size)
+            above = loop.next != STOP and machine.within_noise(state.loop, convex.promise, loop.size)
             if loop.next == STOP:
                 return True
-            if machine.is_hollow(state.loop, convex.f, convex.predicted):
+            if above:
+                cause = _ABOVE
+            elif machine.is_hollow(state.loop, convex.f, convex.predicted):
                 cause = _HOLLOW
             else:
                 cause = machine.after_convex(state.loop, convex.f, loop.size)

@@ -18,8 +18,9 @@ by differences of high order, which a smooth function does not have and noise do
 estimates the variance for every k from which on smoothness no longer shows. A jump or a kink at x looks
 like noise in differences across it: the noise must show on either side alone. Where the values hardly
 differ h was too short (single precision does not see it), and where the estimates of successive orders do
-not agree it was too long: it is changed by a factor of 16, four times at most. Within bounds u is taken
-without the variables that would leave them.
+not agree it was too long: it is changed by a factor of 16, four times at most. So it was where the values on
+the two sides of x mirror each other, as noise does not: f has a spike there, as a likelihood has where a
+standard deviation nearly vanishes. Within bounds u is taken without the variables that would leave them.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ FIRST = 2.0**-26
 """First distance, relative to x: about the root of the rounding unit."""
 AGREE = 4.0
 """Ratio up to which two estimates of the noise agree."""
+SPIKE = 16.0
+"""Ratio of the noise to what of it differs on the two sides of x, beyond which f has a spike there."""
+ROUNDINGS = 2.0**-46
+"""Share of the values below which what differs is their rounding: they may be multiples of a number."""
 
 FOUND, TOO_SHORT, TOO_LONG = 0, 1, 2
 """What `estimate` says of the distance."""
@@ -111,6 +116,10 @@ def estimate(values, work):
     # either, but not at another distance.
     if fourth > AGREE * AGREE * sides:
         return sides, TOO_SHORT
+    one, two, three = values[4] - values[2], values[5] - values[1], values[6] - values[0]
+    odd = max(abs(two - 2.0 * one), abs(three - 2.0 * two + one))
+    if fourth > SPIKE * odd > SPIKE * ROUNDINGS * max(abs(values[0]), abs(values[MIDDLE]), abs(values[6])):
+        return odd, TOO_LONG
     return fourth, FOUND
 
 

@@ -40,9 +40,11 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
                 _search_failed(driver, own)
                 return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
             driver.iteration(*own.iterate())
-        driver.machine.within_noise(driver.slot, own.promise, loop.size)
+        above = driver.machine.within_noise(driver.slot, own.promise, loop.size)
         if loop.next == STOP:
             raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
+        if above:
+            return Cause.ABOVE, ""
         if driver.machine.is_hollow(driver.slot, own.f, own.predicted):
             return Cause.HOLLOW, ""
         cause = driver.machine.after_convex(driver.slot, own.f, loop.size)
