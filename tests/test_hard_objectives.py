@@ -259,7 +259,9 @@ def test_a_likelihood_without_bound_is_no_success_and_says_so(convex_method, par
         return -np.array([a, b, share[1] @ (y - x[2])])
 
     with np.errstate(all="ignore"):
-        result = minimize(fun, [y[30 * part] + 1e-3, -6.0, 0.0], jac=jac, options={"convex_method": convex_method})
+        result = minimize(
+            fun, [y[30 * part] + 1e-3, -6.0, 0.0], jac=jac, options={"convex_method": convex_method}
+        )
     assert not result.success or np.abs(jac(result.x)).max() <= 1e-5
     if not result.success:
         assert "f may fall without a bound here" in result.message

@@ -20,6 +20,7 @@ from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.phases.metric import power_of_two_in_kernels
 from twophase_min.run import detecting, exactness, machine
+from twophase_min.run.event import note_event
 from twophase_min.run.points import (
     cost_of,
     distance,
@@ -136,7 +137,7 @@ def _note(state, events, reason, phase_f):
     if memo.recorded:
         detector = state.detector.slot[0]
         norm = norm_of(state, state.vectors[memo.point], state.vectors[memo.point + 1])
-        machine.note_event(state.loop, events, memo.events, detector.peak, norm, reason, phase_f)
+        note_event(state.loop, events, memo.events, detector.peak, norm, reason, phase_f)
         events[memo.events].detector = detector
     if loop.next != STOP:  # else the numbers for the sentence of the end
         memo.events += 1
