@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import OptimizeResult
 
 from twophase_min import minimize
 from twophase_min.curvature import covariance, dense_hessian, hessian_matrix, standard_errors
@@ -283,6 +284,7 @@ def test_a_trace_that_gets_lost_is_found_out():
         ({"loss": "squares", "n_data": 2}, ValueError, "chi-square"),
         ({"names": ["a"]}, ValueError, "1 names for 2 parameters"),
         ({"fun": None}, TypeError, "needs fun"),
+        ({"fun": OptimizeResult(x=MLE), "x": gauss}, TypeError, "the function comes first"),
         ({"fun": lambda p: float(np.sqrt(p[0])), "x": [0.0]}, ValueError, "edge of the domain"),
     ],
 )

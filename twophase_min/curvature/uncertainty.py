@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult
 
 from twophase_min._errstate import our_arithmetic
 from twophase_min.curvature.dense import DenseHessian, dense_hessian
@@ -144,6 +145,8 @@ def standard_errors(
     """
     if loss not in LOSSES:
         raise ValueError(f"loss is {loss!r}; it must be {', '.join(map(repr, LOSSES))}.")
+    if isinstance(fun, OptimizeResult) or callable(x):
+        raise TypeError("the function comes first: standard_errors(fun, result), or covariance(fun, result).")
     point = np.atleast_1d(np.array(getattr(x, "x", x), dtype=np.float64))
     names = tuple(f"x[{i}]" for i in range(point.size)) if names is None else tuple(names)
     if len(names) != point.size:
