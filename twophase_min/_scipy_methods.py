@@ -201,8 +201,10 @@ def delegate(
             result = scipy_minimize(
                 objective.value, start, method=method, callback=callback_form, options=extra, **keywords
             )
-        except StopIteration:
+        except StopIteration as error:
             if not stopped:  # not ours: the objective's own
+                if objective.best is not None:
+                    keep(error, _best(objective, iteration, Status.EXCEPTION))
                 raise
             result = _best(objective, iteration, Status.CALLBACK)  # TNC lets it escape
         except BaseException as error:
