@@ -23,6 +23,7 @@ from twophase_min.run import guard as _guard
 from twophase_min.run.event import note_event
 from twophase_min.run.exactness import exactness, measured_noise, noise, noise_is_due, noise_of, note_noise
 from twophase_min.run.guard import ADAM_PATH
+from twophase_min.run.singular import GROWN
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -372,9 +373,10 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
 def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     """Leave the convex phase: for Adam, or for the suspended phase.
 
-    A phase that failed at the best point, or on a path of Adam that ends there, is replaced by a new Adam at
-    the best point. A phase that stalled is suspended during an excursion of Adam on its own path. If that
-    leads to nothing better, it resumes as if it had not been left, with the curvature that it has collected.
+    A phase that failed at the best point (on a path of Adam: at a singularity, or where that path ends) is
+    replaced by a new Adam at the best point. A phase that stalled is suspended during an excursion of Adam on
+    its own path. If that leads to nothing better, it resumes as if it had not been left, with the curvature
+    that it has collected.
 
     Parameters
     ----------
@@ -392,7 +394,8 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     guard = loop.guard
     loop.cause = cause
     suspended = loop.off_incumbent and not math.isnan(loop.suspended_f)
-    ended = loop.f <= best_f or (loop.behind == Cause.ADAM_FAILED and not suspended)
+    singular = loop.f <= best_f and loop.size > GROWN * loop.least_size
+    ended = singular or (loop.behind == Cause.ADAM_FAILED and not suspended)
     if _failed(cause) and (ended or not loop.off_incumbent):
         loop.off_incumbent = 0
         loop.failed_at = best_f

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from twophase_min._status import Status
 
 GROWN = 1e6
-"""Ratio of the gradient's norm at the end to that at the start, beyond which it is worth a sentence."""
+"""Ratio of the gradient's norm to what it was at the start, or at the least, that tells a singularity."""
 SHARE = 0.01
 """Share of the largest norm on the way that the one at the end has at least."""
 ENDS = frozenset(
