@@ -50,8 +50,10 @@ AGREE = 4.0
 """Ratio up to which two estimates of the noise agree."""
 SPIKE = 16.0
 """Ratio of the noise to what of it differs on the two sides of x, beyond which f has a spike there."""
-ROUNDINGS = 2.0**-46
-"""Share of the values below which what differs is their rounding: they may be multiples of a number."""
+ROUNDINGS, DEEP = 2.0**-46, 2.0**-6
+"""Share of the values below which what differs is their rounding, and of the depth of a spike that looks like
+noise: values that are multiples of a number mirror each other exactly, but about a parabola.
+"""
 
 FOUND, TOO_SHORT, TOO_LONG = 0, 1, 2
 """What `estimate` says of the distance."""
@@ -118,7 +120,9 @@ def estimate(values, work):
         return sides, TOO_SHORT
     one, two, three = values[4] - values[2], values[5] - values[1], values[6] - values[0]
     odd = max(abs(two - 2.0 * one), abs(three - 2.0 * two + one))
-    if fourth > SPIKE * odd > SPIKE * ROUNDINGS * max(abs(values[0]), abs(values[MIDDLE]), abs(values[6])):
+    size = max(abs(values[0]), abs(values[MIDDLE]), abs(values[6]))
+    depth = max(values[0], values[6]) - values[MIDDLE]
+    if fourth > SPIKE * odd and (odd > ROUNDINGS * size or fourth > DEEP * depth > 0.0):
         return odd, TOO_LONG
     return fourth, FOUND
 
