@@ -159,6 +159,55 @@ def test_scipy_22865_a_float32_loss_behind_float64_variables():
         np.testing.assert_allclose(result.x, best, atol=2e-3)
 
 
+def few_digits(seed, kind, constant):
+    """A sum in float32 behind a float64 x with its gradient, and the sum in float64 from the same data."""
+    rng = np.random.default_rng(seed)
+    short = rng.normal(size=(150, 10)).astype(np.float32)
+    y = (short @ rng.normal(size=10) + 0.1 * rng.normal(size=150)).astype(np.float32)
+
+    def of(t, a, b, c):
+        r, s = a @ t - b, np.sign(b)
+        if kind == "squares":
+            return (r * r).sum() + c, 2 * a.T @ r
+        return np.logaddexp(0 * c, -s * (a @ t)).sum() + t @ t + c, -(
+            a.T @ (s / (1 + np.exp(s * (a @ t))))
+        ) + 2 * t
+
+    def fun(x):
+        f, g = of(x.astype(np.float32), short, y, np.float32(constant))
+        return float(f), g.astype(float)
+
+    return fun, lambda x: of(x, short.astype(float), y.astype(float), 0.0)[0]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("constant", [0.0, 1e4])
+@pytest.mark.parametrize("kind", ["squares", "logistic"])
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "ssbroyden"])
+def test_scipy_22865_values_of_few_digits_end_a_run_with_success(convex_method, kind, constant, seed):
+    """What is left above the true minimum is less than the last digit of a value."""
+    fun, exact = few_digits(seed, kind, constant)
+    result = minimize(fun, np.zeros(10), jac=True, options={"convex_method": convex_method})
+    assert result.success, result.message
+    least = scipy.optimize.minimize(exact, result.x, method="BFGS", options={"gtol": 1e-7}).fun
+    assert exact(result.x) - least < 2 * np.spacing(np.float32(result.fun))
+    assert result.nfev < 250
+
+
+@njit
+def stairs(x):
+    r = x - np.array([1.0, -2.0, 0.5])
+    return np.floor(1e3 * (np.dot(r, r) + r[0] * r[1])) / 1e3, 2.0 * r + np.array([r[1], r[0], 0.0])
+
+
+@pytest.mark.parametrize("engine", ["python", "numba"])
+def test_values_that_are_the_same_far_around_show_their_last_digit_to_both_engines(engine):
+    result = minimize(stairs, np.zeros(3), jac=True, options={"engine": engine, "convex_method": "memory-cg"})
+    assert result.success, result.message
+    assert result.nfev < 60
+    assert np.abs(result.x - [1.0, -2.0, 0.5]).max() < 0.05
+
+
 @njit
 def rough(x):
     value = 0.0

@@ -57,8 +57,7 @@ UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
 # as numbers, for variables that hold one or another
 _NONE, _ADAM_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED)
 _SEARCH_FAILED, _TO_AND_FRO = int(Cause.SEARCH_FAILED), int(Cause.TO_AND_FRO)
-_HOLLOW = int(Cause.HOLLOW)
-_INTERRUPTED = int(Status.INTERRUPTED)
+_HOLLOW, _INTERRUPTED = int(Cause.HOLLOW), int(Status.INTERRUPTED)
 
 _inner = jit(no_cpython_wrapper=True)
 
@@ -316,13 +315,18 @@ def _convex_run(state, address, table, rows, events, pause):
                 return True
         else:
             _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
-            if loop.next != STOP:
-                machine.within_noise(state.loop, convex.promise, loop.size)
             if loop.next == STOP:
                 return True
-            if machine.is_hollow(state.loop, convex.f, convex.predicted):
-                cause = _HOLLOW
-            else:
+            if machine.seems_hollow(state.loop, convex.f, convex.predicted):
+                if not noise_at(state, address, table, vectors[X], convex.f, vectors[P]):
+                    return True
+                convex.noise = exactness.noise(state.loop)
+                if machine.is_hollow(state.loop, convex.f, convex.predicted):
+                    cause = _HOLLOW
+            if cause == _NONE:
+                machine.within_noise(state.loop, convex.promise, loop.size)
+                if loop.next == STOP:
+                    return True
                 cause = machine.after_convex(state.loop, convex.f, loop.size)
     if evaluate(state, address, table, v[memo.best], True):
         _leave_convex(state, events, cause)

@@ -232,6 +232,13 @@ def _compare(
     noise = abs(near.ahead - 2 * near.f + near.behind) / 6**0.5
     explained = max(noise, abs(near.slope - slope) * near.h) <= EXPLAINED * measured
     if explained and measured > unsure * near.h:
+        if near.ahead == near.behind == near.f:
+            return Finding(
+                f"f does not change within {near.h:.1g}: its values are exact to about {measured:.1g} here, by "
+                "rounding inside f or an inner tolerance.",
+                "Compute it in a higher precision, make its inner tolerances tighter, or raise gtol.",
+                measured,
+            )
         slopes = f"its slope is {near.slope:.3g} over {near.h:.1g} but {far.slope:.3g} over {far.h:.1g}"
         return _noisy(noise, slopes)
     unsure = near.unsure(rounding, measured)

@@ -22,6 +22,7 @@ from twophase_min.jit.compilation import jit, prepare, register
 from twophase_min.run import guard as _guard
 from twophase_min.run.exactness import exactness, measured_noise, noise, noise_is_due, noise_of, note_noise
 from twophase_min.run.guard import ADAM_PATH, PHASE_PATH
+from twophase_min.run.hollow import HOLLOW_ENDS, is_hollow, seems_hollow
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -47,10 +48,6 @@ NEAR = 1e-9
 """Share of the decrease so far below which a lower value nearby counts as reached."""
 PATIENCE = 10
 """Iterations in a row within the noise, without a smaller gradient, that end a run."""
-HOLLOW, HOLLOW_PATIENCE, HOLLOW_ENDS = 1e-4, 5, 2
-"""Share of the promised decrease that is worth the name; iterations in a row below it that end the phase, and
-phases ended so that end the run."""
-
 BARREN = 2
 """Times that all methods may fail again without an iteration in between, though lower values were met."""
 
@@ -286,19 +283,6 @@ def go_on(slot, cause):
 
 
 @jit
-def is_hollow(slot, f, predicted):
-    """Whether steps of our own phase keep nothing of the ``predicted`` decrease: the gradient is wrong."""
-    loop = slot[0]
-    hollow = loop.before - f < HOLLOW * predicted and predicted > noise_of(loop, f)
-    loop.hollow = loop.hollow + 1 if hollow else 0
-    if loop.hollow < HOLLOW_PATIENCE:
-        return False
-    loop.hollow = 0
-    loop.hollow_ends += 1
-    return True
-
-
-@jit
 def after_convex(slot, f, size):
     """Show an accepted iterate of the convex phase to the guard; answers its verdict (`guard.verdict`)."""
     loop = slot[0]
@@ -465,6 +449,7 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     after_adam: (0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
     go_on: (0,),
+    seems_hollow: (0.0, 0.0),
     is_hollow: (0.0, 0.0),
     after_convex: (0.0, 0.0),
     stands_still: (0.0, 0.0),

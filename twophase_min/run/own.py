@@ -15,7 +15,7 @@ from twophase_min.phases import FAILED, is_ours
 from twophase_min.phases.metric import power_of_two
 from twophase_min.run.build import own_solver
 from twophase_min.run.result import relative_gradient
-from twophase_min.run.settling import reduced
+from twophase_min.run.settling import noise_at, reduced
 from twophase_min.run.state import MOMENTS, STOP
 
 if TYPE_CHECKING:
@@ -40,11 +40,13 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
                 _search_failed(driver, own)
                 return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
             driver.iteration(*own.iterate())
+        if driver.machine.seems_hollow(driver.slot, own.f, own.predicted):
+            own.take_noise(noise_at(driver, own.x, own.f, own.direction))
+            if driver.machine.is_hollow(driver.slot, own.f, own.predicted):
+                return Cause.HOLLOW, ""
         driver.machine.within_noise(driver.slot, own.promise, loop.size)
         if loop.next == STOP:
             raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
-        if driver.machine.is_hollow(driver.slot, own.f, own.predicted):
-            return Cause.HOLLOW, ""
         cause = driver.machine.after_convex(driver.slot, own.f, loop.size)
         if cause != Cause.NONE:
             return cause, ""
@@ -75,7 +77,18 @@ def resume(driver: Driver) -> None:
 
 
 def forget(driver: Driver) -> None:
-    """Hand on of what has led to a failure only the curvature of the last step: a length to begin with."""
+    """Hand on of what has led to a failure only the curvature of the last step: a length to begin with.
+
+    Where measured noise explains the failure, the pairs did not lead to it: those stay whose curvature shows
+    above the noise.
+    """
+    noise = driver.machine.noise(driver.slot)
+    if noise > 0.0:
+        seen = [(s, y) for s, y in driver.pairs if s @ y > noise]
+        driver.pairs.clear()
+        driver.pairs.extend(seen)
+        if seen:
+            return
     for s, y in driver.pairs:
         if s @ y > 0:
             driver.bend = float(s @ y / (s @ s))
