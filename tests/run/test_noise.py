@@ -169,9 +169,8 @@ def few_digits(seed, kind, constant):
         r, s = a @ t - b, np.sign(b)
         if kind == "squares":
             return (r * r).sum() + c, 2 * a.T @ r
-        return np.logaddexp(0 * c, -s * (a @ t)).sum() + t @ t + c, -(
-            a.T @ (s / (1 + np.exp(s * (a @ t))))
-        ) + 2 * t
+        slopes = s / (1 + np.exp(s * (a @ t)))
+        return np.logaddexp(0 * c, -s * (a @ t)).sum() + t @ t + c, 2 * t - a.T @ slopes
 
     def fun(x):
         f, g = of(x.astype(np.float32), short, y, np.float32(constant))

@@ -19,7 +19,7 @@ from twophase_min.phases import adam_kernels as adam_phase
 from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.phases.metric import power_of_two_in_kernels
-from twophase_min.run import detecting, exactness, machine
+from twophase_min.run import detecting, exactness, hollow, machine
 from twophase_min.run.points import (
     cost_of,
     distance,
@@ -317,11 +317,11 @@ def _convex_run(state, address, table, rows, events, pause):
             _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
             if loop.next == STOP:
                 return True
-            if machine.seems_hollow(state.loop, convex.f, convex.predicted):
+            if hollow.seems_hollow(state.loop, convex.f, convex.predicted):
                 if not noise_at(state, address, table, vectors[X], convex.f, vectors[P]):
                     return True
                 convex.noise = exactness.noise(state.loop)
-                if machine.is_hollow(state.loop, convex.f, convex.predicted):
+                if hollow.is_hollow(state.loop, convex.f, convex.predicted):
                     cause = _HOLLOW
             if cause == _NONE:
                 machine.within_noise(state.loop, convex.promise, loop.size)

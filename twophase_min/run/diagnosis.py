@@ -234,8 +234,8 @@ def _compare(
     if explained and measured > unsure * near.h:
         if near.ahead == near.behind == near.f:
             return Finding(
-                f"f does not change within {near.h:.1g}: its values are exact to about {measured:.1g} here, by "
-                "rounding inside f or an inner tolerance.",
+                f"f does not change within {near.h:.1g}: its values are exact to about {measured:.1g} here, "
+                "by rounding inside f or an inner tolerance.",
                 "Compute it in a higher precision, make its inner tolerances tighter, or raise gtol.",
                 measured,
             )
