@@ -40,9 +40,9 @@ from twophase_min.run.state import (
     STOP,
 )
 
-FLAT, NEARLY_FLAT = 1e-7, 1e-5
-"""Relative gradients at which a search without a decrease has converged to working precision; the second
-where the last direction promised less than the rounding of f."""
+FLAT, NEARLY_FLAT = 2.0, 200.0
+"""Relative gradients at which a search without a decrease has converged to working precision, in roots of the
+relative rounding of f; the second where the last direction promised less than that rounding."""
 
 NEAR = 1e-9
 """Share of the decrease so far below which a lower value nearby counts as reached."""
@@ -312,9 +312,10 @@ def search_failed(slot, f, best_f, precise, relative, promise):
     loop.next = GO_ON
     if f > best_f + noise_of(loop, best_f):  # on Adam's path, away from the best point
         return
-    if promise <= measured_noise(loop) or (promise <= noise_of(loop, f) and relative <= NEARLY_FLAT):
+    root = math.sqrt(loop.rounding)
+    if promise <= measured_noise(loop) or (promise <= noise_of(loop, f) and relative <= NEARLY_FLAT * root):
         stop(loop, Status.WORKING_PRECISION, Cause.NOISE, ITERATE)
-    elif precise and relative <= FLAT:
+    elif precise and relative <= FLAT * root:
         stop(loop, Status.WORKING_PRECISION, Cause.FLAT, ITERATE)
 
 
