@@ -102,7 +102,7 @@ REASONS = {
     "noise": "f is noisy",
     "wrong gradient": "The gradient looks wrong",
     "agreeing gradient": "The gradient agrees with a difference of f.",
-    "edge": "f is not finite at a distance of #.",
+    "edge": "f is not finite on a side of this point, at a distance of #.",
     "resumed, another method": "Resuming was not exact: the state of ",
     "resumed, no excursion": "Resuming was not exact: maxfun had left no room for a trial of Adam",
 }

@@ -104,7 +104,7 @@ def test_a_kink_and_a_jump_are_told_apart():
 
 def test_the_edge_of_the_domain_is_named():
     text, _ = look(lambda x: x[0] if x[0] >= 0.5 else np.nan, lambda x: np.ones(1), [0.5])
-    assert "not finite at a distance of" in text
+    assert "not finite on a side of this point, at a distance of" in text
 
 
 def test_a_slope_below_the_rounding_is_not_called_wrong():

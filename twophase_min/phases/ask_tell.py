@@ -262,7 +262,10 @@ class ConvexPhase(AskTell):
 
     @property
     def predicted(self) -> float:
-        """Decrease that a parabola through the slope promised for the first trial of the search."""
+        """Decrease that a parabola through the slope promised for the first trial of the search.
+
+        It is 0 after a step that an edge of the domain has cut short.
+        """
         return float(self.view.predicted)
 
     @property

@@ -55,9 +55,8 @@ UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
 """Changes of variables of the convex phase, in MEMO.precondition."""
 
 # as numbers, for variables that hold one or another
-_NONE, _ADAM_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED)
-_SEARCH_FAILED, _TO_AND_FRO = int(Cause.SEARCH_FAILED), int(Cause.TO_AND_FRO)
-_HOLLOW, _INTERRUPTED = int(Cause.HOLLOW), int(Status.INTERRUPTED)
+_NONE, _ADAM_FAILED, _SEARCH_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED), int(Cause.SEARCH_FAILED)
+_TO_AND_FRO, _HOLLOW, _INTERRUPTED = int(Cause.TO_AND_FRO), int(Cause.HOLLOW), int(Status.INTERRUPTED)
 
 _inner = jit(no_cpython_wrapper=True)
 

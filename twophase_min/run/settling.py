@@ -91,7 +91,8 @@ def goes_on(driver: Driver) -> bool:
     loop, objective = driver.loop, driver.objective
     if loop.status != Status.PRECISION_LOSS or loop.cause == Cause.NO_HANDOVER or driver.looks >= LOOKS:
         return False
-    cause = Cause.SHARPER if objective.sharpen() else Cause.LOWER if driver.found_lower else Cause.NONE
+    sharper = not driver.at_edge and objective.sharpen()
+    cause = Cause.SHARPER if sharper else Cause.LOWER if driver.found_lower else Cause.NONE
     if cause == Cause.NONE:
         return False
     driver.looks += 1
