@@ -193,6 +193,19 @@ def test_scipy_22865_values_of_few_digits_end_a_run_with_success(convex_method, 
     assert result.nfev < 250
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("kind", ["squares", "logistic"])
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
+def test_scipy_22865_differences_that_vanish_at_the_start_are_no_success(convex_method, kind, seed):
+    """SciPy's steps are too short for values in float32: all differences are zero, and its methods stop."""
+    fun, exact = few_digits(seed, kind, 1e4)
+    options = {"convex_method": convex_method}
+    result = minimize(lambda x: fun(x)[0], np.zeros(10), jac="2-point", options=options)
+    least = scipy.optimize.minimize(exact, result.x, method="BFGS", options={"gtol": 1e-7}).fun
+    assert result.nfev > 50
+    assert exact(result.x) - least < 1e-3 * (exact(np.zeros(10)) - least)
+
+
 @njit
 def stairs(x):
     r = x - np.array([1.0, -2.0, 0.5])

@@ -227,7 +227,7 @@ class Driver(Report):
             if loop.nit >= loop.maxiter:
                 raise Stop(Status.MAXITER)
             return
-        f, g = objective.start(self.point.x)
+        f, g = settling.see_more(self, *objective.start(self.point.x))
         size = settling.size_of(self, self.point.x, g)
         loop.gtol = max(options.gtol, options.gtol_rel * size)
         finite = bool(np.all(np.isfinite(g)))

@@ -105,6 +105,8 @@ def estimate(values, work):
         POINTS, 5)
     )  # fmt: skip
     low, high = min(third, fourth, fifth), max(third, fourth, fifth)
+    if high == 0.0:  # as many last digits from each to the next: no error shows yet
+        return 0.0, TOO_SHORT
     left, right = _order(values, work, 0, 4, 2), _order(values, work, 3, 4, 2)
     sides = min(left, right)
     if high > AGREE * low:
