@@ -203,7 +203,7 @@ def test_scipy_22865_differences_that_vanish_at_the_start_are_no_success(convex_
     result = minimize(lambda x: fun(x)[0], np.zeros(10), jac="2-point", options=options)
     least = scipy.optimize.minimize(exact, result.x, method="BFGS", options={"gtol": 1e-7}).fun
     assert result.nfev > 50
-    assert exact(result.x) - least < 1e-3 * (exact(np.zeros(10)) - least)
+    assert exact(result.x) - least < 1e-2 * (exact(np.zeros(10)) - least)
 
 
 @njit

@@ -105,8 +105,6 @@ def estimate(values, work):
         POINTS, 5)
     )  # fmt: skip
     low, high = min(third, fourth, fifth), max(third, fourth, fifth)
-    if high == 0.0:  # as many last digits from each to the next: no error shows yet
-        return 0.0, TOO_SHORT
     left, right = _order(values, work, 0, 4, 2), _order(values, work, 3, 4, 2)
     sides = min(left, right)
     if high > AGREE * low:
@@ -152,17 +150,18 @@ def next_distance(h, verdict, low, high):
     h : float
         Distance of this measurement.
     verdict : int
-        TOO_SHORT or TOO_LONG.
+        TOO_LONG, or else h was too short; FOUND counts as that where shorter distances were, and no error
+        shows: as many last digits lie between each value and the next.
     low, high : float
         What earlier verdicts have left; 0 and infinity before the first.
     """
-    if verdict == TOO_SHORT:
-        low = h
-    else:
+    if verdict == TOO_LONG:
         high = h
+    else:
+        low = h
     if low > 0.0 and high < math.inf:
         return math.sqrt(low) * math.sqrt(high), low, high
-    return (h * CHANGE if verdict == TOO_SHORT else h / CHANGE), low, high
+    return (h / CHANGE if verdict == TOO_LONG else h * CHANGE), low, high
 
 
 @functools.cache
@@ -243,7 +242,7 @@ def measure(
                 break
         else:
             sigma, verdict = ready(values, work)
-        if verdict == FOUND:
+        if verdict == FOUND and (sigma > 0.0 or low == 0.0):
             return float(sigma)
         h, low, high = following(h, verdict, low, high)
     return 0.0

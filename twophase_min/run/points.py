@@ -218,7 +218,7 @@ def noise_at(state, address, table, x, f, u):
                 break
         if whole:
             found, verdict = noise.estimate(values, work)
-        if verdict == noise.FOUND:
+        if verdict == noise.FOUND and (found > 0.0 or low == 0.0):
             break
         found = 0.0
         h, low, high = noise.next_distance(h, verdict, low, high)
