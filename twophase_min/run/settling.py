@@ -81,7 +81,7 @@ def reconsider(driver: Driver, size: float) -> None:
 
 
 def see_more(driver: Driver, f: float, g: Array) -> tuple[float, Array]:
-    """Look again, over longer steps, at a start where all differences are zero: f may have few digits only."""
+    """Look again, over longer steps, at a start where all differences are zero: f may have few digits."""
     objective, x = driver.objective, driver.point.x
     if objective.kind not in ("2-point", "3-point") or not np.isfinite(f) or np.any(g):
         return f, g
