@@ -43,6 +43,8 @@ POINTS, MIDDLE = 7, 3
 """Values in a measurement, and the place of the one at x."""
 BUDGET = 30
 """Values that a measurement may cost."""
+NEAR = 1e5
+"""First distances beyond which an estimate must be confirmed: on a far plateau f itself looks like noise."""
 CHANGE = 16.0
 """Factor by which the distance changes."""
 FIRST = 2.0**-26
@@ -223,7 +225,7 @@ def measure(
     values, work = np.full(POINTS, f), np.empty(POINTS)
     along, given = np.empty(x.size), u
     limits = [np.asarray(limit, dtype=float) for limit in box or ()]
-    spent = 0
+    spent, candidate, near = 0, 0.0, NEAR * h
     while spent + POINTS - 1 <= BUDGET:
         if box is not None:
             if not within_bounds(x, given, h, *limits, along):
@@ -242,8 +244,13 @@ def measure(
                 break
         else:
             sigma, verdict = ready(values, work)
+        if candidate > 0.0:  # noise is the same over twice the distance, a smooth function's differences grow
+            return candidate if verdict == FOUND and sigma <= 2.0 * candidate else 0.0
         if verdict == FOUND and (sigma > 0.0 or low == 0.0):
-            return float(sigma)
+            if h <= near:
+                return float(sigma)
+            candidate, h = float(sigma), 2.0 * h
+            continue
         h, low, high = following(h, verdict, low, high)
     return 0.0
 
