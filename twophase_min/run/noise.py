@@ -45,6 +45,8 @@ BUDGET = 30
 """Values that a measurement may cost."""
 NEAR = 1e5
 """First distances beyond which an estimate must be confirmed: on a far plateau f itself looks like noise."""
+FEW = 2.0**-5
+"""Share of f that the error of values of few digits is at most, where f(x) is not zero."""
 CHANGE = 16.0
 """Factor by which the distance changes."""
 FIRST = 2.0**-26
@@ -245,7 +247,9 @@ def measure(
         else:
             sigma, verdict = ready(values, work)
         if candidate > 0.0:  # noise is the same over twice the distance, a smooth function's differences grow
-            return candidate if verdict == FOUND and sigma <= 2.0 * candidate else 0.0
+            return candidate if verdict != TOO_LONG and sigma <= AGREE * candidate else 0.0
+        if verdict == FOUND and low > 0.0 and f != 0.0 and sigma > FEW * abs(f):
+            return 0.0
         if verdict == FOUND and (sigma > 0.0 or low == 0.0):
             if h <= near:
                 return float(sigma)

@@ -219,7 +219,10 @@ def noise_at(state, address, table, x, f, u):
         if whole:
             found, verdict = noise.estimate(values, work)
         if candidate > 0.0:
-            found = candidate if verdict == noise.FOUND and found <= 2.0 * candidate else 0.0
+            found = candidate if verdict != noise.TOO_LONG and found <= noise.AGREE * candidate else 0.0
+            break
+        if verdict == noise.FOUND and low > 0.0 and f != 0.0 and found > noise.FEW * abs(f):
+            found = 0.0
             break
         if verdict == noise.FOUND and (found > 0.0 or low == 0.0):
             if h <= near:
