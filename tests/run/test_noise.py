@@ -206,6 +206,15 @@ def test_scipy_22865_differences_that_vanish_at_the_start_are_no_success(convex_
     assert exact(result.x) - least < 1e-2 * (exact(np.zeros(10)) - least)
 
 
+def test_scipy_8369_a_far_plateau_of_a_peak_is_no_noise():
+    """Differences of f over long distances, where the tail of the peak begins, are not its error."""
+
+    def tail(x):
+        return float(31.7 + np.sum(np.exp(-((np.linspace(0, 1, 100) - x[0]) ** 2) / x[1] ** 2)))
+
+    assert noise.measure(tail, np.array([0.5, 1e-4]), tail([0.5, 1e-4]), np.array([1.0, 1.0])) < 1e-2 * 31.7
+
+
 @njit
 def stairs(x):
     r = x - np.array([1.0, -2.0, 0.5])

@@ -43,10 +43,9 @@ POINTS, MIDDLE = 7, 3
 """Values in a measurement, and the place of the one at x."""
 BUDGET = 30
 """Values that a measurement may cost."""
-NEAR = 1e5
-"""First distances beyond which an estimate must be confirmed: on a far plateau f itself looks like noise."""
-FEW = 2.0**-5
-"""Share of f that the error of values of few digits is at most, where f(x) is not zero."""
+FEW = 2.0**-8
+"""Share of f, unless f(x) is zero, that the error of a value may be where values were equal over shorter
+distances: two digits and more. On a far plateau f itself looks like a larger one."""
 CHANGE = 16.0
 """Factor by which the distance changes."""
 FIRST = 2.0**-26
@@ -227,7 +226,7 @@ def measure(
     values, work = np.full(POINTS, f), np.empty(POINTS)
     along, given = np.empty(x.size), u
     limits = [np.asarray(limit, dtype=float) for limit in box or ()]
-    spent, candidate, near = 0, 0.0, NEAR * h
+    spent = 0
     while spent + POINTS - 1 <= BUDGET:
         if box is not None:
             if not within_bounds(x, given, h, *limits, along):
@@ -246,15 +245,10 @@ def measure(
                 break
         else:
             sigma, verdict = ready(values, work)
-        if candidate > 0.0:  # noise is the same over twice the distance, a smooth function's differences grow
-            return candidate if verdict != TOO_LONG and sigma <= AGREE * candidate else 0.0
         if verdict == FOUND and low > 0.0 and f != 0.0 and sigma > FEW * abs(f):
             return 0.0
         if verdict == FOUND and (sigma > 0.0 or low == 0.0):
-            if h <= near:
-                return float(sigma)
-            candidate, h = float(sigma), 2.0 * h
-            continue
+            return float(sigma)
         h, low, high = following(h, verdict, low, high)
     return 0.0
 

@@ -192,7 +192,7 @@ def noise_at(state, address, table, x, f, u):
         return True
     values, work = state.answer[1 : 1 + noise.POINTS], state.answer[1 + noise.POINTS :]
     h, low, high, found = noise.first_distance(x, u), 0.0, math.inf, 0.0
-    spent, candidate, near = 0, 0.0, noise.NEAR * h
+    spent = 0
     v = state.vectors
     bounded = v.shape[0] > LOWER
     while spent + noise.POINTS - 1 <= noise.BUDGET and h > 0.0:
@@ -218,17 +218,11 @@ def noise_at(state, address, table, x, f, u):
                 break
         if whole:
             found, verdict = noise.estimate(values, work)
-        if candidate > 0.0:
-            found = candidate if verdict != noise.TOO_LONG and found <= noise.AGREE * candidate else 0.0
-            break
         if verdict == noise.FOUND and low > 0.0 and f != 0.0 and found > noise.FEW * abs(f):
             found = 0.0
             break
         if verdict == noise.FOUND and (found > 0.0 or low == 0.0):
-            if h <= near:
-                break
-            candidate, found, h = found, 0.0, 2.0 * h
-            continue
+            break
         found = 0.0
         h, low, high = noise.next_distance(h, verdict, low, high)
     exactness.note_noise(state.loop, found, cost_of(memo), f)
