@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import approx_fprime
+from scipy.optimize import approx_fprime, rosen, rosen_der
 
 from twophase_min import check_gradient, minimize
 from twophase_min._status import Status, Stop
@@ -356,3 +356,51 @@ def test_maxfun_holds_at_an_edge_too():
         made.start(np.zeros(1))
     assert stop.value.status == Status.MAXFUN
     assert made.nfev == 2
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "ssbroyden", "bfgs"])
+def test_autograd_802_a_gradient_that_is_nan_beyond_a_wall_does_not_keep_a_run_busy(convex_method, fused):
+    """Values are finite and lower beyond it, so that no value shows where it is."""
+
+    def gradient(x):
+        g = rosen_der(x)
+        return np.where(x[0] > 0.5, np.nan, g)
+
+    fun, jac = (lambda x: (rosen(x), gradient(x)), True) if fused else (rosen, gradient)
+    result = minimize(fun, [-1.2, 1.0, 1.0], jac=jac, options={"convex_method": convex_method})
+    assert not result.success
+    assert result.nfev < 2500
+    assert result.fun < 0.8
+    assert "its gradient was not" in result.message
+
+
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "ssbroyden"])
+def test_a_minimum_at_an_edge_is_given_up_soon_without_finer_differences(convex_method):
+    """What stops the run is the edge: more exact gradients lead no further."""
+
+    def circle(x):
+        return np.inf if x @ x > 1 else float((x[0] - 2) ** 2 + x[1] ** 2)
+
+    result = minimize(circle, [0.1, 0.5], options={"convex_method": convex_method})
+    assert result.status == Status.PRECISION_LOSS
+    assert result.fun - 1.0 < 1e-6
+    assert "f is not finite on a side of this point" in result.message
+    assert "3-point" not in result.gradient
+    assert result.nfev < 1000
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_step_that_an_edge_cuts_short_is_not_called_hollow(seed):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(10, 10))
+    h, c = a @ a.T + np.eye(10), rng.uniform(0.3, 0.7, 10)
+
+    def fun(x):
+        return np.inf if np.any(x < 0) or np.any(x > 1) else float((x - c) @ h @ (x - c))
+
+    start = np.where(np.arange(10) % 2, 1 - 1e-10, 0.2)
+    result = minimize(fun, start, jac="2-point", options={"convex_method": "memory-cg"})
+    assert result.success, result.message
+    assert result.fun < 1e-8
+    assert not any("next to nothing" in swap["reason"] for swap in result.swaps)

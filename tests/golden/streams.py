@@ -102,7 +102,7 @@ REASONS = {
     "noise": "f is noisy",
     "wrong gradient": "The gradient looks wrong",
     "agreeing gradient": "The gradient agrees with a difference of f.",
-    "edge": "f is not finite at a distance of #.",
+    "edge": "f is not finite on a side of this point, at a distance of #.",
     "resumed, another method": "Resuming was not exact: the state of ",
     "resumed, no excursion": "Resuming was not exact: maxfun had left no room for a trial of Adam",
 }
@@ -692,7 +692,10 @@ def _others() -> Iterator[Case]:
             wobble = (len(recorder.entries) * 7919 % 101 - 50) * 1e-5
             return float(((x - 1) ** 2).sum()) + wobble
 
-        jac = recorder.wrap("gradient", lambda x: 2 * (x - 1) + 1e-2)
+        def wrong(x):  # by a tenth or two
+            return 2 * (x - 1) + 0.1 * (1 + len(recorder.entries) % 2)
+
+        jac = recorder.wrap("gradient", wrong)
         options = {"gtol": 1e-9, "maxfun": 400}
         return [minimize(recorder.wrap("value", fun), np.array([3.0, -2.0]), jac=jac, options=options)]
 

@@ -104,7 +104,7 @@ def test_a_kink_and_a_jump_are_told_apart():
 
 def test_the_edge_of_the_domain_is_named():
     text, _ = look(lambda x: x[0] if x[0] >= 0.5 else np.nan, lambda x: np.ones(1), [0.5])
-    assert "not finite at a distance of" in text
+    assert "not finite on a side of this point, at a distance of" in text
 
 
 def test_a_slope_below_the_rounding_is_not_called_wrong():
@@ -121,7 +121,8 @@ def test_equal_values_are_not_taken_for_a_slope_of_zero():
 
     texts = [look(fun, lambda x: np.tanh(x / 10), [x])[0] for x in np.linspace(2e-6, 8e-6, 100)]
     assert not any("wrong:" in text for text in texts)
-    assert sum("they are 0 over" in text for text in texts) > 10
+    assert not any("noisy" in text for text in texts)
+    assert sum("they are 0 over" in text or "does not change within" in text for text in texts) > 50
 
 
 SMOOTH = {

@@ -171,6 +171,76 @@ def test_scipy_22865_a_float32_loss_behind_float64_variables():
         np.testing.assert_allclose(result.x, best, atol=2e-3)
 
 
+def few_digits(seed, kind, constant):
+    """A sum in float32 behind a float64 x with its gradient, and the sum in float64 from the same data."""
+    rng = np.random.default_rng(seed)
+    short = rng.normal(size=(150, 10)).astype(np.float32)
+    y = (short @ rng.normal(size=10) + 0.1 * rng.normal(size=150)).astype(np.float32)
+
+    def of(t, a, b, c):
+        r, s = a @ t - b, np.sign(b)
+        if kind == "squares":
+            return (r * r).sum() + c, 2 * a.T @ r
+        slopes = s / (1 + np.exp(s * (a @ t)))
+        return np.logaddexp(0 * c, -s * (a @ t)).sum() + t @ t + c, 2 * t - a.T @ slopes
+
+    def fun(x):
+        f, g = of(x.astype(np.float32), short, y, np.float32(constant))
+        return float(f), g.astype(float)
+
+    return fun, lambda x: of(x, short.astype(float), y.astype(float), 0.0)[0]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("constant", [0.0, 1e4])
+@pytest.mark.parametrize("kind", ["squares", "logistic"])
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "ssbroyden"])
+def test_scipy_22865_values_of_few_digits_end_a_run_with_success(convex_method, kind, constant, seed):
+    """What is left above the true minimum is less than the last digit of a value."""
+    fun, exact = few_digits(seed, kind, constant)
+    result = minimize(fun, np.zeros(10), jac=True, options={"convex_method": convex_method})
+    assert result.success, result.message
+    least = scipy.optimize.minimize(exact, result.x, method="BFGS", options={"gtol": 1e-7}).fun
+    assert exact(result.x) - least < 2 * np.spacing(np.float32(result.fun))
+    assert result.nfev < 250
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("kind", ["squares", "logistic"])
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
+def test_scipy_22865_differences_that_vanish_at_the_start_are_no_success(convex_method, kind, seed):
+    """SciPy's steps are too short for values in float32: all differences are zero, and its methods stop."""
+    fun, exact = few_digits(seed, kind, 1e4)
+    options = {"convex_method": convex_method}
+    result = minimize(lambda x: fun(x)[0], np.zeros(10), jac="2-point", options=options)
+    least = scipy.optimize.minimize(exact, result.x, method="BFGS", options={"gtol": 1e-7}).fun
+    assert result.nfev > 50
+    assert exact(result.x) - least < 1e-2 * (exact(np.zeros(10)) - least)
+
+
+def test_scipy_8369_a_far_plateau_of_a_peak_is_no_noise():
+    """Differences of f over long distances, where the tail of the peak begins, are not its error."""
+
+    def tail(x):
+        return float(31.7 + np.sum(np.exp(-((np.linspace(0, 1, 100) - x[0]) ** 2) / x[1] ** 2)))
+
+    assert noise.measure(tail, np.array([0.5, 1e-4]), tail([0.5, 1e-4]), np.array([1.0, 1.0])) < 1e-2 * 31.7
+
+
+@njit
+def stairs(x):
+    r = x - np.array([1.0, -2.0, 0.5])
+    return np.floor(1e3 * (np.dot(r, r) + r[0] * r[1])) / 1e3, 2.0 * r + np.array([r[1], r[0], 0.0])
+
+
+@pytest.mark.parametrize("engine", ["python", "numba"])
+def test_values_that_are_the_same_far_around_show_their_last_digit_to_both_engines(engine):
+    result = minimize(stairs, np.zeros(3), jac=True, options={"engine": engine, "convex_method": "memory-cg"})
+    assert result.success, result.message
+    assert result.nfev < 60
+    assert np.abs(result.x - [1.0, -2.0, 0.5]).max() < 0.05
+
+
 @njit
 def rough(x):
     value = 0.0

@@ -24,10 +24,11 @@ from twophase_min.objective import source as _source
 from twophase_min.objective.bounds import Box
 from twophase_min.objective.check import agrees
 from twophase_min.objective.clock import Clock
-from twophase_min.objective.differences import gradient_by_differences, refined_steps
+from twophase_min.objective.differences import gradient_by_differences
 from twophase_min.objective.memory import Memory, Point
 from twophase_min.objective.products import Products
 from twophase_min.objective.returned import Bound, ValueOf, as_gradient, as_scalar, rounding
+from twophase_min.objective.sharpening import Sharpening
 
 Array = NDArray[np.floating]
 
@@ -36,7 +37,7 @@ AGAIN = 10
 """Points in a row at which differences replace half of autograd's gradient before they replace autograd."""
 
 
-class Objective(Memory, Products):
+class Objective(Memory, Products, Sharpening):
     """A scalar function of a flat vector with its gradient.
 
     Parameters
@@ -106,6 +107,7 @@ class Objective(Memory, Products):
         self._f_samples = self._g_samples = 0
         self._difference_calls = 0
         self._lengths: list[float] | None = None  # of difference steps that have been refined
+        self._coarse = 0.0  # relative rounding of the values, where it was measured
         self.nhev = 0
         self.patched = self._patched_in_row = 0
         self.missing = ""
@@ -171,6 +173,7 @@ class Objective(Memory, Products):
             "nhev": self.nhev,
             "patched": self.patched,
             "lengths": self._lengths,
+            "coarse": self._coarse,
             "unsound": (self.unsound_points, self.unsound_entry),
         }
 
@@ -179,6 +182,7 @@ class Objective(Memory, Products):
         self._f_samples, self._g_samples = int(state["f_samples"]), int(state["g_samples"])
         self.patched = int(state.get("patched", 0))
         self.unsound_points, self.unsound_entry = state.get("unsound", (0, 0))
+        self._coarse = float(state.get("coarse", 0.0))
         if state.get("lengths") is not None and self._steps["rel_step"] is self._steps["abs_step"] is None:
             self._lengths, self._steps["abs_step"] = state["lengths"], np.array(state["lengths"])
         self.nhev = int(state["nhev"])
@@ -227,7 +231,7 @@ class Objective(Memory, Products):
         self._admit(1)
         self._f_samples += self._unit
         value = self._guarded(self.fun, self._copy(x), *self.args)
-        self._returned, self._steps["eps"] = type(value), rounding(value)
+        self._returned, self._steps["eps"] = type(value), max(rounding(value), self._coarse)
         return as_scalar(value)
 
     def _pair(self, x: Array) -> tuple[float, Array]:
@@ -272,22 +276,6 @@ class Objective(Memory, Products):
         self.missing = self.missing or missing
         self._difference_calls += (self._f_samples - before) // self._unit
         return g.astype(self.dtype, copy=False)
-
-    def sharpen(self) -> bool:
-        """Take more exact differences (`source.sharper`), with steps that fit; whether there are any."""
-        sharper = _source.sharper(self._jac, self.kind, self.reason)
-        if sharper is None:
-            return False
-        self.kind, self.reason = sharper
-        best, before = self.best, self._f_samples
-        if best is not None:
-            steps = refined_steps(self._values, best.x.astype(float), best.f, self._steps, self.box)
-            if steps is not self._steps:
-                self._steps, self._lengths = steps, steps["abs_step"].tolist()
-            self.best = best._replace(g=None)
-        self._difference_calls += (self._f_samples - before) // self._unit
-        self.last = None
-        return True
 
     def _mended(self, x: Array, f: float, g: Array) -> Array:
         """Autograd's gradient with differences in place of the entries that are not finite where f is.

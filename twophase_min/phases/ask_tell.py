@@ -246,6 +246,10 @@ class ConvexPhase(AskTell):
             raise ValueError("the gradient is wanted")
         return int(self._kernel("tell_both")(self._state, float(f), given, g is not None))
 
+    def take_noise(self, noise: float) -> None:
+        """Take the error of a value, measured meanwhile, for the searches to come."""
+        self.view.noise = noise
+
     def _kernel(self, name: str) -> Any:
         phase: Any = type(self)
         return _ready(phase, name, self._state.vectors.dtype.char)
@@ -258,7 +262,10 @@ class ConvexPhase(AskTell):
 
     @property
     def predicted(self) -> float:
-        """Decrease that a parabola through the slope promised for the first trial of the search."""
+        """Decrease that a parabola through the slope promised for the first trial of the search.
+
+        It is 0 after a step that an edge of the domain has cut short.
+        """
         return float(self.view.predicted)
 
     @property

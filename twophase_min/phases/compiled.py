@@ -12,7 +12,7 @@ METRIC of `twophase_min.phases`, and whose ``slot`` holds a record with at least
     text in the class's ``reasons``, and whether the decrease predicted is below the rounding of f.
 ``predicted``
     Decrease that a parabola with its minimum at the first trial of the search promises. Steps that keep
-    nothing of it end the phase.
+    nothing of it end the phase. 0 after a step that an edge of the domain has cut short.
 ``promise``
     The same of the last direction that was not steepest descent; inf if there was none. A run ends where it
     is below the noise of f.

@@ -41,7 +41,7 @@ INWARDS = 0.02
 STATIONARY = 1e-4
 """Share of the gradient that is left along the edge where the minimum is at it."""
 FINISH = 30
-"""Last searches towards an edge at which the minimum is."""
+"""Last searches towards an edge at which the minimum is, or that values do not show."""
 
 IDLE, PREFIX, VERIFY, START, REACH = range(5)
 
@@ -49,6 +49,7 @@ EDGE = Record(
     "Edge",
     count("stage", "what the probe is doing, IDLE for none"),
     count("limited", "searches in a row that an edge has ended"),
+    count("jams", "the same, also over searches for the edge that did not find it"),
     count("held", "normals in use"),
     count("oblique", "oblique edges looked for"),
     count("variable", "variable across which a held edge lies, -1 for an oblique one", -1, (EDGES,)),

@@ -75,7 +75,7 @@ REASONS = (
     "no decrease along the steepest descent, though the slope promises more than rounding: "
     "noise in f, a wrong gradient or a discontinuity",
     "the gradient is not finite",
-    "the edge of the domain, beyond which f is not finite, stops every descent: the minimum is at the edge",
+    "the edge of the domain, beyond which f or its gradient is not finite, stops every descent",
 )
 """Texts of the reason codes of a failure."""
 
@@ -177,6 +177,7 @@ def begin(state, phase, x, f, g, first_step):
     phase.held = 0
     phase.bent = 0
     phase.edge.limited = 0
+    phase.edge.jams = 0
     phase.edge.held = 0
     phase.edge.oblique = 0
     phase.edge.finishing = 0
@@ -269,11 +270,14 @@ def next_trial(state):
     phase = state.slot[0]
     if phase.line.edge == 0:
         phase.edge.limited = 0
+        phase.edge.jams = 0
         phase.edge.finishing = 0
     else:
         phase.line.edge = 0
         phase.edge.limited += 1
-        if phase.edge.finishing and phase.edge.limited >= FINISH:
+        phase.edge.jams += 1
+        unseen = phase.edge.held == 0 and phase.edge.jams >= FINISH  # by values: they may be finite beyond it
+        if unseen or (phase.edge.finishing and phase.edge.limited >= FINISH):
             phase.reason = AT_EDGE
             phase.code = FAILED
             return FAILED
@@ -342,6 +346,8 @@ def _accept(state, phase, a, f, g):
     if 0.0 < moved < math.inf:
         phase.step_norm = moved
         phase.longest = max(phase.longest, moved)
+    if math.isinf(phase.line.hi_f) and math.isfinite(phase.line.hi_a):
+        phase.predicted = 0.0  # the edge of the domain, and not the gradient, has cut the step short
     learn_step(state, phase, a, f, g)
     copy(g, v[G])
     phase.f = f

@@ -2,9 +2,8 @@
 
 It calls the objective by its address (`objective.compiled`), keeps the evaluated points, and carries out the
 decisions of the state machine (`machine`). For the same options it visits the same points as the loop in
-Python, up to rounding. `solve` is re-entrant between iterations; the whole run is in a `state.State`. Any
-convex phase that is registered as compiled can be used: `solve` is compiled for the type of its state
-(`phases.compiled`).
+Python, up to rounding. `solve` is re-entrant between iterations; the whole run is in a `state.State`.
+`solve` is compiled for the type of the convex phase's state (`phases.compiled`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from twophase_min.phases import adam_kernels as adam_phase
 from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.phases.metric import power_of_two_in_kernels
-from twophase_min.run import detecting, exactness, machine
+from twophase_min.run import detecting, exactness, hollow, machine
 from twophase_min.run.event import note_event
 from twophase_min.run.points import (
     cost_of,
@@ -56,10 +55,8 @@ UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
 """Changes of variables of the convex phase, in MEMO.precondition."""
 
 # as numbers, for variables that hold one or another
-_NONE, _ADAM_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED)
-_SEARCH_FAILED, _TO_AND_FRO = int(Cause.SEARCH_FAILED), int(Cause.TO_AND_FRO)
-_HOLLOW = int(Cause.HOLLOW)
-_ABOVE = int(Cause.ABOVE)
+_NONE, _ADAM_FAILED, _SEARCH_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED), int(Cause.SEARCH_FAILED)
+_TO_AND_FRO, _HOLLOW, _ABOVE = int(Cause.TO_AND_FRO), int(Cause.HOLLOW), int(Cause.ABOVE)
 _INTERRUPTED = int(Status.INTERRUPTED)
 
 _inner = jit(no_cpython_wrapper=True)
@@ -318,15 +315,19 @@ def _convex_run(state, address, table, rows, events, pause):
                 return True
         else:
             _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
-            above = loop.next != STOP and machine.within_noise(state.loop, convex.promise, loop.size)
             if loop.next == STOP:
                 return True
-            if above:
-                cause = _ABOVE
-            elif machine.is_hollow(state.loop, convex.f, convex.predicted):
-                cause = _HOLLOW
-            else:
-                cause = machine.after_convex(state.loop, convex.f, loop.size)
+            if hollow.seems_hollow(state.loop, convex.f, convex.predicted):
+                if not noise_at(state, address, table, vectors[X], convex.f, vectors[P]):
+                    return True
+                convex.noise = exactness.noise(state.loop)
+                if hollow.is_hollow(state.loop, convex.f, convex.predicted):
+                    cause = _HOLLOW
+            if cause == _NONE:
+                above = machine.within_noise(state.loop, convex.promise, loop.size)
+                if loop.next == STOP:
+                    return True
+                cause = _ABOVE if above else machine.after_convex(state.loop, convex.f, loop.size)
     if evaluate(state, address, table, v[memo.best], True):
         _leave_convex(state, events, cause)
     return True

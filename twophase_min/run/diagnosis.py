@@ -29,6 +29,8 @@ FARTHER, NEARER = 100.0, 0.1
 """Further distances, in the first one."""
 WRONG = "The gradient looks wrong"
 """How such a finding begins."""
+AT_EDGE = "f is not finite on a side of this point"
+"""How the finding begins that no more exact gradient helps."""
 EXPLAINED = 10.0
 """Disagreement of slopes that measured noise may explain, in units of it."""
 AGREE, ALIKE = 1e-2, 0.1
@@ -207,9 +209,9 @@ def _compare(
     """Tell a wrong gradient, a kink, a jump and noise apart by two pairs that miss the gradient's slope."""
     rough = "Smooth f, or use a method without gradients (Nelder-Mead, Powell)."
     if not (near.finite and far.finite):
-        reach = near.h if not near.finite else far.h
+        where = AT_EDGE if not near.finite else "f is not finite further away"
         return Finding(
-            f"f is not finite at a distance of {reach:.1g}.",
+            f"{where}, at a distance of {far.h if near.finite else near.h:.1g}.",
             "Keep the minimum away from the edge of where f is defined, by a transformation or a penalty.",
         )
     unsure, coarse = near.unsure(rounding), far.unsure(rounding)
@@ -232,6 +234,13 @@ def _compare(
     noise = abs(near.ahead - 2 * near.f + near.behind) / 6**0.5
     explained = max(noise, abs(near.slope - slope) * near.h) <= EXPLAINED * measured
     if explained and measured > unsure * near.h:
+        if near.ahead == near.behind == near.f:
+            return Finding(
+                f"f does not change within {near.h:.1g}: its values are exact to about {measured:.1g} here, "
+                "by rounding inside f or an inner tolerance.",
+                "Compute it in a higher precision, make its inner tolerances tighter, or raise gtol.",
+                measured,
+            )
         slopes = f"its slope is {near.slope:.3g} over {near.h:.1g} but {far.slope:.3g} over {far.h:.1g}"
         return _noisy(noise, slopes)
     unsure = near.unsure(rounding, measured)

@@ -32,7 +32,7 @@ from twophase_min.run import epochs, external, machine, own, resume, settling
 from twophase_min.run.build import fallbacks, own_solver, quick, run_detector
 from twophase_min.run.checkpoint import Checkpoint
 from twophase_min.run.detecting import can_compile
-from twophase_min.run.diagnosis import WRONG, diagnose, last_step
+from twophase_min.run.diagnosis import AT_EDGE, WRONG, diagnose, last_step
 from twophase_min.run.result import Report
 from twophase_min.run.state import (
     ADAM,
@@ -84,9 +84,9 @@ class Driver(Report):
         Curvature of the last step before a phase failed, NaN if none did.
     suspended_own, suspended_pairs, suspended_scales : phase, list, ndarray
         What a suspended convex phase goes on from.
-    found_lower, looks, measured : bool, int, list of float
-        Whether the diagnosis has found a lower point; how often the run has gone on; values of a measurement
-        of the noise under way.
+    found_lower, at_edge, looks, measured : bool, bool, int, list of float
+        Whether the diagnosis has found a lower point, or the edge of the domain; how often the run has gone
+        on; values of a measurement of the noise under way.
     epoch, stretch, epoch_start : int, Stretch, dict or None
         Epochs made, those since the last evaluation of the whole data, and Adam where these began.
     inexact : str
@@ -227,7 +227,7 @@ class Driver(Report):
             if loop.nit >= loop.maxiter:
                 raise Stop(Status.MAXITER)
             return
-        f, g = objective.start(self.point.x)
+        f, g = settling.see_more(self, *objective.start(self.point.x))
         size = settling.size_of(self, self.point.x, g)
         loop.gtol = max(options.gtol, options.gtol_rel * size)
         finite = bool(np.all(np.isfinite(g)))
@@ -271,6 +271,7 @@ class Driver(Report):
             wrong = WRONG in detail and self.objective.kind in ("callable", "fused")
             lower = after.f < before.f - self.machine.exactness(self.slot, before.f)
             self.found_lower = lower and not wrong  # along a wrong gradient there is always a lower point
+            self.at_edge = AT_EDGE in detail
         return Stop(Status(loop.status), detail)
 
     @property

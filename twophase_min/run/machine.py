@@ -23,6 +23,7 @@ from twophase_min.run import guard as _guard
 from twophase_min.run.event import note_event
 from twophase_min.run.exactness import exactness, measured_noise, noise, noise_is_due, noise_of, note_noise
 from twophase_min.run.guard import ADAM_PATH
+from twophase_min.run.hollow import HOLLOW_ENDS, is_hollow, seems_hollow
 from twophase_min.run.singular import GROWN
 from twophase_min.run.state import (
     ADAM,
@@ -41,18 +42,14 @@ from twophase_min.run.state import (
     STOP,
 )
 
-FLAT, NEARLY_FLAT = 1e-7, 1e-5
-"""Relative gradients at which a search without a decrease has converged to working precision; the second
-where the last direction promised less than the rounding of f."""
+FLAT, NEARLY_FLAT = 2.0, 200.0
+"""Relative gradients at which a search without a decrease has converged to working precision, in roots of the
+relative rounding of f; the second where the last direction promised less than that rounding."""
 
 NEAR = 1e-9
 """Share of the decrease so far below which a lower value nearby counts as reached."""
 PATIENCE = 10
 """Iterations in a row within the noise, without a smaller gradient, that end a run."""
-HOLLOW, HOLLOW_PATIENCE, HOLLOW_ENDS = 1e-4, 5, 2
-"""Share of the promised decrease that is worth the name; iterations in a row below it that end the phase, and
-phases ended so that end the run."""
-
 BARREN = 2
 """Times that all methods may fail again without an iteration in between, though lower values were met."""
 
@@ -295,19 +292,6 @@ def go_on(slot, cause):
 
 
 @jit
-def is_hollow(slot, f, predicted):
-    """Whether steps of our own phase keep nothing of the ``predicted`` decrease: the gradient is wrong."""
-    loop = slot[0]
-    hollow = loop.before - f < HOLLOW * predicted and predicted > noise_of(loop, f)
-    loop.hollow = loop.hollow + 1 if hollow else 0
-    if loop.hollow < HOLLOW_PATIENCE:
-        return False
-    loop.hollow = 0
-    loop.hollow_ends += 1
-    return True
-
-
-@jit
 def after_convex(slot, f, size):
     """Show an accepted iterate of the convex phase to the guard; answers its verdict (`guard.verdict`)."""
     loop = slot[0]
@@ -337,9 +321,10 @@ def search_failed(slot, f, best_f, precise, relative, promise):
     loop.next = GO_ON
     if f > best_f + noise_of(loop, best_f):  # on Adam's path, away from the best point
         return
-    if promise <= measured_noise(loop) or (promise <= noise_of(loop, f) and relative <= NEARLY_FLAT):
+    root = math.sqrt(loop.rounding)
+    if promise <= measured_noise(loop) or (promise <= noise_of(loop, f) and relative <= NEARLY_FLAT * root):
         stop(loop, Status.WORKING_PRECISION, Cause.NOISE, ITERATE)
-    elif precise and relative <= FLAT:
+    elif precise and relative <= FLAT * root:
         stop(loop, Status.WORKING_PRECISION, Cause.FLAT, ITERATE)
 
 
@@ -444,6 +429,7 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     after_adam: (0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
     go_on: (0,),
+    seems_hollow: (0.0, 0.0),
     is_hollow: (0.0, 0.0),
     after_convex: (0.0, 0.0),
     stands_still: (0.0, 0.0),

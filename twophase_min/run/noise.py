@@ -18,9 +18,12 @@ by differences of high order, which a smooth function does not have and noise do
 estimates the variance for every k from which on smoothness no longer shows. A jump or a kink at x looks
 like noise in differences across it: the noise must show on either side alone. Where the values hardly
 differ h was too short (single precision does not see it), and where the estimates of successive orders do
-not agree it was too long: it is changed by a factor of 16, four times at most. So it was where the values on
-the two sides of x mirror each other, as noise does not: f has a spike there, as a likelihood has where a
-standard deviation nearly vanishes. Within bounds u is taken without the variables that would leave them.
+not agree it was too long: it is changed by a factor of 16, or to the middle between a length that was too
+short and one that was too long. So it was too long where the values on the two sides of x mirror each other,
+as noise does not: f has a spike there, as a likelihood has where a standard deviation nearly vanishes. Where
+the first value, at one end, equals f(x), that at the other end comes next: if it is the same too, h is too
+short without the others, so that values of few digits are followed far enough to see them differ. Within
+bounds u is taken without the variables that would leave them.
 """
 
 from __future__ import annotations
@@ -40,8 +43,11 @@ Array = NDArray[np.floating]
 
 POINTS, MIDDLE = 7, 3
 """Values in a measurement, and the place of the one at x."""
-ROUNDS = 5
-"""Measurements with other distances at most."""
+BUDGET = 30
+"""Values that a measurement may cost."""
+FEW = 2.0**-8
+"""Share of f, unless f(x) is zero, that the error of a value may be where values were equal over shorter
+distances: two digits and more. On a far plateau f itself looks like a larger one."""
 CHANGE = 16.0
 """Factor by which the distance changes."""
 FIRST = 2.0**-26
@@ -143,9 +149,42 @@ def first_distance(x, u):
     return FIRST * (size / square if size > 0.0 else 1.0) / reach
 
 
+@jit
+def place(turn, tied):
+    """Return where on the line the value of this turn (0 to 5) is; ``tied``: the first equals f(x)."""
+    if tied and turn == 1:
+        return POINTS - 1
+    k = turn - 1 if tied and turn > 1 else turn
+    return k if k < MIDDLE else k + 1
+
+
+@jit
+def next_distance(h, verdict, low, high):
+    """Return the distance after h, and the largest that was too short and the least that was too long so far.
+
+    Parameters
+    ----------
+    h : float
+        Distance of this measurement.
+    verdict : int
+        TOO_LONG, or else h was too short; FOUND counts as that where shorter distances were, and no error
+        shows: as many last digits lie between each value and the next.
+    low, high : float
+        What earlier verdicts have left; 0 and infinity before the first.
+    """
+    if verdict == TOO_LONG:
+        high = h
+    else:
+        low = h
+    if low > 0.0 and high < math.inf:
+        return math.sqrt(low) * math.sqrt(high), low, high
+    return (h / CHANGE if verdict == TOO_LONG else h * CHANGE), low, high
+
+
 @functools.cache
-def _ready() -> tuple[Any, Any]:
-    return prepare(estimate, *_EXAMPLE), prepare(first_distance, *_EXAMPLE)
+def _ready() -> tuple[Any, ...]:
+    kernels = (estimate, _EXAMPLE), (first_distance, _EXAMPLE), (place, _PLACE), (next_distance, _DISTANCES)
+    return tuple(prepare(kernel, *example) for kernel, example in kernels)
 
 
 @jit
@@ -193,32 +232,47 @@ def measure(
     float
         Unit f; 0 where no noise shows, or a value is not finite.
     """
-    ready, distance = _ready()
+    ready, distance, at, following = _ready()
     x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
-    h = distance(x, u)
+    h, low, high = distance(x, u), 0.0, math.inf
     if h == 0.0:
         return 0.0
-    values, work = np.empty(POINTS), np.empty(POINTS)
+    values, work = np.full(POINTS, f), np.empty(POINTS)
     along, given = np.empty(x.size), u
     limits = [np.asarray(limit, dtype=float) for limit in box or ()]
-    for _ in range(ROUNDS):
+    spent = 0
+    while spent + POINTS - 1 <= BUDGET:
         if box is not None:
             if not within_bounds(x, given, h, *limits, along):
                 return 0.0
             u = along
-        for k in range(POINTS):
-            values[k] = f if k == MIDDLE else value(x + (k - MIDDLE) * h * u)
+        tied, sigma, verdict = False, 0.0, TOO_SHORT
+        for turn in range(POINTS - 1):
+            k = at(turn, tied)
+            values[k] = value(x + (k - MIDDLE) * h * u)
+            spent += 1
             if not math.isfinite(values[k]):
                 return 0.0
-        sigma, verdict = ready(values, work)
-        if verdict == FOUND:
+            if turn == 0:
+                tied = values[k] == f
+            elif turn == 1 and tied and values[k] == f:
+                break
+        else:
+            sigma, verdict = ready(values, work)
+        if verdict == FOUND and low > 0.0 and f != 0.0 and sigma > FEW * abs(f):
+            return 0.0
+        if verdict == FOUND and (sigma > 0.0 or low == 0.0):
             return float(sigma)
-        h *= CHANGE if verdict == TOO_SHORT else 1.0 / CHANGE
+        h, low, high = following(h, verdict, low, high)
     return 0.0
 
 
 _EXAMPLE = np.zeros(POINTS), np.zeros(POINTS)
+_DISTANCES = 1.0, TOO_SHORT, 0.0, math.inf
+_PLACE = 0, False
 
 register(estimate, lambda kind: _EXAMPLE)
 register(first_distance, lambda kind: _EXAMPLE)
+register(place, lambda kind: _PLACE)
+register(next_distance, lambda kind: _DISTANCES)
 register(within_bounds, lambda kind: (*_EXAMPLE, 0.0, *[np.zeros(POINTS)] * 3))

@@ -13,9 +13,10 @@ from twophase_min.objective.differences import EXTRAPOLATED
 from twophase_min.objective.memory import Point
 from twophase_min.phases import FAILED, is_ours
 from twophase_min.phases.metric import power_of_two
+from twophase_min.phases.scaling import Scaling
 from twophase_min.run.build import own_solver
 from twophase_min.run.result import relative_gradient
-from twophase_min.run.settling import reduced
+from twophase_min.run.settling import noise_at, reduced
 from twophase_min.run.state import MOMENTS, STOP
 
 if TYPE_CHECKING:
@@ -40,13 +41,15 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
                 _search_failed(driver, own)
                 return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
             driver.iteration(*own.iterate())
+        if driver.machine.seems_hollow(driver.slot, own.f, own.predicted):
+            own.take_noise(noise_at(driver, own.x, own.f, own.direction))
+            if driver.machine.is_hollow(driver.slot, own.f, own.predicted):
+                return Cause.HOLLOW, ""
         above = driver.machine.within_noise(driver.slot, own.promise, loop.size)
         if loop.next == STOP:
             raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
         if above:
             return Cause.ABOVE, ""
-        if driver.machine.is_hollow(driver.slot, own.f, own.predicted):
-            return Cause.HOLLOW, ""
         cause = driver.machine.after_convex(driver.slot, own.f, loop.size)
         if cause != Cause.NONE:
             return cause, ""
@@ -77,12 +80,32 @@ def resume(driver: Driver) -> None:
 
 
 def forget(driver: Driver) -> None:
-    """Hand on of what has led to a failure only the curvature of the last step: a length to begin with."""
+    """Hand on of what has led to a failure only the curvature of the last step: a length to begin with.
+
+    Where noise was measured, or what the pairs promise is below the rounding of f, the pairs did not lead to
+    it: those stay whose curvature shows above that, and by them the next phase knows what is left to gain.
+    """
+    noise = driver.machine.exactness(driver.slot, driver.point.f)
+    seen = [(s, y) for s, y in driver.pairs if s @ y > noise]
+    if seen and (driver.machine.noise(driver.slot) > 0.0 or _promise(driver, seen) <= noise):
+        driver.pairs.clear()
+        driver.pairs.extend(seen)
+        return
     for s, y in driver.pairs:
         if s @ y > 0:
             driver.bend = float(s @ y / (s @ s))
     driver.pairs.clear()
     driver.scales = None
+
+
+def _promise(driver: Driver, pairs: list[tuple[Array, Array]]) -> float:
+    """Return the decrease that the quasi-Newton model of these pairs promises at the current point."""
+    assert driver.point.g is not None
+    s, y = pairs[-1]
+    diagonal: Array | float = 1.0 if driver.scales is None else driver.scales
+    scale = diagonal * float((s @ y) / np.sum((diagonal * y) ** 2)) ** 0.5
+    pulled = Scaling(driver.point.x.astype(float), scale, pairs).pull(driver.point.g.astype(float))
+    return 0.5 * float(pulled @ pulled)
 
 
 def _search_failed(driver: Driver, own: Any) -> None:

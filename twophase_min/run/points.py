@@ -191,30 +191,40 @@ def noise_at(state, address, table, x, f, u):
     if not exactness.noise_is_due(state.loop, cost, f):
         return True
     values, work = state.answer[1 : 1 + noise.POINTS], state.answer[1 + noise.POINTS :]
-    h, found = noise.first_distance(x, u), 0.0
-    turn = 0
+    h, low, high, found = noise.first_distance(x, u), 0.0, math.inf, 0.0
+    spent = 0
     v = state.vectors
     bounded = v.shape[0] > LOWER
-    while turn < noise.ROUNDS and h > 0.0:
-        turn += 1
+    while spent + noise.POINTS - 1 <= noise.BUDGET and h > 0.0:
         if bounded and not noise.within_bounds(x, u, h, v[LOWER], v[UPPER], v[REDUCED]):
             break
-        for k in range(noise.POINTS):
-            values[k] = f
-            if k != noise.MIDDLE:
-                for i in range(x.size):
-                    trial[i] = x[i] + (k - noise.MIDDLE) * h * (v[REDUCED, i] if bounded else u[i])
-                if not evaluate(state, address, table, trial, False):
-                    return False
-                values[k] = memo.value
+        verdict, tied, whole = noise.TOO_SHORT, False, True
+        values[noise.MIDDLE] = f
+        for turn in range(noise.POINTS - 1):
+            k = noise.place(turn, tied)
+            for i in range(x.size):
+                trial[i] = x[i] + (k - noise.MIDDLE) * h * (v[REDUCED, i] if bounded else u[i])
+            if not evaluate(state, address, table, trial, False):
+                return False
+            values[k] = memo.value
+            spent += 1
             if not math.isfinite(values[k]):
                 exactness.note_noise(state.loop, 0.0, cost_of(memo), f)
                 return True
-        sigma, verdict = noise.estimate(values, work)
-        if verdict == noise.FOUND:
-            found = sigma
+            if turn == 0:
+                tied = values[k] == f
+            elif turn == 1 and tied and values[k] == f:
+                whole = False
+                break
+        if whole:
+            found, verdict = noise.estimate(values, work)
+        if verdict == noise.FOUND and low > 0.0 and f != 0.0 and found > noise.FEW * abs(f):
+            found = 0.0
             break
-        h *= noise.CHANGE if verdict == noise.TOO_SHORT else 1.0 / noise.CHANGE
+        if verdict == noise.FOUND and (found > 0.0 or low == 0.0):
+            break
+        found = 0.0
+        h, low, high = noise.next_distance(h, verdict, low, high)
     exactness.note_noise(state.loop, found, cost_of(memo), f)
     return True
 

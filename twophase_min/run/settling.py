@@ -80,6 +80,15 @@ def reconsider(driver: Driver, size: float) -> None:
         driver.machine.converge(driver.slot)
 
 
+def see_more(driver: Driver, f: float, g: Array) -> tuple[float, Array]:
+    """Look again, over longer steps, at a start where all differences are zero: f may have few digits."""
+    objective, x = driver.objective, driver.point.x
+    if objective.kind not in ("2-point", "3-point") or not np.isfinite(f) or np.any(g):
+        return f, g
+    noise = noise_at(driver, x, f, np.maximum(1.0, np.abs(x)))
+    return objective.value_and_gradient(x) if objective.coarsen(noise) else (f, g)
+
+
 def look_at(driver: Driver, best: Point) -> None:
     """Make the best point an iterate where its gradient passes the test, though no search has accepted it."""
     if best.g is not None and size_of(driver, best.x, best.g) <= driver.loop.gtol:
@@ -91,7 +100,9 @@ def goes_on(driver: Driver) -> bool:
     loop, objective = driver.loop, driver.objective
     if loop.status != Status.PRECISION_LOSS or loop.cause == Cause.NO_HANDOVER or driver.looks >= LOOKS:
         return False
-    cause = Cause.SHARPER if objective.sharpen() else Cause.LOWER if driver.found_lower else Cause.NONE
+    coarser = objective.coarsen(float(driver.machine.noise(driver.slot)))
+    sharper = (not driver.at_edge and objective.sharpen()) or coarser
+    cause = Cause.SHARPER if sharper else Cause.LOWER if driver.found_lower else Cause.NONE
     if cause == Cause.NONE:
         return False
     driver.looks += 1
