@@ -19,7 +19,7 @@ import numpy as np
 
 from twophase_min.jit import compilation, records
 from twophase_min.jit.records import Record
-from twophase_min.run import exactness, guard, hollow, machine, state
+from twophase_min.run import event, exactness, guard, hollow, machine, state
 from twophase_min.run.guard import GUARD, PATH
 from twophase_min.run.state import EVENT, LOOP
 
@@ -137,8 +137,11 @@ def _plain_copy(module, **others):
 
 _plain_guard = _plain_copy(guard, guard=guard)
 _plain_exactness = _plain_copy(exactness)
+_plain_event = _plain_copy(event, guard=_plain_guard)
 _plain_hollow = _plain_copy(hollow, exactness=_plain_exactness)
-_plain_machine = _plain_copy(machine, guard=_plain_guard, exactness=_plain_exactness, hollow=_plain_hollow)
+_plain_machine = _plain_copy(
+    machine, guard=_plain_guard, exactness=_plain_exactness, event=_plain_event, hollow=_plain_hollow
+)
 
 COMPILED = Form("compiled", machine, guard)
 PLAIN = PlainForm("plain", _plain_machine, _plain_guard)

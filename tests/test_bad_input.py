@@ -1,6 +1,7 @@
 """Bad input gets a clear error or warning, and nothing is lost."""
 
 import functools
+import re
 import warnings
 
 import autograd.numpy as anp
@@ -509,3 +510,39 @@ def test_args_need_not_be_a_tuple():
 
 def test_defaults_are_valid():
     assert TwoPhaseOptions.from_mapping(None) == TwoPhaseOptions()
+
+
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        ("memory-cg", "options={'convex_method': 'memory-cg'}"),
+        ("SSBroyden", "options={'convex_method': 'ssbroyden'}"),
+        ("two-phase", "did you mean 'twophase'"),
+        ("Two_Phase", "did you mean 'twophase'"),
+    ],
+)
+def test_a_method_of_ours_by_another_name_is_shown_the_way_before_fun_is_called(method, text):
+    with pytest.raises(ValueError, match=f"^Unknown solver {method}.*" + re.escape(text)):
+        minimize(lambda x: pytest.fail("called"), [0.0, 0.0], method=method)
+
+
+def test_masked_entries_are_no_numbers():
+    with pytest.raises(TypeError, match=r"pass x0\.compressed\(\)"):
+        minimize(rosen, np.ma.array([0.0, 1.0], mask=[False, True]), jac=rosen_der)
+    assert minimize(rosen, np.ma.array([0.0, 1.0]), jac=rosen_der).success
+
+
+def test_none_and_options_that_are_no_mapping_are_named():
+    with pytest.raises(TypeError, match="'x0' is None"):
+        minimize(rosen, None)
+    with pytest.raises(TypeError, match="options must be a dict, got list"):
+        minimize(rosen, [0.0, 0.0], options=["maxiter"])
+
+
+def test_labels_of_x0_do_not_reach_fun():
+    pandas = pytest.importorskip("pandas")
+    x0 = pandas.Series([1.0, 2.0], index=["a", "b"])
+    with pytest.raises((KeyError, IndexError)) as caught:
+        minimize(lambda x: x["a"] ** 2 + x["b"] ** 2, x0)
+    assert any("without the labels of x0" in note for note in caught.value.__notes__)
+    assert minimize(rosen, x0, jac=rosen_der).success

@@ -298,6 +298,46 @@ def test_as_many_parameters_as_data_have_no_residual_variance():
     np.testing.assert_allclose(known[1], [[2, -1], [-1, 1]])
 
 
+# ---- terms of one form that start alike
+
+
+@pytest.mark.parametrize("terms", [2, 3])
+@pytest.mark.parametrize("traced", [True, False], ids=["autograd", "differences"])
+def test_equal_terms_part_from_the_default_start(terms, traced):
+    """All ones: the gradient never parts them, and the fit was that of a single exponential, undetermined."""
+    x = np.linspace(0, 10, 80)
+    true = np.array([3.0, 4.0, 2.0, 1.0, 1.0, 0.1])[: 2 * terms]
+
+    def model(x, *p):
+        values = sum(a * anp.exp(-k * x) for a, k in zip(p[::2], p[1::2], strict=True))
+        return values if traced else np.array(values, dtype=float)
+
+    y = model(x, *true) + 1e-3 * np.random.default_rng(0).normal(size=x.size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OptimizeWarning)
+        found, covariance = curve_fit(model, x, y, np.ones(2 * terms))
+    terms_found = found.reshape(terms, 2)
+    order = np.argsort(-terms_found[:, 1])
+    errors = np.sqrt(np.diag(covariance)).reshape(terms, 2)[order].ravel()
+    assert np.all(np.abs(terms_found[order].ravel() - true) < 4 * errors)
+
+
+def test_what_the_data_do_not_determine_is_fitted_once_more_and_named():
+    """The second fit is no lower: the first one stands, as symmetric as its start."""
+    x = np.linspace(0, 4, 30)
+    with pytest.warns(OptimizeWarning, match="do not determine a - b"):
+        found, _ = curve_fit(lambda x, a, b, c: a * b * x + c, x, 6 * x + 1 + 0.1 * np.sin(9 * x))
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+def test_data_that_do_not_fit_together_are_named():
+    x = np.linspace(0, 4, 30)
+    with pytest.raises(ValueError, match=r"f returns shape \(30,\), but ydata has shape \(29,\)"):
+        curve_fit(lambda x, a: a * x, x, x[:-1])
+    with pytest.raises(ValueError, match=r"ydata does; .*nan_policy='omit'"):
+        curve_fit(lambda x, a: a * x, x, np.r_[x[:-1], np.nan])
+
+
 # ---- properties
 
 

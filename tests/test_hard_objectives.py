@@ -240,6 +240,34 @@ def test_a_mixture_with_a_singular_start_ends_soon(parts, seed, calls):
     assert result.nfev < calls
 
 
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "ssbroyden"])
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_likelihood_without_bound_is_no_success_and_says_so(convex_method, part):
+    """One part near a datum, its log deviation a variable: f falls until rounding ends it."""
+    rng = np.random.default_rng(0)
+    y = np.r_[rng.normal(-2, 0.5, 30), rng.normal(2, 1.0, 30)].round(1)
+
+    def fun(x):
+        terms = np.array([-x[1] - 0.5 * ((y - x[0]) * np.exp(-x[1])) ** 2, -0.5 * (y - x[2]) ** 2])
+        return -float(np.sum(logsumexp(terms, axis=0)))
+
+    def jac(x):
+        z = (y - x[0]) * np.exp(-x[1])
+        terms = np.array([-x[1] - 0.5 * z**2, -0.5 * (y - x[2]) ** 2])
+        share = np.exp(terms - logsumexp(terms, axis=0))
+        a, b = share[0] @ (z * np.exp(-x[1])), share[0] @ (z**2 - 1)
+        return -np.array([a, b, share[1] @ (y - x[2])])
+
+    with np.errstate(all="ignore"):
+        result = minimize(
+            fun, [y[30 * part] + 1e-3, -6.0, 0.0], jac=jac, options={"convex_method": convex_method}
+        )
+    assert not result.success or np.abs(jac(result.x)).max() <= 1e-5
+    if not result.success:
+        assert "f may fall without a bound here" in result.message
+    assert result.nfev < 6000
+
+
 # ---- flat ------------------------------------------------------------------------------------------------
 
 

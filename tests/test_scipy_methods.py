@@ -252,3 +252,18 @@ def test_a_fused_function_keeps_its_gradient_within_bounds():
     np.testing.assert_allclose(result.x, 2.0)
     assert result.gradient.startswith("fused")
     assert result.nfev < 20
+
+
+def test_a_stop_iteration_of_fun_keeps_the_best_point():
+    """It is not the callback's, and goes through like any other exception."""
+    values = []
+
+    def fun(x):
+        if len(values) == 9:
+            raise StopIteration
+        values.append(scipy.optimize.rosen(x))
+        return values[-1]
+
+    with pytest.raises(StopIteration) as caught:
+        minimize(fun, [-1.2, 1.0], jac=scipy.optimize.rosen_der, method="CG")
+    assert caught.value.optimize_result.fun == min(values)

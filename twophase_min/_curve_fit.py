@@ -157,7 +157,14 @@ def curve_fit(
     weigh, weigh_back = _weights(sigma, ydata.size)
 
     def raw(p: Any) -> Any:
-        return f(xdata, *[p[i] for i in range(start.size)]) - ydata
+        values = f(xdata, *[p[i] for i in range(start.size)])
+        shape = getattr(values, "shape", ())
+        if len(shape) > 1 or (shape and shape[0] not in (1, ydata.size)):
+            raise ValueError(
+                f"f returns shape {shape}, but ydata has shape {ydata.shape}: one value is needed for each "
+                "of the data."
+            )
+        return values - ydata
 
     given = (lambda p: jac(xdata, *p)) if callable(jac) else jac
     residuals = Residuals(raw, ydata.size, given, weigh, weigh_back, limit)
@@ -246,10 +253,9 @@ def _data(
     if nan_policy not in (None, "raise", "omit"):
         raise ValueError(f"nan_policy is {nan_policy!r}; it must be None, 'raise' or 'omit'.")
     check = nan_policy is None if check_finite is None else check_finite
-    convert = np.asarray_chkfinite if check else np.asarray
-    ydata = convert(ydata, float)
+    ydata = _converted("ydata", ydata, check)
     if isinstance(xdata, (list, tuple, np.ndarray)):
-        xdata = convert(xdata, float)
+        xdata = _converted("xdata", xdata, check)
     if ydata.size == 0:
         raise ValueError("`ydata` must not be empty!")
     if ydata.ndim != 1:
@@ -274,6 +280,17 @@ def _data(
     elif sigma is not None and sigma.ndim == 2:
         sigma = sigma[np.ix_(~bad, ~bad)]
     return xdata, ydata[~bad], sigma
+
+
+def _converted(name: str, data: Any, check: bool) -> Array:
+    """Return data as float64; ValueError for NaN and inf in them if ``check``."""
+    converted = np.asarray(data, float)
+    if check and not np.isfinite(converted).all():
+        raise ValueError(
+            f"array must not contain infs or NaNs: {name} does; check_finite=False, nan_policy='omit' leaves "
+            "data with NaN out."
+        )
+    return converted
 
 
 def _weights(sigma: Any, m: int) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:

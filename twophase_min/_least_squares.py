@@ -46,6 +46,10 @@ STALLS = 3
 """Rounds without a decrease to speak of after which the values have said all they know."""
 SHRINKS = 0.8
 """Factor by which a Gauss-Newton step must reduce the offset; large residuals make it converge slowly."""
+LOWER = 1e-6
+"""Share by which the residuals of the other fit must be smaller."""
+AWAY = 0.1
+"""Step away from a fit that is not determined, as a share of the size of the parameters."""
 ENOUGH = 1e-3
 """Relative offset below which the fit counts as one: Bates and Watts's own limit."""
 
@@ -94,6 +98,7 @@ class _Frame:
             rank = int(np.sum(s > max(self.jacobian.shape) * EPS * s[0]))
             self.left, self.s = left[:, :rank], s[:rank]
             self.axes = right[:rank].T / lengths[:, None]
+            self.free = right[rank:].T / lengths[:, None]
             self.slope = self.left.T @ self.r
             steepness = float(np.linalg.norm(self.slope))
             self.offset = steepness / self.size if self.size else 0.0
@@ -114,6 +119,12 @@ class _Frame:
     def at(self, z: Array) -> Array:
         """Return the parameters at z."""
         return np.asarray(self.p + self.basis @ (z - self.start), dtype=float)
+
+    def away(self) -> Array:
+        """Return parameters a little away, in directions that do not change the residuals to first order."""
+        weights = 1.0 / np.arange(1.0, self.free.shape[1] + 1.0)
+        step: Array = self.free @ weights
+        return self.p + AWAY * self.reach / float(np.linalg.norm(weights)) * step
 
     def _damping(self) -> float:
         """Return lambda: 0 where the Gauss-Newton step is no longer than the parameters, or these are 0."""
@@ -136,6 +147,10 @@ class _Frame:
 def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, options: Mapping[str, Any]) -> Fit:
     """Minimise half the sum of squares of the residuals.
 
+    Where the fit found does not determine its parameters, another one begins a little away from it: terms
+    of one form that start alike, as with the default p0, stay alike, at a saddle. The lower of the two is
+    returned.
+
     Parameters
     ----------
     residuals : Residuals
@@ -157,6 +172,20 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
     ours = {"convex_method": "memory-cg", "convex_options": {"end_curvature": False}}
     settings = {"gtol": tol, "maxiter": ROUND, **({} if "convex_method" in options else ours), **options}
     residuals.start(p0)
+    found, frame = _descend(residuals, p0, tol, scale_of_data, settings)
+    if found.status <= 0 or frame.exact or not frame.free.size or not frame.reach:
+        return found
+    try:
+        other, after = _descend(residuals, frame.away(), tol, scale_of_data, settings)
+    except CallsSpent:
+        return found
+    return other if other.status > 0 and after.size < (1.0 - LOWER) * frame.size else found
+
+
+def _descend(
+    residuals: Residuals, p0: Array, tol: float, scale_of_data: float, settings: dict[str, Any]
+) -> tuple[Fit, _Frame]:
+    """Return the fit that a start leads to, and the variables about it."""
     p, stalls, frame = p0, 0, _Frame(residuals, p0, scale_of_data)
     try:
         while frame.sound:
@@ -179,8 +208,8 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
     except CallsSpent as error:
         best = getattr(error, "optimize_result", None)
         p = p if best is None or not best.fun < 0.5 else frame.at(best.x)
-        return Fit(p, frame.r, frame.jacobian, frame.offset, -1)
-    return Fit(frame.p, frame.r, frame.jacobian, frame.offset, _status(frame, tol))
+        return Fit(p, frame.r, frame.jacobian, frame.offset, -1), frame
+    return Fit(frame.p, frame.r, frame.jacobian, frame.offset, _status(frame, tol)), frame
 
 
 def _round(residuals: Residuals, frame: _Frame, settings: dict[str, Any]) -> tuple[Array, float]:

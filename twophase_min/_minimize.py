@@ -11,6 +11,8 @@ from twophase_min._scipy_methods import delegate
 from twophase_min._twophase import run_twophase
 
 METHOD = "twophase"
+LABELLED = ("pandas", "xarray")
+"""Packages whose vectors have labels."""
 
 
 def minimize(
@@ -105,6 +107,14 @@ def minimize(
     >>> result.success, [round(float(v), 4) for v in result.x]
     (True, [1.0, 1.0])
     """
-    if method is None or (isinstance(method, str) and method.lower() == METHOD):
-        return run_twophase(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options)
-    return delegate(fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options)
+    try:
+        if method is None or (isinstance(method, str) and method.lower() == METHOD):
+            return run_twophase(fun, x0, args, jac, hess, hessp, bounds, constraints, tol, callback, options)
+        return delegate(fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options)
+    except (LookupError, AttributeError) as error:
+        if type(x0).__module__.startswith(LABELLED):
+            error.add_note(
+                "fun is called with a NumPy array, without the labels of x0: begin it with "
+                f"x = {type(x0).__name__}(x, index=...), or take entries by their places."
+            )
+        raise

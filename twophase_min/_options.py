@@ -212,6 +212,8 @@ class TwoPhaseOptions:
         OptimizeWarning
             "Unknown solver options: ..." for names that are not fields, with the nearest one that is.
         """
+        if options is not None and not isinstance(options, Mapping):
+            raise TypeError(f"options must be a dict, got {type(options).__name__}.")
         given = dict(options or {})
         if given.get("convex_method") is None and convex_method is not None:
             given["convex_method"] = convex_method

@@ -26,9 +26,12 @@ from twophase_min.objective.calls import Objective
 from twophase_min.objective.foreign import require_function
 from twophase_min.objective.start import start_vector
 from twophase_min.objective.workers import is_number, map_of
+from twophase_min.phases import PHASES, is_ours
 
 Array = NDArray[np.floating]
 
+_BARE = str.maketrans("", "", " -_")
+"""Takes out what a name may be written with."""
 GRADIENT_FREE = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
 """SciPy methods that take no gradient."""
 
@@ -113,6 +116,13 @@ def delegate(
     """
     require_function(fun)
     name = method.lower() if isinstance(method, str) else ""
+    if is_ours(name) and name not in map(str.lower, PHASES.keys() - {name}):
+        raise ValueError(
+            f"Unknown solver {method}: it is a convex method; options={{'convex_method': {name!r}}} asks for "
+            "it."
+        )
+    if name.translate(_BARE) == "twophase":
+        raise ValueError(f"Unknown solver {method} (did you mean 'twophase'?)")
     args = args if isinstance(args, tuple) else (args,)
     start = start_vector(x0, keep_float32=False)
     bounded = bounds is not None or not (isinstance(constraints, (tuple, list)) and len(constraints) == 0)
@@ -191,8 +201,10 @@ def delegate(
             result = scipy_minimize(
                 objective.value, start, method=method, callback=callback_form, options=extra, **keywords
             )
-        except StopIteration:
+        except StopIteration as error:
             if not stopped:  # not ours: the objective's own
+                if objective.best is not None:
+                    keep(error, _best(objective, iteration, Status.EXCEPTION))
                 raise
             result = _best(objective, iteration, Status.CALLBACK)  # TNC lets it escape
         except BaseException as error:

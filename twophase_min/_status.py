@@ -79,6 +79,7 @@ class Cause(IntEnum):
     SHARPER = 20
     HOLLOW = 21
     SLOW = 22
+    ABOVE = 23
 
 
 CAUSES = {
@@ -120,6 +121,7 @@ CAUSES = {
         "five iterations in a row decreased f by next to nothing of what the slopes promised: a wrong or "
         "inexact gradient"
     ),
+    Cause.ABOVE: "the phase has come to rest at {e.f:.6g}, above the best value, {e.best_f:.6g}",
     Cause.LOWER: "a lower value, {e.best_f:.6g}, was found while looking for the reason",
     Cause.SHARPER: "these differences lead no further: more exact ones from here on",
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import OptimizeResult, rosen, rosen_der, rosen_hess
 
 from twophase_min import minimize
 from twophase_min.curvature import covariance, dense_hessian, hessian_matrix, standard_errors
@@ -283,6 +284,7 @@ def test_a_trace_that_gets_lost_is_found_out():
         ({"loss": "squares", "n_data": 2}, ValueError, "chi-square"),
         ({"names": ["a"]}, ValueError, "1 names for 2 parameters"),
         ({"fun": None}, TypeError, "needs fun"),
+        ({"fun": OptimizeResult(x=MLE), "x": gauss}, TypeError, "the function comes first"),
         ({"fun": lambda p: float(np.sqrt(p[0])), "x": [0.0]}, ValueError, "edge of the domain"),
     ],
 )
@@ -290,3 +292,38 @@ def test_a_trace_that_gets_lost_is_found_out():
 def test_errors_name_the_remedy(keywords, error, text):
     with pytest.raises(error, match=text):
         standard_errors(**{"fun": gauss, "x": MLE, **keywords})
+
+
+@pytest.mark.parametrize(
+    "fun", [rosen, lambda x: float(rosen(np.asarray(x, float)))], ids=["traced", "values"]
+)
+def test_a_parameter_at_a_bound_is_held(fun):
+    """The others have the errors given it: the inverse of their block of the Hessian."""
+    result = minimize(rosen, np.full(3, -1.2), jac=rosen_der, bounds=[(None, 0.5), (None, None), (-9, 9)])
+    assert result.active.tolist() == [1, 0, 0]
+    report = standard_errors(fun, result)
+    inner = np.linalg.inv(rosen_hess(result.x)[1:, 1:])
+    np.testing.assert_allclose(report.covariance[1:, 1:], inner, rtol=1e-5)
+    assert np.isnan(report.standard_errors[0])
+    assert report.held == ("x[0]",)
+    assert report.offset < 1e-4
+    assert "held at a bound: x[0]" in str(report)
+    assert "not a minimum" not in str(report)
+
+
+def test_the_residual_variance_counts_the_free_parameters():
+    result = OptimizeResult(x=np.array([1.0, 2.0]), active=np.array([0, 1]))
+
+    def squares(p):
+        return 8.0 + (p[0] - 1.0) ** 2 + (p[1] - 3.0) ** 2
+
+    report = standard_errors(squares, result, loss="squares", n_data=10)
+    assert report.variance == 1.0  # 9 / (10 - 1)
+    np.testing.assert_allclose(report.standard_errors, [1.0, np.nan])
+
+
+def test_nothing_is_left_where_all_parameters_are_held():
+    result = minimize(rosen, [0.2, 0.2], jac=rosen_der, bounds=[(0.2, 0.2)] * 2)
+    report = standard_errors(rosen, result)
+    assert report.held == ("x[0]", "x[1]")
+    assert np.isnan(report.standard_errors).all()

@@ -244,6 +244,24 @@ def test_within_noise(form, members, promise, size, expected):
     assert_members(loop, expected)
 
 
+@pytest.mark.parametrize(
+    ("best_f", "start_f", "above"),
+    [(3.0, 9.0, False), (2.0, 9.0, False), (1.9, 9.0, True), (1.9, 9e9, False)],
+    ids=["at it", "within the noise", "above", "nearly all of the decrease so far"],
+)
+def test_rest_above_the_best_value_ends_the_phase_and_not_the_run(form, best_f, start_f, above):
+    """At value 3, with the noise 1: a run ended with success, and returned a point of a large gradient."""
+    slot, loop = a_loop(f=3.0, best_f=best_f, start_f=start_f, next=GO_ON, measured=0.25, within_noise=9)
+    loop.least_size = 1.0
+    assert form.within_noise(slot, 1.0, 1.0) == above
+    expected = (
+        {"next": GO_ON, "within_noise": 0}
+        if above
+        else stopped(Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT)
+    )
+    assert_members(loop, expected)
+
+
 def test_an_exact_objective_ends_at_ten_promises_of_nothing(form):
     slot, loop = a_loop(f=1.0, next=GO_ON)
     form.within_noise(slot, 0.0, 1.0)  # the first gradient is a smaller one
@@ -605,6 +623,8 @@ def test_leave_a_phase_that_failed_for_a_new_adam(form, cause):
         *((cause, {}) for cause in CALLED_BACK),
         # away from the best point
         *((cause, {"off_incumbent": 1}) for cause in FAILURES + CALLED_BACK),
+        # at the best point, which is no singularity
+        *((cause, {"off_incumbent": 1, "f": 1.0, "size": 1.0, "least_size": 1e-5}) for cause in FAILURES),
         # better than the suspended phase
         *((cause, {"off_incumbent": 1, "suspended_f": 1.1}) for cause in FAILURES + CALLED_BACK),
     ],
@@ -624,6 +644,23 @@ def test_leave_for_adams_own_path(form, cause, members, adam_f):
     }
     assert_members(loop, expected)
     assert_counted(loop, 1.0)
+
+
+@pytest.mark.parametrize("cause", FAILURES)
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"f": 1.0, "size": 1.1e6, "least_size": 1.0},
+        {"f": 1.0, "size": 1.1e6, "least_size": 1.0, "suspended_f": 1.1},
+        {"f": 3.0, "behind": Cause.ADAM_FAILED},
+    ],
+    ids=["at a singularity", "below the suspended phase", "where Adam cannot go on"],
+)
+def test_a_failure_on_adams_path_leads_to_the_best_point(form, cause, members):
+    """Back on its path Adam would meet the same failure, for ever where it cannot go on itself."""
+    slot, loop = a_loop(off_incumbent=1, **{"suspended_f": NAN, **members})
+    form.leave(slot, cause, *COUNTS, 1.0, 2.0)
+    assert_members(loop, {"next": NEW_ADAM, "cause": cause, "failed_at": 1.0, "off_incumbent": 0})
 
 
 @pytest.mark.parametrize("cause", FAILURES + CALLED_BACK)

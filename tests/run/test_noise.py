@@ -84,6 +84,18 @@ def test_a_kink_or_a_jump_is_no_noise(f):
     assert measured(f, x) <= 16 * EPS
 
 
+@pytest.mark.parametrize("skew", [0.0, 0.01])
+@pytest.mark.parametrize("width", [1e-10, 1e-8, 1e-6])
+def test_a_spike_is_no_noise(width, skew):
+    """As of a likelihood whose standard deviation nearly vanishes; its depth was taken for the noise."""
+
+    def f(x):
+        z = (x[0] - 0.5) / width
+        return 3.0 * np.log(z**2 + 1.0) + skew * np.arctan(z) + x[0]
+
+    assert measured(f, 0.5) <= 1e-3
+
+
 def test_single_precision_behind_a_float64_x_is_seen():
     rng = np.random.default_rng(0)
     data = rng.normal(size=1000).astype(np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult
 
 from twophase_min._errstate import our_arithmetic
 from twophase_min.curvature.dense import DenseHessian, dense_hessian
@@ -50,6 +51,8 @@ class Uncertainty:
         The same as changes of the parameters.
     names : tuple of str
         Of the parameters.
+    held : tuple of str
+        Those that a bound holds: no errors (NaN), and the errors of the others are those given their values.
     """
 
     x: Array
@@ -65,6 +68,7 @@ class Uncertainty:
     negative: tuple[str, ...]
     directions: Array
     names: tuple[str, ...]
+    held: tuple[str, ...] = ()
 
     @property
     def correlation(self) -> Array:
@@ -85,6 +89,9 @@ class Uncertainty:
             lines.append(f"scaled by the residual variance {self.variance:.4g}")
         lines += [f"singular: the function does not bend along {name}" for name in self.singular]
         lines += [f"not a minimum: the function bends down along {name}" for name in self.negative]
+        lines += [
+            f"held at a bound: {name}; the other errors are those given its value" for name in self.held
+        ]
         if self.offset > FAR:
             lines.append(f"not a minimum: a Newton step leads {self.offset:.2g} standard errors away")
         return "\n".join(lines)
@@ -144,12 +151,16 @@ def standard_errors(
     """
     if loss not in LOSSES:
         raise ValueError(f"loss is {loss!r}; it must be {', '.join(map(repr, LOSSES))}.")
+    if isinstance(fun, OptimizeResult) or callable(x):
+        raise TypeError("the function comes first: standard_errors(fun, result), or covariance(fun, result).")
     point = np.atleast_1d(np.array(getattr(x, "x", x), dtype=np.float64))
     names = tuple(f"x[{i}]" for i in range(point.size)) if names is None else tuple(names)
     if len(names) != point.size:
         raise ValueError(f"there are {len(names)} names for {point.size} parameters.")
     args = args if isinstance(args, tuple) else (args,)
-    variance = _variance(fun, point, args, jac, n_data) if loss.endswith("squares") else None
+    active = np.asarray(getattr(x, "active", np.zeros(point.size)))
+    free, held = np.flatnonzero(active == 0), np.flatnonzero(active)
+    variance = _variance(fun, point, args, jac, n_data, free.size) if loss.endswith("squares") else None
     if variance is not None and loss == "half-squares":
         variance *= 2.0
     found = dense_hessian(fun, point, args=args, jac=jac, hess=hess, hessp=hessp, method=method)
@@ -158,7 +169,9 @@ def standard_errors(
             f"the Hessian from {found.source} is not finite: x lies at the edge of the domain, where a "
             "minimum has no standard errors; hold such a parameter fixed."
         )
-    inverse = inverse_of_hessian(found.matrix, found.error, names)
+    within = np.ix_(free, free)
+    inner = inverse_of_hessian(found.matrix[within], found.error[within], [names[i] for i in free])
+    inverse = _with_held(inner, free, point.size)
     factor = LOSSES[loss] * (1.0 if variance is None else variance)
     errors = np.sqrt(factor * np.diag(inverse.matrix))
     return Uncertainty(
@@ -170,11 +183,12 @@ def standard_errors(
         found.error,
         found.source,
         variance,
-        _offset(factor, inverse, found),
+        _offset(factor, inner, None if found.gradient is None else found.gradient[free]),
         inverse.singular,
         inverse.negative,
         inverse.directions,
         names,
+        tuple(names[i] for i in held),
     )
 
 
@@ -194,17 +208,25 @@ def covariance(fun: Callable[..., Any] | None, x: Any, **keywords: Any) -> Array
     return standard_errors(fun, x, **keywords).covariance
 
 
-def _variance(fun: Any, x: Array, args: tuple[Any, ...], jac: Any, n_data: int | None) -> float:
-    """Return the value of a sum of squares over its degrees of freedom."""
-    if n_data is None or n_data <= x.size:
+def _with_held(inner: Inverse, free: NDArray[np.intp], n: int) -> Inverse:
+    """Return the inverse over the free parameters for all n; NaN for those that are held."""
+    matrix, directions = np.full((n, n), np.nan), np.zeros((len(inner.directions), n))
+    matrix[np.ix_(free, free)] = inner.matrix
+    directions[:, free] = inner.directions
+    return Inverse(matrix, directions, inner.singular, inner.negative)
+
+
+def _variance(fun: Any, x: Array, args: tuple[Any, ...], jac: Any, n_data: int | None, n: int) -> float:
+    """Return the value of a sum of squares over its degrees of freedom, with n free parameters."""
+    if n_data is None or n_data <= n:
         raise ValueError(
             f"n_data is {n_data}; a residual variance needs the number of data, above that of the parameters "
-            f"({x.size}). Where the errors of the data are known, use loss='chi-square'."
+            f"({n}). Where the errors of the data are known, use loss='chi-square'."
         )
     if fun is None:
         raise TypeError("a residual variance needs fun.")
     value = fun(x.copy(), *args)
-    return float(np.asarray(value[0] if jac is True else value).reshape(())) / (n_data - x.size)
+    return float(np.asarray(value[0] if jac is True else value).reshape(())) / (n_data - n)
 
 
 def _error_of(errors: Array, factor: float, inverse: Inverse, found: DenseHessian) -> Array:
@@ -215,9 +237,9 @@ def _error_of(errors: Array, factor: float, inverse: Inverse, found: DenseHessia
         return np.where(np.isfinite(errors), change / (2 * errors), np.nan)
 
 
-def _offset(factor: float, inverse: Inverse, found: DenseHessian) -> float:
+def _offset(factor: float, inverse: Inverse, gradient: Array | None) -> float:
     """Return ``(g' H^-1 g / factor)^(1/2)``, the Newton step in units of the standard errors."""
-    if found.gradient is None or not np.isfinite(inverse.matrix).all() or not factor > 0:
+    if gradient is None or not np.isfinite(inverse.matrix).all() or not factor > 0:
         return float("nan")
-    decrement = float(found.gradient @ inverse.matrix @ found.gradient)
+    decrement = float(gradient @ inverse.matrix @ gradient)
     return float((max(decrement, 0.0) / factor) ** 0.5)

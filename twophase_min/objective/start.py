@@ -55,6 +55,13 @@ def _as_array(x0: Any) -> NDArray[Any]:
     """x0 as an array of whatever shape and type."""
     if isinstance(x0, Mapping):
         raise TypeError(f"'x0' is a {type(x0).__name__}; a vector is needed: {way_in(x0)}.")
+    if np.ma.is_masked(x0):
+        raise TypeError(
+            "'x0' is a masked array with masked entries: pass x0.compressed(), and put x in its place in fun "
+            "(y = x0.filled(0); y[~x0.mask] = x)."
+        )
+    if x0 is None:
+        raise TypeError("'x0' is None; give one start value per variable.")
     try:
         return np.asarray(numbers(x0))
     except (ValueError, TypeError, RuntimeError) as error:  # what NumPy and PyTorch raise for such lists

@@ -20,6 +20,7 @@ from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.phases.metric import power_of_two_in_kernels
 from twophase_min.run import detecting, exactness, hollow, machine
+from twophase_min.run.event import note_event
 from twophase_min.run.points import (
     cost_of,
     distance,
@@ -56,7 +57,8 @@ UNSCALED, FROM_ADAM, AUTOMATIC = 0, 1, 2
 
 # as numbers, for variables that hold one or another
 _NONE, _ADAM_FAILED, _SEARCH_FAILED = int(Cause.NONE), int(Cause.ADAM_FAILED), int(Cause.SEARCH_FAILED)
-_TO_AND_FRO, _HOLLOW, _INTERRUPTED = int(Cause.TO_AND_FRO), int(Cause.HOLLOW), int(Status.INTERRUPTED)
+_TO_AND_FRO, _HOLLOW, _ABOVE = int(Cause.TO_AND_FRO), int(Cause.HOLLOW), int(Cause.ABOVE)
+_INTERRUPTED = int(Status.INTERRUPTED)
 
 _inner = jit(no_cpython_wrapper=True)
 
@@ -133,7 +135,7 @@ def _note(state, events, reason, phase_f):
     if memo.recorded:
         detector = state.detector.slot[0]
         norm = norm_of(state, state.vectors[memo.point], state.vectors[memo.point + 1])
-        machine.note_event(state.loop, events, memo.events, detector.peak, norm, reason, phase_f)
+        note_event(state.loop, events, memo.events, detector.peak, norm, reason, phase_f)
         events[memo.events].detector = detector
     if loop.next != STOP:  # else the numbers for the sentence of the end
         memo.events += 1
@@ -256,15 +258,13 @@ def _begin_convex(state):
 @_inner
 def _convex_iteration(state, address, table):
     """One iteration of the convex phase: ITERATION, FAILED, or 0 where the run has ended."""
-    convex, memo = state.convex.slot[0], state.memo[0]
+    convex, memo, v = state.convex.slot[0], state.memo[0], state.convex.vectors
     code = convex.code
     if code == ITERATION:
         code = phase.next_trial(state.convex)
     while code != ITERATION and code != FAILED:
         if code == NEED_NOISE:
-            if not noise_at(
-                state, address, table, state.convex.vectors[X], convex.f, state.convex.vectors[P]
-            ):
+            if not noise_at(state, address, table, v[X], convex.f, v[P]):
                 return 0
             code = phase.tell(state.convex, exactness.noise(state.loop), state.convex.vectors[G])
             continue
@@ -322,10 +322,11 @@ def _convex_run(state, address, table, rows, events, pause):
                 convex.noise = exactness.noise(state.loop)
                 if hollow.is_hollow(state.loop, convex.f, convex.predicted):
                     cause = _HOLLOW
+            if cause == _NONE and machine.within_noise(state.loop, convex.promise, loop.size):
+                cause = _ABOVE
+            if loop.next == STOP:
+                return True
             if cause == _NONE:
-                machine.within_noise(state.loop, convex.promise, loop.size)
-                if loop.next == STOP:
-                    return True
                 cause = machine.after_convex(state.loop, convex.f, loop.size)
     if evaluate(state, address, table, v[memo.best], True):
         _leave_convex(state, events, cause)

@@ -20,9 +20,11 @@ from typing import Any
 from twophase_min._status import Cause, Status
 from twophase_min.jit.compilation import jit, prepare, register
 from twophase_min.run import guard as _guard
+from twophase_min.run.event import note_event
 from twophase_min.run.exactness import exactness, measured_noise, noise, noise_is_due, noise_of, note_noise
-from twophase_min.run.guard import ADAM_PATH, PHASE_PATH
+from twophase_min.run.guard import ADAM_PATH
 from twophase_min.run.hollow import HOLLOW_ENDS, is_hollow, seems_hollow
+from twophase_min.run.singular import GROWN
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -176,6 +178,7 @@ def within_noise(slot, promise, size):
     """End the run where an iterate of our own phase promises less than the noise, again and again.
 
     The gradient, of norm ``size``, may still be getting smaller; then the phase goes on by its slopes.
+    Answers True where it has come to rest above the best value instead: the phase is to be left.
     """
     loop = slot[0]
     smaller = size < 0.5 * loop.least_size
@@ -183,10 +186,16 @@ def within_noise(slot, promise, size):
         loop.least_size = size
     if smaller or not promise <= noise_of(loop, loop.f):
         loop.within_noise = 0
-        return
-    loop.within_noise += 1
-    if loop.within_noise >= PATIENCE:
+    else:
+        loop.within_noise += 1
+    if loop.within_noise < PATIENCE:
+        return False
+    above = loop.f - loop.best_f > max(noise_of(loop, loop.best_f), NEAR * (loop.start_f - loop.best_f))
+    if above:
+        loop.within_noise = 0
+    else:
         stop(loop, Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT)
+    return above
 
 
 @jit
@@ -321,7 +330,7 @@ def search_failed(slot, f, best_f, precise, relative, promise):
 
 @_inner
 def _failed(cause):
-    return cause in (Cause.SEARCH_FAILED, Cause.TO_AND_FRO, Cause.HOLLOW)
+    return cause in (Cause.SEARCH_FAILED, Cause.TO_AND_FRO, Cause.HOLLOW, Cause.ABOVE)
 
 
 @jit
@@ -335,7 +344,7 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
         loop.cause = cause
         loop.next = NEXT_FALLBACK
         return True
-    if _failed(cause) and loop.fallback + 1 < loop.fallbacks:
+    if _failed(cause) and cause != Cause.ABOVE and loop.fallback + 1 < loop.fallbacks:
         if measured_noise(loop) > loop.rounding * abs(best_f):
             # to the last one, ours: it alone searches by slopes within noise
             loop.fallback = loop.fallbacks - 2
@@ -349,16 +358,17 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
 def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     """Leave the convex phase: for Adam, or for the suspended phase.
 
-    A phase that failed is replaced by a new Adam at the best point. A phase that stalled is suspended
-    during an excursion of Adam on its own path. If that leads to nothing better, the suspended phase resumes
-    as if it had not been left, with the curvature that it has collected.
+    A phase that failed at the best point (on a path of Adam: at a singularity, or where that path ends) is
+    replaced by a new Adam at the best point. A phase that stalled is suspended during an excursion of Adam on
+    its own path. If that leads to nothing better, it resumes as if it had not been left, with the curvature
+    that it has collected.
 
     Parameters
     ----------
     slot : slot of LOOP
         Written to.
     cause : int
-        Why: SEARCH_FAILED, TO_AND_FRO, LOST_TRIAL, FELL_SHORT or STALLED.
+        Why: SEARCH_FAILED, TO_AND_FRO, HOLLOW, ABOVE, LOST_TRIAL, FELL_SHORT or STALLED.
     nfev, cost, work, best_f : float
         What the loop reports; see `LOOP`.
     adam_f : float
@@ -368,12 +378,16 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     reported(loop, nfev, cost, work, best_f)
     guard = loop.guard
     loop.cause = cause
-    if _failed(cause) and not loop.off_incumbent:
+    suspended = loop.off_incumbent and not math.isnan(loop.suspended_f)
+    singular = loop.f <= best_f and loop.size > GROWN * loop.least_size
+    ended = singular or (loop.behind == Cause.ADAM_FAILED and not suspended)
+    if _failed(cause) and (ended or not loop.off_incumbent):
+        loop.off_incumbent = 0
         loop.failed_at = best_f
         loop.barren = loop.barren + 1 if loop.nit == loop.failed_nit else 0
         loop.failed_nit = loop.nit
         loop.next = NEW_ADAM
-    elif loop.off_incumbent and not math.isnan(loop.suspended_f) and not best_f < loop.suspended_f:
+    elif suspended and not best_f < loop.suspended_f:
         loop.off_incumbent = 0
         loop.suspended_f = math.nan
         loop.next = RESUME_CONVEX
@@ -406,41 +420,6 @@ def enter(slot, adam_f):
         loop.steps = 0
         _guard.begin_adam(loop, adam_f)
     loop.next = GO_ON
-
-
-@jit
-def note_event(slot, events, place, peak, norm, reason, phase_f):
-    """Write down the handover that `enter` is about to make; the detector's record is the caller's to copy.
-
-    ``peak`` and ``norm`` are the detector's largest norm and that at the iterate. ``reason`` and ``phase_f``
-    are the code of the phase that failed and the value that the convex phase has reached.
-    """
-    loop, event = slot[0], events[place]
-    following = loop.next
-    event.nit = loop.nit
-    event.cost = loop.cost
-    event.f = loop.f
-    event.norm = norm
-    event.peak = peak
-    event.origin = -1 if loop.cause == Cause.FIRST else loop.phase
-    if following in (BEGIN_CONVEX, RESUME_CONVEX):
-        event.phase = CONVEX
-        event.fallback = loop.first
-    else:
-        event.phase = CONVEX if following == NEXT_FALLBACK else ADAM
-        event.fallback = loop.fallback + 1
-    event.behind = loop.cause
-    event.cause = loop.cause
-    if following == RESUME_CONVEX:
-        event.cause = Cause.RESUMED
-    event.reason = reason
-    event.phase_f = phase_f
-    event.best_f = loop.best_f
-    event.adam_spent = _guard.spent(loop.paths[ADAM_PATH])
-    event.spent = _guard.spent(loop.paths[PHASE_PATH])
-    event.ahead = loop.ahead
-    event.reference = loop.reference
-    event.target = loop.target
 
 
 _ARGUMENTS: dict[Any, tuple[Any, ...]] = {

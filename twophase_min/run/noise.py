@@ -21,7 +21,9 @@ differ h was too short (single precision does not see it), and where the estimat
 not agree it was too long: it is changed by a factor of 16, or to the middle between a length that was too
 short and one that was too long. Where the first value, at one end, equals f(x), that at the other end comes
 next: if it is the same too, h is too short without the others, so that values of few digits are followed far
-enough to see them differ. Within bounds u is taken without the variables that would leave them.
+enough to see them differ. A distance is too long as well where the values on the two sides of x mirror each
+other, as noise does not: f has a spike there, as a likelihood has where a standard deviation nearly vanishes.
+Within bounds u is taken without the variables that would leave them.
 """
 
 from __future__ import annotations
@@ -52,6 +54,12 @@ FIRST = 2.0**-26
 """First distance, relative to x: about the root of the rounding unit."""
 AGREE = 4.0
 """Ratio up to which two estimates of the noise agree."""
+SPIKE = 16.0
+"""Ratio of the noise to what of it differs on the two sides of x, beyond which f has a spike there."""
+ROUNDINGS, DEEP = 2.0**-46, 2.0**-6
+"""Share of the values below which what differs is their rounding, and of the depth of a spike that looks like
+noise: values that are multiples of a number mirror each other exactly, but about a parabola.
+"""
 
 FOUND, TOO_SHORT, TOO_LONG = 0, 1, 2
 """What `estimate` says of the distance."""
@@ -116,6 +124,12 @@ def estimate(values, work):
     # either, but not at another distance.
     if fourth > AGREE * AGREE * sides:
         return sides, TOO_SHORT
+    one, two, three = values[4] - values[2], values[5] - values[1], values[6] - values[0]
+    odd = max(abs(two - 2.0 * one), abs(three - 2.0 * two + one))
+    size = max(abs(values[0]), abs(values[MIDDLE]), abs(values[6]))
+    depth = max(values[0], values[6]) - values[MIDDLE]
+    if fourth > SPIKE * odd and (odd > ROUNDINGS * size or fourth > DEEP * depth > 0.0):
+        return odd, TOO_LONG
     return fourth, FOUND
 
 

@@ -45,9 +45,11 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
             own.take_noise(noise_at(driver, own.x, own.f, own.direction))
             if driver.machine.is_hollow(driver.slot, own.f, own.predicted):
                 return Cause.HOLLOW, ""
-        driver.machine.within_noise(driver.slot, own.promise, loop.size)
+        above = driver.machine.within_noise(driver.slot, own.promise, loop.size)
         if loop.next == STOP:
             raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
+        if above:
+            return Cause.ABOVE, ""
         cause = driver.machine.after_convex(driver.slot, own.f, loop.size)
         if cause != Cause.NONE:
             return cause, ""

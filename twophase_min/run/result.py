@@ -13,9 +13,11 @@ from twophase_min._history import History
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import Result
 from twophase_min._status import ALL_FIXED, SUCCESSFUL, Status, Stop, describe, sentence
+from twophase_min.jit.kernels import norm2
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.gradient import FINITE_DIFFERENCES
 from twophase_min.objective.memory import Point
+from twophase_min.run.singular import towards_singularity
 from twophase_min.run.state import CONVEX
 
 Array = NDArray[np.floating]
@@ -96,6 +98,7 @@ class Report:
         g = best.g
         if g is None and status in (Status.MAXITER, Status.MAXFUN, Status.TARGET, Status.CALLBACK):
             g = self._gradient_afterwards(best)
+        detail = f"{detail} {self._singular(status, best, g)}".strip()
         result = Result(
             x=np.array(best.x),
             fun=float(best.f),
@@ -124,6 +127,14 @@ class Report:
         if self.options.return_all:
             result.allvecs = self.allvecs
         return result
+
+    def _singular(self, status: Status, best: Point, g: Array | None) -> str:
+        """Say that f falls towards a singularity, where the history shows it."""
+        values, norms = self.history["fun"], self.history["grad_norm"]
+        if values.size == 0:
+            return ""
+        norm = float("nan") if g is None else float(norm2(g.astype(float)))
+        return towards_singularity(status, norms, norm, float(values[0]), float(best.f))
 
     def _unsound(self) -> str:
         """Say at how many points the objective was finite and its gradient was not."""
