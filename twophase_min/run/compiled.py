@@ -257,15 +257,13 @@ def _begin_convex(state):
 @_inner
 def _convex_iteration(state, address, table):
     """One iteration of the convex phase: ITERATION, FAILED, or 0 where the run has ended."""
-    convex, memo = state.convex.slot[0], state.memo[0]
+    convex, memo, v = state.convex.slot[0], state.memo[0], state.convex.vectors
     code = convex.code
     if code == ITERATION:
         code = phase.next_trial(state.convex)
     while code != ITERATION and code != FAILED:
         if code == NEED_NOISE:
-            if not noise_at(
-                state, address, table, state.convex.vectors[X], convex.f, state.convex.vectors[P]
-            ):
+            if not noise_at(state, address, table, v[X], convex.f, v[P]):
                 return 0
             code = phase.tell(state.convex, exactness.noise(state.loop), state.convex.vectors[G])
             continue
@@ -323,11 +321,12 @@ def _convex_run(state, address, table, rows, events, pause):
                 convex.noise = exactness.noise(state.loop)
                 if hollow.is_hollow(state.loop, convex.f, convex.predicted):
                     cause = _HOLLOW
+            if cause == _NONE and machine.within_noise(state.loop, convex.promise, loop.size):
+                cause = _ABOVE
+            if loop.next == STOP:
+                return True
             if cause == _NONE:
-                above = machine.within_noise(state.loop, convex.promise, loop.size)
-                if loop.next == STOP:
-                    return True
-                cause = _ABOVE if above else machine.after_convex(state.loop, convex.f, loop.size)
+                cause = machine.after_convex(state.loop, convex.f, loop.size)
     if evaluate(state, address, table, v[memo.best], True):
         _leave_convex(state, events, cause)
     return True

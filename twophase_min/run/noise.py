@@ -19,11 +19,11 @@ estimates the variance for every k from which on smoothness no longer shows. A j
 like noise in differences across it: the noise must show on either side alone. Where the values hardly
 differ h was too short (single precision does not see it), and where the estimates of successive orders do
 not agree it was too long: it is changed by a factor of 16, or to the middle between a length that was too
-short and one that was too long. So it was too long where the values on the two sides of x mirror each other,
-as noise does not: f has a spike there, as a likelihood has where a standard deviation nearly vanishes. Where
-the first value, at one end, equals f(x), that at the other end comes next: if it is the same too, h is too
-short without the others, so that values of few digits are followed far enough to see them differ. Within
-bounds u is taken without the variables that would leave them.
+short and one that was too long. Where the first value, at one end, equals f(x), that at the other end comes
+next: if it is the same too, h is too short without the others, so that values of few digits are followed far
+enough to see them differ. A distance is too long as well where the values on the two sides of x mirror each
+other, as noise does not: f has a spike there, as a likelihood has where a standard deviation nearly vanishes.
+Within bounds u is taken without the variables that would leave them.
 """
 
 from __future__ import annotations
