@@ -61,8 +61,8 @@ ROUNDINGS, DEEP = 2.0**-46, 2.0**-6
 noise: values that are multiples of a number mirror each other exactly, but about a parabola.
 """
 
-FOUND, TOO_SHORT, TOO_LONG = 0, 1, 2
-"""What `estimate` says of the distance."""
+FOUND, TOO_SHORT, TOO_LONG, MIRRORED = 0, 1, 2, 3
+"""What `estimate` says of the distance; MIRRORED: the same values on both sides of x, to rounding."""
 
 _inner = jit(no_cpython_wrapper=True)
 
@@ -104,7 +104,7 @@ def estimate(values, work):
     sigma : float
         Unit f; it means something where the distance was right.
     verdict : int
-        FOUND, or TOO_SHORT or TOO_LONG for the distance.
+        FOUND, or TOO_SHORT, TOO_LONG or MIRRORED for the distance.
     """
     equal = 0
     for i in range(POINTS - 1):
@@ -129,7 +129,7 @@ def estimate(values, work):
     size = max(abs(values[0]), abs(values[MIDDLE]), abs(values[6]))
     depth = max(values[0], values[6]) - values[MIDDLE]
     if fourth > SPIKE * odd and (odd > ROUNDINGS * size or fourth > DEEP * depth > 0.0):
-        return odd, TOO_LONG
+        return odd, TOO_LONG if odd > ROUNDINGS * size else MIRRORED
     return fourth, FOUND
 
 
@@ -167,18 +167,20 @@ def next_distance(h, verdict, low, high):
     h : float
         Distance of this measurement.
     verdict : int
-        TOO_LONG, or else h was too short; FOUND counts as that where shorter distances were, and no error
-        shows: as many last digits lie between each value and the next.
+        TOO_LONG, or else h was too short. FOUND counts as that where shorter distances were, and no error
+        shows: as many last digits lie between each value and the next. MIRRORED counts as too short where
+        shorter distances were (few digits about a minimum), else as too long (a spike).
     low, high : float
         What earlier verdicts have left; 0 and infinity before the first.
     """
-    if verdict == TOO_LONG:
+    long = verdict == TOO_LONG or (verdict == MIRRORED and low == 0.0)
+    if long:
         high = h
     else:
         low = h
     if low > 0.0 and high < math.inf:
         return math.sqrt(low) * math.sqrt(high), low, high
-    return (h / CHANGE if verdict == TOO_LONG else h * CHANGE), low, high
+    return (h / CHANGE if long else h * CHANGE), low, high
 
 
 @functools.cache
