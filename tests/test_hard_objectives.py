@@ -176,7 +176,22 @@ def test_a_staircase_is_walked_down(convex_method):
 
 # ---- no minimum ------------------------------------------------------------------------------------------
 
+
+def waves(x):
+    """A slope without end that waves cross, whose gradient is rounding far out."""
+    return float(np.sum(x) + np.sum(np.cos(2 * x[1:-1] - x[-1] - x[0])) / 2)
+
+
+def waves_der(x):
+    s = np.sin(2 * x[1:-1] - x[-1] - x[0])
+    g = np.ones_like(x)
+    g[1:-1] -= s
+    g[[0, -1]] += np.sum(s) / 2
+    return g
+
+
 UNBOUNDED = {
+    "waves": (waves, waves_der, np.arange(1.0, 11.0) / 11),
     "linear": (lambda x: float(np.sum(x)), np.ones_like, [1.0, 2.0, 3.0]),
     "cubic": (lambda x: float(np.sum(x**3)), lambda x: 3 * x**2, [1.0, -0.5]),
     "exponential": (lambda x: -float(np.exp(x[0])), lambda x: -np.exp(x), [1.0]),

@@ -262,6 +262,18 @@ def test_rest_above_the_best_value_ends_the_phase_and_not_the_run(form, best_f, 
     assert_members(loop, expected)
 
 
+@pytest.mark.parametrize(
+    ("before", "ends"), [(4.0, True), (4.1, False), (INF, False), (2.0, True), (NAN, True)]
+)
+def test_what_falls_whatever_is_promised_is_not_at_rest(form, before, ends):
+    """At value 3, with the noise 1: down a slope without end the promise was rounding: a false success."""
+    slot, loop = a_loop(f=3.0, before=before, next=GO_ON, measured=0.25, within_noise=9)
+    loop.least_size = 1.0
+    form.within_noise(slot, 1.0, 1.0)
+    rest = stopped(Status.WORKING_PRECISION, Cause.NOISE, BEST_POINT)
+    assert_members(loop, rest if ends else {"next": GO_ON, "within_noise": 0})
+
+
 def test_an_exact_objective_ends_at_ten_promises_of_nothing(form):
     slot, loop = a_loop(f=1.0, next=GO_ON)
     form.within_noise(slot, 0.0, 1.0)  # the first gradient is a smaller one
