@@ -178,7 +178,8 @@ def within_noise(slot, promise, size):
     """End the run where an iterate of our own phase promises less than the noise, again and again.
 
     The gradient, of norm ``size``, may still be getting smaller; then the phase goes on by its slopes. And f
-    may fall all the same, without a bound say, where a promise that is rounding itself says nothing. Answers True where it has come to rest above the best value instead: the phase is to be left.
+    may fall all the same, without a bound say, where a promise that is rounding itself says nothing.
+    Answers True where it has come to rest above the best value instead: the phase is to be left.
     """
     loop = slot[0]
     smaller = size < 0.5 * loop.least_size
