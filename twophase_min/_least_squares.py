@@ -148,8 +148,9 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
     """Minimise half the sum of squares of the residuals.
 
     Where the fit found does not determine its parameters, another one begins a little away from it: terms
-    of one form that start alike, as with the default p0, stay alike, at a saddle. The lower of the two is
-    returned.
+    of one form that start alike, as with the default p0, stay alike, at a saddle. Or a term has vanished on
+    the way, and another way is taken from p0, that of `minimize` without the options chosen here. The first
+    of these that is lower is returned.
 
     Parameters
     ----------
@@ -175,11 +176,17 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
     found, frame = _descend(residuals, p0, tol, scale_of_data, settings)
     if found.status <= 0 or frame.exact or not frame.free.size or not frame.reach:
         return found
-    try:
-        other, after = _descend(residuals, frame.away(), tol, scale_of_data, settings)
-    except CallsSpent:
-        return found
-    return other if other.status > 0 and after.size < (1.0 - LOWER) * frame.size else found
+    others = [(frame.away(), settings)]
+    if "convex_method" not in options and "convex_options" not in options:
+        others.append((p0, {**settings, "convex_options": {}}))
+    for start, chosen in others:
+        try:
+            other, after = _descend(residuals, start, tol, scale_of_data, chosen)
+        except CallsSpent:
+            return found
+        if other.status > 0 and after.size < (1.0 - LOWER) * frame.size:
+            return other
+    return found
 
 
 def _descend(

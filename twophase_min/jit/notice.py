@@ -19,6 +19,8 @@ _PARTS = {
     "phases.adam_kernels": LOOP,
     "phases.scaling": LOOP,
     "run.machine": LOOP,
+    "run.event": LOOP,
+    "run.hollow": LOOP,
     "run.exactness": LOOP,
     "run.guard": LOOP,
     "run.noise": LOOP,
