@@ -41,8 +41,8 @@ HOMES = frozenset(f"scipy.optimize._{name}" for name in _NAMES.split())
 class _Runs(threading.local):
     made: list[Any] | None = None
     """The `ScalarFunction` objects of the run of this thread."""
-    shorten: Callable[[Any, Any, float], float] | None = None
-    """What the first trial of its line searches is shortened to, of ``(x, direction, step)``."""
+    shorten: Callable[[Any, float], float] | None = None
+    """What the first trial of its line searches is shortened to, of ``(direction, step)``."""
 
 
 _runs = _Runs()
@@ -121,7 +121,7 @@ def _shortened(search: Any) -> Any:
         if _runs.shorten is not None and -math.inf < slope < 0.0:
             first = 0.0 if before is None else 2.02 * float(f - before) / slope
             first = min(first, 1.0) if first > 0.0 else 1.0
-            step = _runs.shorten(x, p, first)
+            step = _runs.shorten(p, first)
             shorter = f - step * slope / 2.02
             if step < first and shorter > f:
                 before = shorter
@@ -141,7 +141,7 @@ _minimize = _quiet_minimize()
 
 
 def minimize(
-    *arguments: Any, shorten: Callable[[Any, Any, float], float] | None = None, **keywords: Any
+    *arguments: Any, shorten: Callable[[Any, float], float] | None = None, **keywords: Any
 ) -> scipy.optimize.OptimizeResult:
     """Do what `scipy.optimize.minimize` does; ``shorten`` bounds the first trials of Wolfe line searches."""
     outer = _runs.made, _runs.shorten

@@ -107,8 +107,8 @@ class Reach:
         if moved < math.inf:
             self.longest = max(self.longest, moved)
 
-    def shorten(self, x: Array, p: Array, step: float) -> float:
-        """Return the multiple of p that a first trial from x may take, at most ``step``."""
+    def shorten(self, p: Array, step: float) -> float:
+        """Return the multiple of p that a first trial may take, at most ``step``."""
         if not self.longest > 0.0:
             return step
         far, reach = self._length(p), REACH * self.longest

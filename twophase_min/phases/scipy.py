@@ -47,7 +47,7 @@ def run(
     zero: float = 0.0,
     unit: float = 1.0,
     box: tuple[Array, Array] | None = None,
-    shorten: Callable[[Array, Array, float], float] | None = None,
+    shorten: Callable[[Array, float], float] | None = None,
 ) -> str:
     """Run a SciPy method from ``scaling.origin`` until it gives up by itself or the driver stops it.
 
@@ -75,7 +75,7 @@ def run(
     box : tuple of ndarray, optional
         Limits of x, handed on to a method that keeps to bounds; the scaling is then a number.
     shorten : callable, optional
-        ``shorten(x, p, step)`` answers how far a line search from x may try first along p, at most ``step``.
+        ``shorten(p, step)`` answers how far a line search may try first along p, at most ``step``.
 
     Returns
     -------
@@ -116,12 +116,8 @@ def run(
             keywords["hessp"] = lambda z, p: scaling.pull(hessp(to_x(z), scaling.apply(p)) / unit)
     chosen |= dict(options or {})
 
-    def first_trial(z: Array, p: Array, step: float) -> float:
-        assert shorten is not None
-        return shorten(to_x(z), scaling.apply(p), step)
-
     if isinstance(method, str) and shorten is not None:
-        keywords["shorten"] = first_trial
+        keywords["shorten"] = lambda p, step: shorten(scaling.apply(p), step)
     handed: tuple[Callable[..., Any], ...] = (value, gradient, callback)
     if not isinstance(method, str):  # the caller's own arithmetic, which calls ours
         handed = tuple(our_arithmetic()(function) for function in handed)
