@@ -244,6 +244,8 @@ def _compare(
         slopes = f"its slope is {near.slope:.3g} over {near.h:.1g} but {far.slope:.3g} over {far.h:.1g}"
         return _noisy(noise, slopes)
     unsure = near.unsure(rounding, measured)
+    if near.ahead == near.behind == near.f:
+        return unshown  # no slope of zero: the change may be below the rounding inside f
     if _alike(near.right, near.left, ALIKE, unsure):
         return _confirm(pair(NEARER * near.h), near, slope, rounding, kind, measured) or unshown
     if _alike(near.right, far.right, ALIKE, unsure) and _alike(near.left, far.left, ALIKE, unsure):
@@ -271,8 +273,6 @@ def _confirm(
     unsure = nearer.unsure(rounding, measured)
     if not (nearer.finite and unsure < max(slope, abs(near.slope))):
         return None
-    if near.ahead == near.behind == near.f:
-        return None  # equal values show no slope of zero: the change may be below the rounding inside f
     if _alike(nearer.slope, slope, AGREE, unsure):
         return (
             Finding("The gradient agrees with a difference of f.", "A larger gtol is all that f supports.")

@@ -110,10 +110,10 @@ class Driver(Report):
         set_limits(loop, x0.size, options, float(np.finfo(objective.dtype).eps))
         loop.fallbacks, loop.quick = len(self.fallbacks), quick(self.fallbacks)
         loop.sampled = objective.finite_sum is not None
-        if not is_ours(self.methods[0]):
-            loop.guard.pace = 0.0  # SciPy's methods begin anew after an excursion, which is worth a whole one
         if is_ours(self.methods[0]):
             own_solver(options).check(x0.size)
+        else:
+            loop.guard.pace = 0.0  # SciPy's methods begin anew after an excursion, which is worth a whole one
         self.event = EVENT.new()
         self.detector = run_detector(options, objective.finite_sum is not None)
         self.users_rule = not can_compile(self.detector)
