@@ -164,6 +164,41 @@ def refined_steps(
     return {**steps, "abs_step": lengths}
 
 
+def coarser_steps(
+    evaluate: Evaluate, x: Array, f: float, scheme: str, steps: dict[str, Any], eps: float, box: Box | None = None
+) -> dict[str, Any]:
+    """Longer steps, for values with this relative error, of the variables over which f bears them.
+
+    Differences over the usual h and over the longer H are both formed. Where they differ by more than the
+    error of the values explains, ``4 eps abs(f) / h``, f bends more over H than h suffers from that error.
+
+    Parameters
+    ----------
+    evaluate, x, f, scheme, box
+        As for `gradient_by_differences`.
+    steps : dict
+        Its keywords, with neither ``rel_step`` nor ``abs_step``.
+    eps : float
+        Relative error of the values, larger than that in ``steps``.
+
+    Returns
+    -------
+    dict
+        ``steps`` where no variable bears a longer one; else a copy with ``eps``, or with one length per
+        variable as ``abs_step`` where only some do.
+    """
+    coarse = {**steps, "eps": eps}
+    usual, wide = (gradient_by_differences(evaluate, x, f, scheme, box=box, **each)[0] for each in (steps, coarse))
+    lengths = np.abs(difference_steps(x, scheme, **steps))
+    with np.errstate(invalid="ignore", over="ignore"):
+        kept = np.abs(usual - wide) > 4 * eps * abs(f) / lengths
+    if not np.any(kept):
+        return coarse
+    if np.all(kept):
+        return steps
+    return {**coarse, "abs_step": np.where(kept, lengths, np.abs(difference_steps(x, scheme, eps=eps)))}
+
+
 class _Trials:
     """Values at points that differ from x in one variable each."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from twophase_min.objective import source
 from twophase_min.objective.bounds import Box
-from twophase_min.objective.differences import refined_steps
+from twophase_min.objective.differences import coarser_steps, refined_steps
 from twophase_min.objective.gradient import EPS, FINITE_DIFFERENCES
 from twophase_min.objective.memory import Point
 
@@ -41,9 +41,7 @@ class Sharpening:
         self.kind, self.reason = sharper
         best, before = self.best, self._f_samples
         if best is not None:
-            steps = refined_steps(self._values, best.x.astype(float), best.f, self._steps, self.box)
-            if steps is not self._steps:
-                self._steps, self._lengths = steps, steps["abs_step"].tolist()
+            self._adopt(refined_steps(self._values, best.x.astype(float), best.f, self._steps, self.box))
             self.best = best._replace(g=None)
         self._difference_calls += (self._f_samples - before) // self._unit
         self.last = None
@@ -52,15 +50,29 @@ class Sharpening:
     def coarsen(self, noise: float) -> bool:
         """Take steps for values with this noise, unit f, where it exceeds their rounding; whether it does.
 
-        Steps that the caller has chosen, or that have been refined, are kept.
+        Steps that the caller has chosen, or that have been refined, are kept; so is that of a variable over
+        which f bends too much for a longer one.
         """
         best = self.best
         kept = self._steps["rel_step"] is not None or self._steps["abs_step"] is not None
         if best is None or kept or self.kind not in FINITE_DIFFERENCES[:2] or best.f == 0.0:
             return False
-        relative = noise / abs(best.f)
+        relative, before = noise / abs(best.f), self._f_samples
         if not self._steps.get("eps", EPS) < relative < 1.0:
             return False
-        self._coarse = self._steps["eps"] = relative
-        self.best, self.last = best._replace(g=None), None
+        x = best.x.astype(float)
+        taken = self._adopt(coarser_steps(self._values, x, best.f, self.kind, self._steps, relative, self.box))
+        self._difference_calls += (self._f_samples - before) // self._unit
+        if taken:
+            self._coarse = relative
+            self.best, self.last = best._replace(g=None), None
+        return taken
+
+    def _adopt(self, steps: dict[str, Any]) -> bool:
+        """Take other steps; whether they are others."""
+        if steps is self._steps:
+            return False
+        self._steps = steps
+        if steps["abs_step"] is not None:
+            self._lengths = steps["abs_step"].tolist()
         return True

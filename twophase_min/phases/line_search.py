@@ -33,6 +33,8 @@ LINE = Record(
     real("hi_d", "slope there, NaN where it is not known"),
     real("best_a", "step length of the lowest value seen, 0 for the start"),
     real("best_f", "lowest value seen, of the start and the trials"),
+    real("width", "that of the bracket after the trial before last, inf before", math.inf),
+    real("last_width", "that after the last trial, inf before", math.inf),
     real("prev_a", "lower end before the present one"),
     real("prev_d", "slope there"),
     real("c1", "sufficient decrease: share of the decrease that the slope promises"),
@@ -62,10 +64,13 @@ NEAR_QUADRATIC, NEAR_ELSE = 1e-3, 0.1
 """A first trial is moved to the minimum of its parabola if that is further away than this share of the step:
 where the last search saw a parabola, and where it did not."""
 SEEN = 0.25
-"""Share of the noise that a trial whose value failed must have promised by its slope: else the search ends,
-as values would not show what is below it."""
+"""Share of the noise that the slope must promise of the way from the lower end of the bracket to a trial whose
+value failed: else the search ends, as values would not show what is between."""
 DEEPEST = 0.1
 """Interpolation stays this fraction of the bracket away from either end."""
+SHRINK = 0.66
+"""Share of the bracket that two trials may leave; else the next one is in its middle (More & Thuente, ACM
+Trans. Math. Softw. 20, 1994, section 4): against a jump interpolation misleads, again and again."""
 REACH = 0.5
 """Where a value beyond is not finite, a step over this share of the way there need not flatten the slope."""
 
@@ -113,6 +118,8 @@ def line_start(line, f0, d0, step, noise, c1):
     line.hi_d = math.nan
     line.best_a = 0.0
     line.best_f = f0
+    line.width = math.inf
+    line.last_width = math.inf
     line.prev_a = math.nan
     line.prev_d = math.nan
     line.noise = noise
@@ -179,10 +186,12 @@ def _next_trial(line):
         new = lo + 0.5 * width
     else:
         new = quadratic_minimum(lo, line.lo_f, line.lo_d, hi, line.hi_f)
-    if not math.isfinite(new):
+    if not math.isfinite(new) or width > SHRINK * line.width:
         new = lo + 0.5 * width
+    line.width = line.last_width
+    line.last_width = width
     line.a = min(max(new, lo + DEEPEST * width), hi - DEEPEST * width)
-    if math.isnan(line.hi_d) and -line.d0 * hi < SEEN * line.noise:  # no value can show such a decrease
+    if math.isnan(line.hi_d) and -line.lo_d * width < SEEN * line.noise:  # no value can show such a decrease
         return FAILED
     if line.a <= lo or line.a >= hi:
         return FAILED

@@ -66,7 +66,12 @@ RESCUING = 1
 PROBING = 2
 """Mode: values tell where an edge of the domain lies."""
 
-NONE, ZERO_GRADIENT, WORKING_PRECISION, NO_DECREASE, NOT_FINITE, AT_EDGE = range(6)
+NONE, ZERO_GRADIENT, WORKING_PRECISION, NO_DECREASE, NOT_FINITE, AT_EDGE, UNMET = range(7)
+
+TOLD = 0.1
+"""Share of what the slope promises of a step made from which on it has told the truth."""
+RESCUES = 5
+"""Searches in a row that may end at their lowest value, without a step that is long enough."""
 
 REASONS = (
     "",
@@ -76,6 +81,7 @@ REASONS = (
     "noise in f, a wrong gradient or a discontinuity",
     "the gradient is not finite",
     "the edge of the domain, beyond which f or its gradient is not finite, stops every descent",
+    "five searches in a row found f lower, but nowhere a smaller slope: a wrong gradient or a discontinuity",
 )
 """Texts of the reason codes of a failure."""
 
@@ -105,6 +111,7 @@ SEARCH = (
     count("gradients", "gradients told"),
     count("restarts", "times that all curvature was forgotten"),
     count("rescues", "failed searches whose lowest value was looked at"),
+    count("unmet", "the same, those in a row"),
     count("skipped", "pairs without positive curvature"),
     count("held", "variables that a bound holds"),
     count("arrived", "variables that the step puts at limits, by the model", -1, (COLUMNS,)),
@@ -170,6 +177,7 @@ def begin(state, phase, x, f, g, first_step):
     phase.gradients = 0
     phase.restarts = 0
     phase.rescues = 0
+    phase.unmet = 0
     phase.skipped = 0
     phase.line.parabola = 0
     phase.line.edge = 0
@@ -348,6 +356,8 @@ def _accept(state, phase, a, f, g):
         phase.longest = max(phase.longest, moved)
     if math.isinf(phase.line.hi_f) and math.isfinite(phase.line.hi_a):
         phase.predicted = 0.0  # the edge of the domain, and not the gradient, has cut the step short
+    if f - phase.f <= TOLD * a * phase.slope:
+        phase.predicted = 0.0  # the step was too long by the model, and not by the slope
     learn_step(state, phase, a, f, g)
     copy(g, v[G])
     phase.f = f
@@ -408,6 +418,7 @@ def tell(state, f, g):
             return _after_no_decrease(state, phase)
         code = line_tell_g(phase.line, slope)
         if code == ITERATION:
+            phase.unmet = 0
             return _accept(state, phase, phase.line.a, phase.line.fa, g)
     if code != FAILED:
         return _place(state, phase, code)
@@ -416,6 +427,11 @@ def tell(state, f, g):
         if _moves(state, phase):
             phase.mode = RESCUING
             phase.rescues += 1
+            phase.unmet += 1
+            if phase.unmet > RESCUES:
+                phase.reason = UNMET
+                phase.code = FAILED
+                return FAILED
             phase.code = NEED_G
             return NEED_G
     return _after_no_decrease(state, phase)
