@@ -11,7 +11,7 @@ from scipy.optimize import approx_fprime, rosen, rosen_der
 from twophase_min import check_gradient, minimize
 from twophase_min.objective import check as _check
 from twophase_min.objective import gradient as _gradient
-from twophase_min.objective.differences import gradient_by_differences, refined_steps
+from twophase_min.objective.differences import coarser_steps, gradient_by_differences, refined_steps
 
 modest = settings(max_examples=50, deadline=None, derandomize=True)
 
@@ -78,6 +78,44 @@ def test_steps_are_kept_where_shorter_ones_show_only_rounding():
     assert refined(lambda x: np.sum(x**2), [0.0, 3.0]) == {}
     chosen = {"rel_step": None, "abs_step": 1e-3}
     assert refined(lambda x: np.exp(x[0] / 1e-6), [1e-6], **chosen) == chosen
+
+
+def coarser(fun, x, scheme, eps):
+    evaluate = lambda points, count: [fun(point) for point in points]  # noqa: E731
+    x = np.array(x)
+    return coarser_steps(evaluate, x, fun(x), scheme, {"rel_step": None, "abs_step": None}, eps)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("2-point", 2e-8), ("3-point", 1e-5)])
+def test_steps_grow_with_the_error_of_the_values_only_where_f_bears_it(scheme, width):
+    """A variable in which f has a narrow feature keeps its step, those of which it has none do not."""
+    eps = 1e-9
+    smooth = lambda x: 3.0 + np.cos(x[0]) + x[1] ** 2  # noqa: E731
+    assert coarser(smooth, [0.7, 2.0], scheme, eps) == {"rel_step": None, "abs_step": None, "eps": eps}
+    narrow = lambda x: smooth(x) - np.exp(-(((x[2] - width) / width) ** 2))  # noqa: E731
+    x = np.array([0.7, 2.0, 1.2 * width])
+    usual = np.abs(_gradient.difference_steps(x, scheme))
+    wide = np.abs(_gradient.difference_steps(x, scheme, eps=eps))
+    steps = coarser(narrow, x, scheme, eps)
+    np.testing.assert_array_equal(steps["abs_step"], [wide[0], wide[1], usual[2]])
+    assert steps["eps"] == eps
+    only = lambda x: 3.0 - np.exp(-(((x[0] - width) / width) ** 2))  # noqa: E731
+    assert coarser(only, [1.2 * width], scheme, eps) == {"rel_step": None, "abs_step": None}
+
+
+@modest
+@given(seed=st.integers(0, 10**6), digits=st.integers(5, 11), scheme=st.sampled_from(["2-point", "3-point"]))
+def test_values_of_few_digits_are_given_longer_steps(seed, digits, scheme):
+    """Property: where the error of the values is as large as said, no smooth function refuses them."""
+    rng = np.random.default_rng(seed)
+    x, a = rng.normal(size=3), rng.normal(size=3)
+    eps = 10.0**-digits
+
+    def fun(x):
+        return (2.0 + np.sum(np.sin(a * x))) * (1.0 + eps * np.sin(1e15 * np.sum(x)))
+
+    steps = coarser(fun, x, scheme, eps)
+    assert steps == {"rel_step": None, "abs_step": None, "eps": eps}
 
 
 @modest

@@ -15,6 +15,7 @@ from twophase_min.phases.line_search import (
     GROW_EXACT,
     LINE,
     SEEN,
+    SHRINK,
     cubic_minimum,
     line_init,
     line_start,
@@ -220,6 +221,23 @@ def test_no_trial_is_made_that_promises_less_than_the_noise_shows(step, noise, r
     assert code == FAILED
     assert r.best_a == 0.0
     assert all(a >= SEEN * noise for _, a in asked[:-1]), asked  # each of them failed
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(wall=st.floats(0.02, 0.98), height=st.floats(-6, 12), noise=st.floats(-14, -6))
+def test_a_search_against_a_jump_halves_its_bracket_and_ends(wall, height, noise):
+    """Property: f falls steadily up to a wall of any height; nine tenths of the bracket stayed each time.
+
+    The end is where the slope promises less of the bracket than the noise shows; the lowest value is there.
+    """
+    high, noise = 10.0**height, 10.0**noise
+    code, r, asked = search(
+        lambda a: -a + (high + a if a > wall else 0.0), lambda a: -1.0, 1.0, noise=noise, max_trials=200
+    )
+    assert code == FAILED
+    assert wall - noise <= r.best_a <= wall
+    # the bracket is within 2/3 of that of two trials before; or was, before one in its middle
+    assert len(asked) <= 2 * (6 + 3 * math.log(4 / noise) / math.log(1 / SHRINK))
 
 
 def test_within_rounding_the_slope_decides():

@@ -24,7 +24,7 @@ from twophase_min.phases.memory_cg_kernels import (
 )
 from twophase_min.phases.memory_cg_kernels import start as begin
 from twophase_min.phases.pairs import SHARE, default_memory, end_curvature, learn_diagonal
-from twophase_min.phases.search import NOT_FINITE, ZERO_GRADIENT
+from twophase_min.phases.search import NOT_FINITE, RESCUES, ZERO_GRADIENT
 
 BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
 sys.path.insert(0, BENCHMARKS)
@@ -519,6 +519,40 @@ def test_a_wrong_gradient_fails_with_a_suspicion():
     assert "wrong gradient" in solver.reason
     assert spent < 100
     np.testing.assert_array_equal(solver.x, 1)
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("reach", [1e-3, 1e-6])
+def test_searches_that_all_end_at_a_wall_end_the_phase(memory, reach):
+    """f falls a little, up to a jump, from wherever the phase is: so it did, 5,000 times a run."""
+    solver = MemoryCG(memory=memory)
+
+    def fun(x):
+        beyond = solver.need != FAILED and np.linalg.norm(x - solver.x) > reach
+        return float(x.sum()) + 10.0 * beyond
+
+    solver.start(np.zeros(3), 0.0, np.ones(3))
+    _, _, spent, values = run(fun, np.ones_like, np.zeros(3), solver=solver)
+    assert solver.need == FAILED
+    assert "nowhere a smaller slope" in solver.reason
+    assert len(values) <= 1 + RESCUES
+    assert solver.f < -0.5 * RESCUES * reach
+    assert spent < 500
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_step_that_keeps_what_its_slope_promised_was_too_long_by_the_model_alone(memory):
+    """What the parabola predicts is forgotten then; where the slope lied, it is kept for the run to judge."""
+    solver = MemoryCG(memory=memory)
+    for told, share in ((True, 1.0), (False, 1e-3)):
+        fun = lambda x, share=share: 0.5 * share * float(x @ x) + 10.0 * (x[0] < 0.9999)  # noqa: E731
+        code = solver.start(np.ones(2), fun(np.ones(2)), np.ones(2))
+        while code not in (ITERATION, FAILED):
+            x = solver.ask()
+            code = solver.tell(fun(x)) if code == NEED_F else solver.tell(math.nan, 0.5 * np.ones(2))
+        assert code == ITERATION
+        assert solver.f < fun(np.ones(2))
+        assert (solver.predicted == 0.0) == told
 
 
 @pytest.mark.parametrize("memory", MEMORIES)

@@ -165,7 +165,13 @@ def refined_steps(
 
 
 def coarser_steps(
-    evaluate: Evaluate, x: Array, f: float, scheme: str, steps: dict[str, Any], eps: float, box: Box | None = None
+    evaluate: Evaluate,
+    x: Array,
+    f: float,
+    scheme: str,
+    steps: dict[str, Any],
+    eps: float,
+    box: Box | None = None,
 ) -> dict[str, Any]:
     """Longer steps, for values with this relative error, of the variables over which f bears them.
 
@@ -188,7 +194,9 @@ def coarser_steps(
         variable as ``abs_step`` where only some do.
     """
     coarse = {**steps, "eps": eps}
-    usual, wide = (gradient_by_differences(evaluate, x, f, scheme, box=box, **each)[0] for each in (steps, coarse))
+    usual, wide = (
+        gradient_by_differences(evaluate, x, f, scheme, box=box, **each)[0] for each in (steps, coarse)
+    )
     lengths = np.abs(difference_steps(x, scheme, **steps))
     with np.errstate(invalid="ignore", over="ignore"):
         kept = np.abs(usual - wide) > 4 * eps * abs(f) / lengths

@@ -61,7 +61,9 @@ class Sharpening:
         if not self._steps.get("eps", EPS) < relative < 1.0:
             return False
         x = best.x.astype(float)
-        taken = self._adopt(coarser_steps(self._values, x, best.f, self.kind, self._steps, relative, self.box))
+        taken = self._adopt(
+            coarser_steps(self._values, x, best.f, self.kind, self._steps, relative, self.box)
+        )
         self._difference_calls += (self._f_samples - before) // self._unit
         if taken:
             self._coarse = relative

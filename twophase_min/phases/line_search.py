@@ -64,8 +64,8 @@ NEAR_QUADRATIC, NEAR_ELSE = 1e-3, 0.1
 """A first trial is moved to the minimum of its parabola if that is further away than this share of the step:
 where the last search saw a parabola, and where it did not."""
 SEEN = 0.25
-"""Share of the noise that the slope must promise of the way from the lower end of the bracket to a trial whose
-value failed: else the search ends, as values would not show what is between."""
+"""Share of the noise that the slope must promise of a bracket at whose upper end the value failed: else the
+search ends, as values would not show what is between."""
 DEEPEST = 0.1
 """Interpolation stays this fraction of the bracket away from either end."""
 SHRINK = 0.66
