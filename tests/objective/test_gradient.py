@@ -52,9 +52,9 @@ def test_extrapolated_differences_are_of_fourth_order():
     assert extrapolated < 1e-2 * central
 
 
-def refined(fun, x, **steps):
+def refined(fun, x, scheme="3-point", **steps):
     evaluate = lambda points, count: [fun(point) for point in points]  # noqa: E731
-    return refined_steps(evaluate, np.array(x), fun(np.array(x)), steps)
+    return refined_steps(evaluate, np.array(x), fun(np.array(x)), scheme, steps)
 
 
 @pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e-3])
@@ -69,6 +69,14 @@ def test_steps_are_shortened_for_a_variable_whose_unit_makes_it_small(unit):
     np.testing.assert_allclose(steps["abs_step"], np.finfo(float).eps ** (1 / 3) * np.abs(x), rtol=1e-6)
     exact = [np.exp(1.3) / unit, 4.0]
     np.testing.assert_allclose(differences(fun, x, "3-point", **steps), exact, rtol=1e-8)
+
+
+def test_steps_of_forward_differences_are_shortened_as_they_need_it():
+    fun = lambda x: np.exp(x[0] / 1e-12) + x[1] ** 2  # noqa: E731
+    x = np.array([1.3e-12, 2.0])
+    steps = refined(fun, x, "2-point")
+    np.testing.assert_allclose(steps["abs_step"], np.finfo(float).eps ** 0.5 * np.abs(x), rtol=1e-6)
+    np.testing.assert_allclose(differences(fun, x, "2-point", **steps), [np.exp(1.3) * 1e12, 4.0], rtol=1e-6)
 
 
 def test_steps_are_kept_where_shorter_ones_show_only_rounding():

@@ -125,17 +125,18 @@ def gradient_by_differences(
 
 
 def refined_steps(
-    evaluate: Evaluate, x: Array, f: float, steps: dict[str, Any], box: Box | None = None
+    evaluate: Evaluate, x: Array, f: float, scheme: str, steps: dict[str, Any], box: Box | None = None
 ) -> dict[str, Any]:
     """Lengths relative to x where those that SciPy chooses are seen to be too long.
 
     Below abs(x) = 1 SciPy's steps are as long as at 1: too long for a variable whose unit makes it small.
-    Central differences over h and over the shorter h' = eps^(1/3) abs(x) are both formed. The error that the
-    rounding of f explains is below ``4 eps abs(f) / h'``; where they differ by more, h is the reason.
+    Differences over h and over the shorter h' = eps^(1/3) abs(x), forward ones over eps^(1/2) abs(x), are
+    both formed. The error that the rounding of f explains is below ``4 eps abs(f) / h'``; where they differ
+    by more, h is the reason.
 
     Parameters
     ----------
-    evaluate, x, f, box
+    evaluate, x, f, scheme, box
         As for `gradient_by_differences`.
     steps : dict
         Its keywords ``rel_step``, ``abs_step`` and ``eps``; steps that the caller has chosen are kept.
@@ -146,13 +147,14 @@ def refined_steps(
         ``steps``, or a copy with one length per variable as ``abs_step``.
     """
     eps = steps.get("eps", EPS)
-    lengths = np.abs(difference_steps(x, "3-point", eps=eps))
-    short = max(eps, float(np.finfo(x.dtype).eps)) ** (1 / 3) * np.abs(x)
+    scheme = "3-point" if scheme == EXTRAPOLATED else scheme
+    lengths = np.abs(difference_steps(x, scheme, eps=eps))
+    short = max(eps, float(np.finfo(x.dtype).eps)) ** (1 / 3 if scheme == "3-point" else 1 / 2) * np.abs(x)
     some = np.flatnonzero((short > 0) & (short < 0.5 * lengths))
     if steps.get("rel_step") is not None or steps.get("abs_step") is not None or not some.size:
         return steps
     usual, shorter = (
-        gradient_by_differences(evaluate, x, f, "3-point", None, h, some, eps, box)[0]
+        gradient_by_differences(evaluate, x, f, scheme, None, h, some, eps, box)[0]
         for h in (lengths, np.where(short > 0, short, lengths))
     )
     with np.errstate(invalid="ignore", over="ignore"):

@@ -34,16 +34,24 @@ class Sharpening:
     _difference_calls: int
 
     def sharpen(self) -> bool:
-        """Take more exact differences (`source.sharper`), with steps that fit; whether there are any."""
+        """Take more exact differences (`source.sharper`) or steps that fit them; whether there are any.
+
+        A scheme that the caller has chosen is kept, and only its steps become shorter.
+        """
         sharper = source.sharper(self._jac, self.kind, self.reason)
-        if sharper is None:
+        if sharper is None and self.kind not in FINITE_DIFFERENCES[:2]:
             return False
-        self.kind, self.reason = sharper
-        best, before = self.best, self._f_samples
+        if sharper is not None:
+            self.kind, self.reason = sharper
+        best, before, refined = self.best, self._f_samples, False
         if best is not None:
-            self._adopt(refined_steps(self._values, best.x.astype(float), best.f, self._steps, self.box))
+            x = best.x.astype(float)
+            refined = self._adopt(refined_steps(self._values, x, best.f, self.kind, self._steps, self.box))
+            self._difference_calls += (self._f_samples - before) // self._unit
+        if sharper is None and not refined:
+            return False
+        if best is not None:
             self.best = best._replace(g=None)
-        self._difference_calls += (self._f_samples - before) // self._unit
         self.last = None
         return True
 

@@ -119,7 +119,8 @@ class Driver(Report):
         self.users_rule = not can_compile(self.detector)
         assert self.start is not None
         self.point = self.start
-        self.start = None  # given up as soon as it can be
+        if options.gtol_rel == 0.0:
+            self.start = None  # given up as soon as it can be
         self.adam: Any = None
         self.own: Any = None
         self.keep_pairs = options.precondition is not None

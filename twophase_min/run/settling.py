@@ -110,11 +110,22 @@ def goes_on(driver: Driver) -> bool:
     best = driver.best()
     driver.machine.go_on(driver.slot, cause)
     loop.best_f = best.f
+    if sharper:
+        _bound_anew(driver)
     driver.adam = driver.new_adam(best)
     driver.note("")
     driver.machine.enter(driver.slot, driver.adam.f)
     driver.back_in_adam(best)
     return True
+
+
+def _bound_anew(driver: Driver) -> None:
+    """Take the norm at x0 again, of which ``gtol_rel`` is a share: the earlier differences had it wrong."""
+    options, start = driver.options, driver.start
+    if options.gtol_rel > 0.0 and options.resume is None and start is not None:
+        g = driver.objective.evaluated(start.x).g
+        assert g is not None
+        driver.loop.gtol = max(options.gtol, options.gtol_rel * size_of(driver, start.x, g))
 
 
 def in_float64(driver: Driver, status: Status) -> str:
