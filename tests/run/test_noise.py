@@ -330,7 +330,7 @@ def test_scipy_19963_a_lower_point_that_the_diagnosis_finds_is_taken_up(seed, co
 @pytest.mark.parametrize("jac", [None, "2-point", "3-point"])
 @pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "ssbroyden"])
 def test_a_peak_in_units_of_1e_15_is_fitted_with_differences(convex_method, jac):
-    """astropy#6269: steps 1e7 times as long as the variable, and a norm at x0 of them, which ``gtol_rel`` meant.
+    """astropy#6269: steps 1e7 times as long as the variable, and ``gtol_rel`` meant their norm at x0.
 
     The run ended as converged where the gradient was a third of that at x0.
     """
