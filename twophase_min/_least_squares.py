@@ -147,10 +147,11 @@ class _Frame:
 def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, options: Mapping[str, Any]) -> Fit:
     """Minimise half the sum of squares of the residuals.
 
-    Where the fit found does not determine its parameters, another one begins a little away from it: terms
-    of one form that start alike, as with the default p0, stay alike, at a saddle. Or a term has vanished on
-    the way, and another way is taken from p0, that of `minimize` without the options chosen here. The first
-    of these that is lower is returned.
+    Where the fit found does not determine its parameters, another one begins a little away from it: terms of
+    one form that start alike, as with the default p0, stay alike, at a saddle. Or a term has vanished on the
+    way. Then, and after a failure, another way is taken from p0, that of `minimize` without the options
+    chosen here, and one from half of p0, where exponentials may not vanish. The first of these that is lower
+    is returned.
 
     Parameters
     ----------
@@ -174,17 +175,20 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
     settings = {"gtol": tol, "maxiter": ROUND, **({} if "convex_method" in options else ours), **options}
     residuals.start(p0)
     found, frame = _descend(residuals, p0, tol, scale_of_data, settings)
-    if found.status <= 0 or frame.exact or not frame.free.size or not frame.reach:
+    vanished = frame.free.size > 0 and bool(frame.reach)
+    if found.status < 0 or frame.exact or not (vanished or found.status == 0):
         return found
-    others = [(frame.away(), settings)]
+    others = [(frame.away(), settings)] if vanished else []
     if "convex_method" not in options and "convex_options" not in options:
         others.append((p0, {**settings, "convex_options": {}}))
+    others.append((0.5 * p0, settings))
     for start, chosen in others:
         try:
             other, after = _descend(residuals, start, tol, scale_of_data, chosen)
         except CallsSpent:
             return found
-        if other.status > 0 and after.size < (1.0 - LOWER) * frame.size:
+        lower = after.size < (1.0 - LOWER) * frame.size
+        if other.status > 0 and (lower or (found.status == 0 and after.size <= frame.size)):
             return other
     return found
 

@@ -80,6 +80,7 @@ class Cause(IntEnum):
     HOLLOW = 21
     SLOW = 22
     ABOVE = 23
+    COARSER = 24
 
 
 CAUSES = {
@@ -124,6 +125,7 @@ CAUSES = {
     Cause.ABOVE: "the phase has come to rest at {e.f:.6g}, above the best value, {e.best_f:.6g}",
     Cause.LOWER: "a lower value, {e.best_f:.6g}, was found while looking for the reason",
     Cause.SHARPER: "these differences lead no further: more exact ones from here on",
+    Cause.COARSER: "the values are noisier than thought: differences over longer steps from here on",
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
 }
 """One sentence per cause. ``e`` is the event (`run.state.EVENT`). ``text`` is what the part that knows more

@@ -91,7 +91,8 @@ def test_steps_are_kept_where_shorter_ones_show_only_rounding():
 def coarser(fun, x, scheme, eps):
     evaluate = lambda points, count: [fun(point) for point in points]  # noqa: E731
     x = np.array(x)
-    return coarser_steps(evaluate, x, fun(x), scheme, {"rel_step": None, "abs_step": None}, eps)
+    f, steps = fun(x), {"rel_step": None, "abs_step": None}
+    return coarser_steps(evaluate, x, f, scheme, steps, eps, eps * abs(f))
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("2-point", 2e-8), ("3-point", 1e-5)])

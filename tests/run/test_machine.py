@@ -575,6 +575,29 @@ def test_falls_back(form, cause, fallback, answer):
     assert_members(loop, {"next": NEXT_FALLBACK, "cause": cause} if answer else {"next": GO_ON})
 
 
+@pytest.mark.parametrize("cause", [Cause.COARSER, Cause.SHARPER])
+@pytest.mark.parametrize(("fallback", "fallbacks"), [(0, 3), (2, 3), (0, 1)])
+def test_other_differences_begin_anew_with_the_last_method(form, cause, fallback, fallbacks):
+    """It alone searches by slopes within noise. An end that the old ones had led to is taken back."""
+    end = stopped(Status.WORKING_PRECISION, Cause.NOISE, ITERATE)
+    slot, loop = a_loop(fallback=fallback, fallbacks=fallbacks, phase=CONVEX, **end)
+    assert form.falls_back(slot, cause, *COUNTS, 1.0)
+    assert_members(loop, {"next": NEXT_FALLBACK, "cause": cause, "status": 0, "final": BEST_POINT})
+    form.enter(slot, 2.0)
+    assert_members(loop, {"next": GO_ON, "phase": CONVEX, "fallback": fallbacks - 1})
+
+
+@pytest.mark.parametrize("phase", [ADAM, CONVEX])
+def test_reopen(form, phase):
+    """A run that has converged by a wrong gradient goes on in the phase, and by the method, that it was in."""
+    end = stopped(Status.CONVERGED, Cause.NONE, ITERATE)
+    slot, loop = a_loop(fallback=1, fallbacks=3, phase=phase, **end)
+    form.reopen(slot, Cause.COARSER)
+    assert_members(loop, {"cause": Cause.COARSER, "status": 0, "final": BEST_POINT})
+    form.enter(slot, 2.0)
+    assert_members(loop, {"next": GO_ON, "phase": phase, "fallback": 1})
+
+
 def test_a_method_that_proved_slow_is_not_tried_again(form):
     """The one that took over is what every later handover begins with."""
     slot, loop = a_loop(fallbacks=3, quick=2, phase=CONVEX, guarded=1)

@@ -1,5 +1,8 @@
 """The noise of f: measured where it matters, and read by every decision that compares two values."""
 
+import functools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -9,7 +12,8 @@ from numba import njit
 from scipy.special import gammaln
 
 from twophase_min import minimize
-from twophase_min.run import noise
+from twophase_min.objective.memory import Point
+from twophase_min.run import noise, settling
 
 EPS = np.finfo(float).eps
 
@@ -325,6 +329,77 @@ def test_scipy_19963_a_lower_point_that_the_diagnosis_finds_is_taken_up(seed, co
     )
     assert abs(result.fun - best.fun) <= 1e-12
     assert result.gradient.startswith("3-point")
+
+
+def bowl(x):
+    return 0.5 * float(np.sum(np.geomspace(1, 100, x.size) * (x - 1) ** 2))
+
+
+def logistic(x):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, x.size))
+    y = np.sign(X @ np.ones(x.size) + rng.normal(size=60))
+    return float(np.sum(np.logaddexp(0, -y * (X @ x))) + 0.5 * x @ x)
+
+
+@functools.cache
+def least(fun, n):
+    return scipy.optimize.minimize(fun, np.zeros(n), tol=1e-12).fun
+
+
+@pytest.mark.parametrize("level", [1e-10, 1e-8, 1e-6, 1e-4])
+@pytest.mark.parametrize("fun", [bowl, logistic])
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg"])
+def test_differences_of_noisy_values_reach_what_the_noise_leaves(convex_method, fun, level):
+    """Differences over 1.5e-8 see nothing but the noise; up to 11,000 values were spent to find that out.
+
+    And some runs ended as converged a million times the noise above the minimum.
+    """
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        result = minimize(
+            lambda x, rng=rng: fun(x) + level * rng.uniform(-1, 1),
+            np.zeros(5),
+            options={"convex_method": convex_method},
+        )
+        assert result.success, result.message
+        assert fun(result.x) - least(fun, 5) <= 300 * level
+        assert result.nfev < 2500
+
+
+@pytest.mark.parametrize("constant", [1e7, -1e7, 1e10])
+@pytest.mark.parametrize("fun", [bowl, logistic])
+@pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "ssbroyden"])
+def test_a_constant_in_f_does_not_hide_its_slopes_from_differences(convex_method, fun, constant):
+    """Values that are equal over the usual step are no slope: runs were converged a range of f away."""
+    result = minimize(lambda x: fun(x) + constant, np.zeros(5), options={"convex_method": convex_method})
+    assert result.success or "cannot resolve this slope" in result.message
+    assert fun(result.x) - least(fun, 5) <= 2.0**-52 * abs(constant) * 20
+    assert result.nfev < 2500
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_two_values_tell_that_the_values_are_exact(n):
+    """Where a phase of differences ends, no more is spent on the question."""
+
+    class Driven:
+        def __init__(self, fun, x):
+            self.asked = []
+            self.point = Point(x, fun(x), scipy.optimize.approx_fprime(x, fun))
+            self.loop = SimpleNamespace(rounding=2.2e-15)
+            self.objective = SimpleNamespace(box=None, value=lambda x: self.asked.append(x) or fun(x))
+
+    x = np.linspace(0.3, 0.7, n)
+    for fun in (bowl, logistic):
+        exact = Driven(fun, x)
+        assert settling.is_exact(exact, exact.point)
+        assert len(exact.asked) == 2
+        rng = np.random.default_rng(0)
+        noisy = Driven(lambda x, fun=fun: fun(x) * (1 + 1e-13 * rng.normal()), x)
+        assert sum(settling.is_exact(noisy, noisy.point) for _ in range(20)) <= 2
+        single = Driven(lambda x, fun=fun: float(np.float32(fun(x))), x)
+        single.point = single.point._replace(g=exact.point.g)
+        assert not settling.is_exact(single, single.point)
 
 
 @pytest.mark.parametrize("jac", [None, "2-point", "3-point"])

@@ -173,12 +173,13 @@ def coarser_steps(
     scheme: str,
     steps: dict[str, Any],
     eps: float,
+    noise: float,
     box: Box | None = None,
 ) -> dict[str, Any]:
-    """Longer steps, for values with this relative error, of the variables over which f bears them.
+    """Longer steps, for values with this error, of the variables over which f bears them.
 
     Differences over the usual h and over the longer H are both formed. Where they differ by more than the
-    error of the values explains, ``4 eps abs(f) / h``, f bends more over H than h suffers from that error.
+    error of the values explains, ``4 noise / h``, f bends more over H than h suffers from that error.
 
     Parameters
     ----------
@@ -187,7 +188,9 @@ def coarser_steps(
     steps : dict
         Its keywords, with neither ``rel_step`` nor ``abs_step``.
     eps : float
-        Relative error of the values, larger than that in ``steps``.
+        What takes the place of the relative error of the values in ``steps``; larger.
+    noise : float
+        Error of a value, unit f.
 
     Returns
     -------
@@ -201,7 +204,7 @@ def coarser_steps(
     )
     lengths = np.abs(difference_steps(x, scheme, **steps))
     with np.errstate(invalid="ignore", over="ignore"):
-        kept = np.abs(usual - wide) > 4 * eps * abs(f) / lengths
+        kept = np.abs(usual - wide) > 4 * noise / lengths
     if not np.any(kept):
         return coarse
     if np.all(kept):

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from twophase_min.objective import source
 from twophase_min.objective.bounds import Box
-from twophase_min.objective.differences import coarser_steps, refined_steps
-from twophase_min.objective.gradient import EPS, FINITE_DIFFERENCES
+from twophase_min.objective.differences import EXTRAPOLATED, coarser_steps, refined_steps
+from twophase_min.objective.gradient import EPS, FINITE_DIFFERENCES, difference_steps
 from twophase_min.objective.memory import Point
+
+WORTH = 16.0
+"""Factor by which the noise must be larger than what the steps are made for; measurements differ by less."""
 
 
 class Sharpening:
@@ -55,28 +60,52 @@ class Sharpening:
         self.last = None
         return True
 
-    def coarsen(self, noise: float) -> bool:
-        """Take steps for values with this noise, unit f, where it exceeds their rounding; whether it does.
+    @property
+    def may_refit(self) -> bool:
+        """Whether the gradient is made of differences whose steps are ours to choose."""
+        ours = self._steps["abs_step"] is None or self._lengths is not None
+        return self.kind in FINITE_DIFFERENCES[:2] and self._steps["rel_step"] is None and ours
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the steps are longer than the rounding of the values asks for."""
+        return self._coarse > 0.0
+
+    def blur(self, noise: float) -> float:
+        """Error of an entry of the gradient, unit f/x, by this error of the values; 0 but for differences."""
+        if self.best is None or self.kind not in (*FINITE_DIFFERENCES[:2], EXTRAPOLATED):
+            return 0.0
+        scheme = "2-point" if self.kind == "2-point" else "3-point"
+        steps = difference_steps(self.best.x.astype(float), scheme, **self._steps)
+        return noise / float(np.min(np.abs(steps)))
+
+    def coarsen(self, noise: float, unit: float) -> bool:
+        """Take steps for values with this noise, if they are to be much longer; whether they are.
 
         Steps that the caller has chosen, or that have been refined, are kept; so is that of a variable over
         which f bends too much for a longer one.
+
+        Parameters
+        ----------
+        noise : float
+            Error of a value, unit f.
+        unit : float
+            What f varies by over the size of x: the decrease so far, say. SciPy's steps take abs(f) for it.
         """
         best = self.best
-        kept = self._steps["rel_step"] is not None or self._steps["abs_step"] is not None
-        if best is None or kept or self.kind not in FINITE_DIFFERENCES[:2] or best.f == 0.0:
+        if best is None or not self.may_refit or self._lengths is not None or unit == 0.0:
             return False
-        relative, before = noise / abs(best.f), self._f_samples
-        if not self._steps.get("eps", EPS) < relative < 1.0:
+        eps, before = noise / unit, self._f_samples
+        if not WORTH * self._steps.get("eps", EPS) < eps < 1.0:
             return False
         x = best.x.astype(float)
-        taken = self._adopt(
-            coarser_steps(self._values, x, best.f, self.kind, self._steps, relative, self.box)
-        )
+        steps = coarser_steps(self._values, x, best.f, self.kind, self._steps, eps, noise, self.box)
         self._difference_calls += (self._f_samples - before) // self._unit
-        if taken:
-            self._coarse = relative
-            self.best, self.last = best._replace(g=None), None
-        return taken
+        if not self._adopt(steps):
+            return False
+        self._coarse = eps
+        self.best, self.last = best._replace(g=None), None
+        return True
 
     def _adopt(self, steps: dict[str, Any]) -> bool:
         """Take other steps; whether they are others."""

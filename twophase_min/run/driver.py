@@ -143,8 +143,7 @@ class Driver(Report):
     @property
     def iterations(self) -> int:
         """Iterations over all phases."""
-        iterations: int = self.loop.nit
-        return iterations
+        return int(self.loop.nit)
 
     @property
     def phase(self) -> str:
@@ -213,10 +212,11 @@ class Driver(Report):
         """Carry out the decisions of the machine until it stops; always ends by raising `Stop`."""
         self._begin()
         while True:
-            if self.loop.phase == ADAM:
-                self._adam_run()
-            else:
-                self._convex_run()
+            try:
+                (self._adam_run if self.loop.phase == ADAM else self._convex_run)()
+            except Stop as end:
+                if not settling.reopens(self, end):
+                    raise
 
     def _begin(self) -> None:
         loop, objective, options = self.loop, self.objective, self.options
@@ -466,6 +466,7 @@ class Driver(Report):
             if cause == Cause.SEARCH_FAILED and g is not None:
                 settling.noise_at(self, self.point.x, self.point.f, g)
         phase, self.own = self.own, None
+        cause = settling.refits(self, cause == Cause.SEARCH_FAILED) or cause
         assert self.objective.best is not None
         if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
             if cause != Cause.SLOW:

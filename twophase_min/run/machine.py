@@ -294,6 +294,17 @@ def go_on(slot, cause):
 
 
 @jit
+def reopen(slot, cause):
+    """Take back the end of a run that has converged by a wrong gradient: the phase at work begins anew."""
+    loop = slot[0]
+    loop.status = 0
+    loop.cause = cause
+    loop.final = BEST_POINT
+    loop.fallback -= 1 if loop.phase == CONVEX else 0
+    loop.next = NEXT_FALLBACK if loop.phase == CONVEX else NEW_ADAM
+
+
+@jit
 def after_convex(slot, f, size):
     """Show an accepted iterate of the convex phase to the guard; answers its verdict (`guard.verdict`)."""
     loop = slot[0]
@@ -340,6 +351,16 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
     """Whether the convex phase, left for this cause, has another method to fall back on; `enter` takes it."""
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
+    if cause in (
+        Cause.COARSER,
+        Cause.SHARPER,
+    ):  # anew with the last one, ours: it alone searches by slopes within noise
+        loop.status = 0
+        loop.final = BEST_POINT
+        loop.fallback = loop.fallbacks - 2
+        loop.cause = cause
+        loop.next = NEXT_FALLBACK
+        return True
     if cause == Cause.SLOW:
         loop.fallback = loop.quick - 1
         loop.first = loop.quick
@@ -430,6 +451,7 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     after_adam: (0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
+    reopen: (0,),
     go_on: (0,),
     seems_hollow: (0.0, 0.0),
     is_hollow: (0.0, 0.0),

@@ -16,7 +16,7 @@ from twophase_min.phases.metric import power_of_two
 from twophase_min.phases.scaling import Scaling
 from twophase_min.run.build import own_solver
 from twophase_min.run.result import relative_gradient
-from twophase_min.run.settling import noise_at, reduced
+from twophase_min.run.settling import noise_at, reduced, refits
 from twophase_min.run.state import MOMENTS, STOP
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
         if not loop.unread:
             failed = driver.serve(own) == FAILED
             if failed or driver.machine.stands_still(driver.slot, own.f, objective.cost):
+                refit = refits(driver)
+                if refit != Cause.NONE:
+                    return refit, ""
                 _search_failed(driver, own)
                 return (Cause.SEARCH_FAILED, own.reason) if failed else (Cause.TO_AND_FRO, "")
             driver.iteration(*own.iterate())
@@ -47,6 +50,9 @@ def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:
                 return Cause.HOLLOW, ""
         above = driver.machine.within_noise(driver.slot, own.promise, loop.size)
         if loop.next == STOP:
+            refit = refits(driver)
+            if refit != Cause.NONE:
+                return refit, ""
             raise driver.stop(f"{driver.machine.exactness(driver.slot, own.f):.1g}", driver.point)
         if above:
             return Cause.ABOVE, ""
