@@ -589,7 +589,7 @@ def test_other_differences_begin_anew_with_the_last_method(form, cause, fallback
 
 @pytest.mark.parametrize("phase", [ADAM, CONVEX])
 def test_reopen(form, phase):
-    """A run that has converged by a wrong gradient goes on in the phase, and by the method, that it was in."""
+    """A run that has converged by a wrong gradient goes on in the phase, by the method that it was in."""
     end = stopped(Status.CONVERGED, Cause.NONE, ITERATE)
     slot, loop = a_loop(fallback=1, fallbacks=3, phase=phase, **end)
     form.reopen(slot, Cause.COARSER)
