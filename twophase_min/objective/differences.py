@@ -18,13 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min.objective.bounds import Box
-from twophase_min.objective.gradient import EPS, difference_steps
+from twophase_min.objective.gradient import EPS, EXTRAPOLATED, difference_steps
 
 Array = NDArray[np.floating]
 Evaluate = Callable[[Iterable[Array], int], list[Any]]
 
-EXTRAPOLATED = "extrapolated"
-"""Scheme of fourth order, out of two of second order."""
 SHORTER = (1e-2, 1e-4)
 """Shares of the step that are tried where f is finite on neither side; rounding spoils shorter ones."""
 PASSED = 1e-3

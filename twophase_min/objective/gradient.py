@@ -22,7 +22,13 @@ EPS = float(np.finfo(float).eps)
 """Relative rounding error of float64. Unit 1."""
 
 FINITE_DIFFERENCES = ("2-point", "3-point", "cs")
-"""Finite-difference schemes, named as SciPy names them."""
+"""Finite-difference schemes that a caller may ask for, named as SciPy names them."""
+EXTRAPOLATED = "extrapolated"
+"""Scheme of fourth order, out of two of second order."""
+STEPPED = ("2-point", "3-point")
+"""Schemes whose steps may be fitted to the values."""
+INEXACT = (*STEPPED, EXTRAPOLATED)
+"""Schemes that subtract values: their error is that of a value, over the step."""
 
 
 def autograd_value_and_gradient(fun: Callable[..., Any]) -> Callable[[Array], tuple[Any, Array]]:

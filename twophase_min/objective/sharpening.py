@@ -13,8 +13,8 @@ import numpy as np
 
 from twophase_min.objective import source
 from twophase_min.objective.bounds import Box
-from twophase_min.objective.differences import EXTRAPOLATED, coarser_steps, refined_steps
-from twophase_min.objective.gradient import EPS, FINITE_DIFFERENCES, difference_steps
+from twophase_min.objective.differences import coarser_steps, refined_steps
+from twophase_min.objective.gradient import EPS, INEXACT, STEPPED, difference_steps
 from twophase_min.objective.memory import Point
 
 WORTH = 16.0
@@ -44,7 +44,7 @@ class Sharpening:
         A scheme that the caller has chosen is kept, and only its steps become shorter.
         """
         sharper = source.sharper(self._jac, self.kind, self.reason)
-        if sharper is None and self.kind not in FINITE_DIFFERENCES[:2]:
+        if sharper is None and self.kind not in STEPPED:
             return False
         if sharper is not None:
             self.kind, self.reason = sharper
@@ -64,7 +64,7 @@ class Sharpening:
     def may_refit(self) -> bool:
         """Whether the gradient is made of differences whose steps are ours to choose."""
         ours = self._steps["abs_step"] is None or self._lengths is not None
-        return self.kind in FINITE_DIFFERENCES[:2] and self._steps["rel_step"] is None and ours
+        return self.kind in STEPPED and self._steps["rel_step"] is None and ours
 
     @property
     def is_coarse(self) -> bool:
@@ -73,7 +73,7 @@ class Sharpening:
 
     def blur(self, noise: float) -> float:
         """Error of an entry of the gradient, unit f/x, by this error of the values; 0 but for differences."""
-        if self.best is None or self.kind not in (*FINITE_DIFFERENCES[:2], EXTRAPOLATED):
+        if self.best is None or self.kind not in INEXACT:
             return 0.0
         scheme = "2-point" if self.kind == "2-point" else "3-point"
         steps = difference_steps(self.best.x.astype(float), scheme, **self._steps)

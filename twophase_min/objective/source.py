@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twophase_min.objective.differences import EXTRAPOLATED
 from twophase_min.objective.foreign import of_traced
-from twophase_min.objective.gradient import FINITE_DIFFERENCES
+from twophase_min.objective.gradient import EXTRAPOLATED, FINITE_DIFFERENCES
 
 REMEDY = (
     "write the function with autograd.numpy (`import autograd.numpy as np`), pass jac=<callable>, or pass "

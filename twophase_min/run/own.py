@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from twophase_min._status import Cause
 from twophase_min.jit.kernels import norm2
-from twophase_min.objective.differences import EXTRAPOLATED
+from twophase_min.objective.gradient import INEXACT
 from twophase_min.objective.memory import Point
 from twophase_min.phases import FAILED, is_ours
 from twophase_min.phases.metric import power_of_two
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
 Array = NDArray[np.floating]
-
-INEXACT = ("2-point", "3-point", EXTRAPOLATED)
-"""Sources of gradients that are not exact to rounding."""
 
 
 def run(driver: Driver, method: str, scaled: bool) -> tuple[int, str]:

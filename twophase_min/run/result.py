@@ -15,7 +15,7 @@ from twophase_min._result import Result
 from twophase_min._status import ALL_FIXED, SUCCESSFUL, Status, Stop, describe, sentence
 from twophase_min.jit.kernels import norm2
 from twophase_min.objective.calls import Objective
-from twophase_min.objective.gradient import FINITE_DIFFERENCES
+from twophase_min.objective.gradient import EXTRAPOLATED, FINITE_DIFFERENCES
 from twophase_min.objective.memory import Point
 from twophase_min.run.singular import towards_singularity
 from twophase_min.run.state import CONVEX
@@ -116,7 +116,10 @@ class Report:
             seconds=objective.elapsed,
         )
         if objective.box is not None:
-            if objective.kind in FINITE_DIFFERENCES:  # of a variable without room there is none
+            if objective.kind in (
+                *FINITE_DIFFERENCES,
+                EXTRAPOLATED,
+            ):  # of a variable without room there is none
                 result.jac[objective.box.fixed] = np.nan
             if result.success and objective.box.fixed.all():
                 result.message = ALL_FIXED
