@@ -116,10 +116,7 @@ class Report:
             seconds=objective.elapsed,
         )
         if objective.box is not None:
-            if objective.kind in (
-                *FINITE_DIFFERENCES,
-                EXTRAPOLATED,
-            ):  # of a variable without room there is none
+            if objective.kind in (*FINITE_DIFFERENCES, EXTRAPOLATED):  # none of a variable without room
                 result.jac[objective.box.fixed] = np.nan
             if result.success and objective.box.fixed.all():
                 result.message = ALL_FIXED
