@@ -47,8 +47,8 @@ BUDGET = 30
 """Values that a measurement may cost."""
 FEW = 2.0**-8
 """Share of f, unless f(x) is zero, that the error of a value may be where values were equal over shorter
-distances: two digits and more. On a far plateau f itself looks like a larger one. (With 2^-4 to 2^-12 480 fits
-of peaks and decays, from starts far out, end at the same places; without it 6 more end on a plateau.)"""
+distances: two digits and more. On a far plateau f itself looks like a larger one. (With 2^-4 to 2^-12, 480
+fits of peaks and decays, from far starts, end at the same places; without it 6 more end on a plateau.)"""
 CHANGE = 16.0
 """Factor by which the distance changes."""
 FIRST = 2.0**-26
