@@ -660,6 +660,8 @@ def test_leave_a_phase_that_failed_for_a_new_adam(form, cause):
         *((cause, {"off_incumbent": 1}) for cause in FAILURES + CALLED_BACK),
         # at the best point, which is no singularity
         *((cause, {"off_incumbent": 1, "f": 1.0, "size": 1.0, "least_size": 1e-5}) for cause in FAILURES),
+        # the first failure, and one after a lower value
+        *((cause, {"off_incumbent": 1, "f": 3.0, "vain_f": 1.1}) for cause in FAILURES),
         # better than the suspended phase
         *((cause, {"off_incumbent": 1, "suspended_f": 1.1}) for cause in FAILURES + CALLED_BACK),
     ],
@@ -688,8 +690,9 @@ def test_leave_for_adams_own_path(form, cause, members, adam_f):
         {"f": 1.0, "size": 1.1e6, "least_size": 1.0},
         {"f": 1.0, "size": 1.1e6, "least_size": 1.0, "suspended_f": 1.1},
         {"f": 3.0, "behind": Cause.ADAM_FAILED},
+        {"f": 3.0, "vain_f": 1.0},
     ],
-    ids=["at a singularity", "below the suspended phase", "where Adam cannot go on"],
+    ids=["at a singularity", "below the suspended phase", "where Adam cannot go on", "in vain"],
 )
 def test_a_failure_on_adams_path_leads_to_the_best_point(form, cause, members):
     """Back on its path Adam would meet the same failure, for ever where it cannot go on itself."""

@@ -381,8 +381,8 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
 def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     """Leave the convex phase: for Adam, or for the suspended phase.
 
-    A phase that failed at the best point (on a path of Adam: at a singularity, or where that path ends) is
-    replaced by a new Adam at the best point. A phase that stalled is suspended during an excursion of Adam on
+    A phase that failed at the best point (on a path of Adam: at a singularity, where that path ends, or as the
+    one before without a lower value in between) is replaced by a new Adam at the best point. A phase that stalled is suspended during an excursion of Adam on
     its own path. If that leads to nothing better, it resumes as if it had not been left, with the curvature
     that it has collected.
 
@@ -403,7 +403,10 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     loop.cause = cause
     suspended = loop.off_incumbent and not math.isnan(loop.suspended_f)
     singular = loop.f <= best_f and loop.size > GROWN * loop.least_size
-    ended = singular or (loop.behind == Cause.ADAM_FAILED and not suspended)
+    before = loop.vain_f
+    vain = _failed(cause) and not math.isnan(before) and not best_f < before - noise_of(loop, before)
+    loop.vain_f = best_f if _failed(cause) else before
+    ended = singular or ((vain or loop.behind == Cause.ADAM_FAILED) and not suspended)
     if _failed(cause) and (ended or not loop.off_incumbent):
         loop.off_incumbent = 0
         loop.failed_at = best_f

@@ -86,6 +86,7 @@ LOOP = Record(
     count("off_incumbent", "whether Adam follows its own path, away from the best point"),
     real("patience", "evaluations of a run of Adam after which the guard tries the convex phase"),
     real("failed_at", "best value when the convex phase last failed, NaN if it did not", math.nan),
+    real("vain_f", "the same on a path of Adam too", math.nan),
     count("failed_nit", "iterations then", -1),
     count("barren", "failures in a row without an iteration in between"),
     # the convex phase and its guard
