@@ -381,9 +381,10 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
 def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     """Leave the convex phase: for Adam, or for the suspended phase.
 
-    A phase that failed at the best point (on a path of Adam: at a singularity, where that path ends, or as the
-    one before without a lower value in between) is replaced by a new Adam at the best point. A phase that stalled is suspended during an excursion of Adam on
-    its own path. If that leads to nothing better, it resumes as if it had not been left, with the curvature
+    A phase that failed at the best point is replaced by a new Adam there. So is one on a path of Adam: at a
+    singularity, where that path ends, or where it fails as the one before, with no lower value in between. A
+    phase that stalled is suspended during an excursion of Adam on its own path. If that leads to nothing
+    better, it resumes as if it had not been left, with the curvature
     that it has collected.
 
     Parameters
