@@ -13,7 +13,7 @@ from scipy.special import gammaln
 
 from twophase_min import minimize
 from twophase_min.objective.memory import Point
-from twophase_min.run import noise, settling
+from twophase_min.run import noise, refit
 
 EPS = np.finfo(float).eps
 
@@ -392,14 +392,14 @@ def test_two_values_tell_that_the_values_are_exact(n):
     x = np.linspace(0.3, 0.7, n)
     for fun in (bowl, logistic):
         exact = Driven(fun, x)
-        assert settling.is_exact(exact, exact.point)
+        assert refit.is_exact(exact, exact.point)
         assert len(exact.asked) == 2
         rng = np.random.default_rng(0)
         noisy = Driven(lambda x, fun=fun: fun(x) * (1 + 1e-13 * rng.normal()), x)
-        assert sum(settling.is_exact(noisy, noisy.point) for _ in range(20)) <= 2
+        assert sum(refit.is_exact(noisy, noisy.point) for _ in range(20)) <= 2
         single = Driven(lambda x, fun=fun: float(np.float32(fun(x))), x)
         single.point = single.point._replace(g=exact.point.g)
-        assert not settling.is_exact(single, single.point)
+        assert not refit.is_exact(single, single.point)
 
 
 @pytest.mark.parametrize("jac", [None, "2-point", "3-point"])

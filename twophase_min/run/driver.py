@@ -28,7 +28,7 @@ from twophase_min.objective.calls import Objective
 from twophase_min.objective.memory import Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
-from twophase_min.run import epochs, external, machine, own, resume, settling
+from twophase_min.run import epochs, external, machine, own, refit, resume, settling
 from twophase_min.run.build import fallbacks, own_solver, quick, run_detector
 from twophase_min.run.checkpoint import Checkpoint
 from twophase_min.run.detecting import can_compile
@@ -215,7 +215,7 @@ class Driver(Report):
             try:
                 (self._adam_run if self.loop.phase == ADAM else self._convex_run)()
             except Stop as end:
-                if not settling.reopens(self, end):
+                if not refit.reopens(self, end):
                     raise
 
     def _begin(self) -> None:
@@ -228,7 +228,7 @@ class Driver(Report):
             if loop.nit >= loop.maxiter:
                 raise Stop(Status.MAXITER)
             return
-        f, g = settling.see_more(self, *objective.start(self.point.x))
+        f, g = refit.see_more(self, *objective.start(self.point.x))
         size = settling.size_of(self, self.point.x, g)
         loop.gtol = max(options.gtol, options.gtol_rel * size)
         finite = bool(np.all(np.isfinite(g)))
@@ -441,7 +441,7 @@ class Driver(Report):
         if loop.next == STOP:
             self.machine.note_event(self.slot, self.event, 0, 0.0, 0.0, 0, math.nan)
             end = self.stop(text, self.point)
-            if not settling.goes_on(self):
+            if not refit.goes_on(self):
                 raise end
             return
         self.scales = own.diagonal(self)
@@ -466,7 +466,7 @@ class Driver(Report):
             if cause == Cause.SEARCH_FAILED and g is not None:
                 settling.noise_at(self, self.point.x, self.point.f, g)
         phase, self.own = self.own, None
-        cause = settling.refits(self, cause == Cause.SEARCH_FAILED) or cause
+        cause = refit.refits(self, cause == Cause.SEARCH_FAILED) or cause
         assert self.objective.best is not None
         if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
             if cause != Cause.SLOW:

@@ -15,8 +15,9 @@ from twophase_min.phases import FAILED, is_ours
 from twophase_min.phases.metric import power_of_two
 from twophase_min.phases.scaling import Scaling
 from twophase_min.run.build import own_solver
+from twophase_min.run.refit import refits
 from twophase_min.run.result import relative_gradient
-from twophase_min.run.settling import noise_at, reduced, refits
+from twophase_min.run.settling import noise_at, reduced
 from twophase_min.run.state import MOMENTS, STOP
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Whether a run in Python is at its end: values that differ by noise only, and what a diagnosis has found."""
+"""Whether a run in Python has converged: norms, and values that differ by noise only."""
 
 from __future__ import annotations
 
@@ -7,27 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min._status import Cause, Status, Stop
+from twophase_min._status import Status
 from twophase_min.jit.kernels import norm2, norm_inf
-from twophase_min.objective.gradient import EPS
 from twophase_min.objective.memory import Point
-from twophase_min.objective.sharpening import WORTH
 from twophase_min.run import noise as _noise
-from twophase_min.run.state import ADAM
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
 Array = NDArray[np.floating]
 
-SPACINGS = 64.0
-"""Spacings of the largest variable that a step has to go at least for x to take it."""
-ASIDE = 0.25
-"""Share of the size of x over which f is asked what it varies by, where no decrease tells."""
-BLURRED = 16.0
-"""Error of a gradient by differences, over gtol, from which on it is not what the test was passed by."""
-LOOKS = 3
-"""Times that a run which lost its precision may go on from what the diagnosis has found."""
 SINGLE = float(np.finfo(np.float32).eps)
 """Relative rounding of float32."""
 FINER = SINGLE / float(np.finfo(np.float64).eps)
@@ -89,152 +78,10 @@ def reconsider(driver: Driver, size: float) -> None:
         driver.machine.converge(driver.slot)
 
 
-def see_more(driver: Driver, f: float, g: Array) -> tuple[float, Array]:
-    """Look again, over longer steps, at a start where all differences are zero: f may have few digits."""
-    objective, x = driver.objective, driver.point.x
-    if not objective.may_refit or not np.isfinite(f) or np.any(g):
-        return f, g
-    noise = max(noise_at(driver, x, f, np.maximum(1.0, np.abs(x))), EPS * abs(f))
-    return objective.value_and_gradient(x) if objective.coarsen(noise, _unit(driver, f, noise)) else (f, g)
-
-
-def refits(driver: Driver, ended: bool = True) -> int:
-    """Look whether differences should be formed otherwise, for values that are noisier than thought.
-
-    A phase that got on badly with short steps, or came to rest by them, has not been told what f does. Longer
-    ones are less exact: central differences follow forward ones of our own choice where they lead no further.
-
-    Parameters
-    ----------
-    driver : Driver
-        At an iterate of a phase.
-    ended : bool, default True
-        Whether the phase has come to its end.
-
-    Returns
-    -------
-    int
-        COARSER or SHARPER, for the phase to begin anew; NONE.
-    """
-    objective, point = driver.objective, driver.point
-    if not objective.may_refit or point.g is None:
-        return Cause.NONE
-    noise = EPS * abs(point.f) if is_exact(driver, point) else noise_at(driver, point.x, point.f, point.g)
-    cause = Cause.NONE
-    if objective.coarsen(noise, _unit(driver, driver.point.f, noise)):
-        cause = Cause.COARSER
-    elif ended and objective.is_coarse and objective.kind == "2-point" and objective.sharpen():
-        cause = Cause.SHARPER
-    if cause == Cause.NONE:
-        return cause
-    _begin_anew(driver)
-    return Cause.NONE if driver.loop.off_incumbent else cause
-
-
-def reopens(driver: Driver, end: Stop) -> bool:
-    """Whether a run that has converged by differences goes on with others, which can tell that it has.
-
-    The error of a value, over the length of a step, is that of an entry of the gradient. Where it is far
-    above gtol, the test has told nothing: a large constant in f hides any slope.
-    """
-    objective, loop, best = driver.objective, driver.loop, driver.objective.best
-    if end.status != Status.CONVERGED or best is None or driver.looks >= LOOKS:
-        return False
-    noise = max(EPS * abs(best.f), float(driver.machine.noise(driver.slot)))
-    if not objective.blur(noise) > BLURRED * loop.gtol:
-        return False
-    coarser = objective.coarsen(noise, _unit(driver, driver.point.f, noise))
-    if not coarser and not objective.sharpen():
-        return False
-    driver.looks += 1
-    driver.final = driver.own = None
-    _begin_anew(driver)
-    driver.machine.reopen(driver.slot, Cause.COARSER if coarser else Cause.SHARPER)
-    best = driver.best()
-    if loop.phase == ADAM:
-        driver.adam = driver.new_adam(best)
-    driver.note("")
-    driver.machine.enter(driver.slot, best.f)
-    if loop.phase == ADAM:
-        driver.back_in_adam(best)
-    else:
-        driver.move(best)
-    return True
-
-
-def _unit(driver: Driver, f: float, noise: float) -> float:
-    """Return what f varies by: the decrease so far; where that is noise, the change over some of x's size.
-
-    So it does not depend on a constant that f carries.
-    """
-    objective, point, best = driver.objective, driver.point, driver.objective.best
-    assert best is not None
-    size, made = abs(best.f), float(driver.loop.start_f - best.f)
-    if made > WORTH * noise:
-        return min(size, made)
-    away: Array = point.x + ASIDE * np.maximum(1.0, np.abs(point.x))
-    away = away if objective.box is None else objective.box.clip(away)
-    change = abs(objective.value(away) - f)
-    return min(size, change) if noise < change < np.inf else size
-
-
-def is_exact(driver: Driver, point: Point) -> bool:
-    """Whether two values show what the slope promises, where that is twice the rounding taken for granted.
-
-    Noise of any size that matters shows in them, and so do values of few digits, by not changing at all.
-    """
-    objective, x, g = driver.objective, point.x.astype(float), np.asarray(point.g, dtype=float)
-    rounding, slope = float(driver.loop.rounding) * abs(point.f), float(norm2(g))
-    if not 0.0 < slope < np.inf:
-        return False
-    away = max(2.0 * rounding / slope, SPACINGS * EPS * float(norm_inf(x))) / slope * g
-    for trial in (x - away, x + away):
-        inside = trial if objective.box is None else objective.box.clip(trial)
-        promised = float((inside - x) @ g)
-        if not abs(objective.value(inside) - point.f - promised) <= max(rounding, 0.5 * abs(promised)):
-            return False
-    return True
-
-
 def look_at(driver: Driver, best: Point) -> None:
     """Make the best point an iterate where its gradient passes the test, though no search has accepted it."""
     if best.g is not None and size_of(driver, best.x, best.g) <= driver.loop.gtol:
         driver.iteration(best.x, best.f, best.g)
-
-
-def goes_on(driver: Driver) -> bool:
-    """Whether a run that lost its precision goes on: from a lower point, or with a better gradient."""
-    loop, objective = driver.loop, driver.objective
-    if loop.status != Status.PRECISION_LOSS or loop.cause == Cause.NO_HANDOVER or driver.looks >= LOOKS:
-        return False
-    noise = float(driver.machine.noise(driver.slot))
-    coarser = noise > 0.0 and objective.coarsen(noise, _unit(driver, driver.point.f, noise))
-    sharper = (not driver.at_edge and objective.sharpen()) or coarser
-    cause = Cause.SHARPER if sharper else Cause.LOWER if driver.found_lower else Cause.NONE
-    if cause == Cause.NONE:
-        return False
-    driver.looks += 1
-    driver.final = None
-    best = driver.best()
-    driver.machine.go_on(driver.slot, cause)
-    loop.best_f = best.f
-    if sharper:
-        _begin_anew(driver)
-    driver.adam = driver.new_adam(best)
-    driver.note("")
-    driver.machine.enter(driver.slot, driver.adam.f)
-    driver.back_in_adam(best)
-    return True
-
-
-def _begin_anew(driver: Driver) -> None:
-    """Forget what the earlier differences have taught: pairs, and the norm at x0 that ``gtol_rel`` means."""
-    driver.pairs.clear()
-    options, start = driver.options, driver.start
-    if options.gtol_rel > 0.0 and options.resume is None and start is not None:
-        g = driver.objective.evaluated(start.x).g
-        assert g is not None
-        driver.loop.gtol = max(options.gtol, options.gtol_rel * size_of(driver, start.x, g))
 
 
 def in_float64(driver: Driver, status: Status) -> str:
