@@ -367,6 +367,24 @@ def test_differences_of_noisy_values_reach_what_the_noise_leaves(convex_method, 
         assert result.nfev < 2500
 
 
+@pytest.mark.parametrize("level", [1e-8, 1e-4])
+@pytest.mark.parametrize("convex_method", ["memory-cg", "L-BFGS-B"])
+def test_noise_does_not_hold_variables_at_limits(convex_method, level):
+    """At a corner the sign of a difference decides, and noise has signs: the corner was called converged."""
+    bounds = [(-0.5, 0.8)] * 5
+    best = scipy.optimize.minimize(logistic, np.zeros(5), method="L-BFGS-B", bounds=bounds, tol=1e-13)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        result = minimize(
+            lambda x, rng=rng: logistic(x) + level * rng.uniform(-1, 1),
+            np.zeros(5),
+            bounds=bounds,
+            options={"convex_method": convex_method},
+        )
+        assert logistic(result.x) - best.fun <= 300 * level
+        assert result.nfev < 2500
+
+
 @pytest.mark.parametrize("constant", [1e7, -1e7, 1e10])
 @pytest.mark.parametrize("fun", [bowl, logistic])
 @pytest.mark.parametrize("convex_method", ["CG", "memory-cg", "ssbroyden"])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from twophase_min._status import Cause, Status, Stop
 from twophase_min.jit.kernels import norm2, norm_inf
+from twophase_min.objective.bounds import Box
 from twophase_min.objective.gradient import EPS
 from twophase_min.objective.memory import Point
 from twophase_min.objective.sharpening import WORTH
@@ -32,6 +33,8 @@ SPACINGS = 64.0
 """Spacings of the largest variable that a step has to go at least for x to take it."""
 ASIDE = 0.25
 """Share of the size of x over which f is asked what it varies by, where no decrease tells."""
+INSIDE = 2.0**-10
+"""Share of the size of x by which a point is moved off its limits, for noise to be measured on both sides."""
 BLURRED = 16.0
 """Error of a gradient by differences, over gtol, from which on it is not what the test was passed by."""
 
@@ -84,12 +87,15 @@ def reopens(driver: Driver, end: Stop) -> bool:
     """Whether a run that has converged by differences goes on with others, which can tell that it has.
 
     The error of a value, over the length of a step, is that of an entry of the gradient. Where it is far
-    above gtol, the test has told nothing: a large constant in f hides any slope.
+    above gtol, the test has told nothing: a large constant in f hides any slope. At limits that the gradient
+    points out of, its sign alone has passed the test, and noise has signs: there it is asked for.
     """
     objective, loop, best = driver.objective, driver.loop, driver.objective.best
     if end.status != Status.CONVERGED or best is None or driver.looks >= LOOKS:
         return False
     noise = max(EPS * abs(best.f), float(driver.machine.noise(driver.slot)))
+    if objective.box is not None and objective.may_refit:
+        noise = max(noise, _noise_at_limits(driver, objective.box))
     if not objective.blur(noise) > BLURRED * loop.gtol:
         return False
     coarser = objective.coarsen(noise, _range_of(driver, driver.point.f, noise))
@@ -134,6 +140,15 @@ def goes_on(driver: Driver) -> bool:
     driver.machine.enter(driver.slot, driver.adam.f)
     driver.back_in_adam(best)
     return True
+
+
+def _noise_at_limits(driver: Driver, box: Box) -> float:
+    """Return the noise of f a little off the limits at which x is; 0 without any, or where f is exact."""
+    point, limits = driver.point, box.active(driver.point.x)
+    if not limits.any() or point.g is None or is_exact(driver, point):
+        return 0.0
+    inside = box.clip(point.x - INSIDE * limits * np.maximum(1.0, np.abs(point.x)))
+    return noise_at(driver, inside, driver.objective.value(inside), point.g)
 
 
 def _range_of(driver: Driver, f: float, noise: float) -> float:
