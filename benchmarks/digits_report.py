@@ -92,7 +92,7 @@ def threads(several: Ends, one: Ends) -> str:
     rest = max(share for name, share in plain.items() if name != most)
     return (
         f"One thread rounds otherwise: it changes the medians by {penalty:.1%} at most with the penalty. "
-        f"Without it,\nthe row of {LABELS[most]} changes by {plain[most]:.0%}, "
+        f'Without it,\nthe row "{LABELS[most]}" changes by {plain[most]:.0%}, '
         f"the others by {rest:.0%} at most."
     ).replace("%", " %")
 

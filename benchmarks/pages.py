@@ -25,6 +25,7 @@ REPORTS = (
     "cutest_report",
     "everyday_report",
     "large_report",
+    "digits_report",
     "guard_report",
     "pinn_report",
     "detectors_report",
