@@ -28,6 +28,7 @@ REPORTS = (
     "digits_report",
     "guard_report",
     "pinn_report",
+    "training_report",
     "detectors_report",
 )
 """Modules with a function ``tables() -> {name: Markdown}``."""
