@@ -61,6 +61,16 @@ LABELS = {
 """Rows of the tables, in order."""
 
 
+def written(costs: np.ndarray) -> list[list[int | None]]:
+    """Return evaluations until solved as JSON has them: None where that is never."""
+    return [[int(c) if np.isfinite(c) else None for c in row] for row in costs]
+
+
+def read(rows: list[list[int | None]]) -> np.ndarray:
+    """Undo `written`."""
+    return np.array([[np.inf if c is None else c for c in row] for row in rows])
+
+
 def keep(saved: dict[str, Any], kind: str, solvers: list[str]) -> None:
     """Enter solvers of saved runs, each beside the peers, into the kept results."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
@@ -71,7 +81,7 @@ def keep(saved: dict[str, Any], kind: str, solvers: list[str]) -> None:
         costs = {}
         for tau in cutest.TAUS:
             part["problems"], found = cutest.costs(saved["problems"], runs, pool, tau)
-            costs[f"{tau:g}"] = [[int(c) if np.isfinite(c) else None for c in row] for row in found]
+            costs[f"{tau:g}"] = written(found)
         part["pools"][own] = {
             "costs": costs,
             "calls at stop": {s: round(cutest.calls_at_stop(runs, s), DIGITS) for s in pool},
@@ -86,7 +96,7 @@ def figures(part: dict[str, Any], own: str) -> dict[str, list[float]]:
     pool = part["pools"][own]
     found: dict[str, list[float]] = {s: [] for s in (*part["peers"], own)}
     for rows in pool["costs"].values():
-        costs = np.array([[np.inf if c is None else c for c in row] for row in rows])
+        costs = read(rows)
         areas = cutest.performance_profile(costs, grid).mean(axis=0)
         for j, values in enumerate(found.values()):
             values += [float(np.isfinite(costs[:, j]).mean()), float(areas[j])]

@@ -124,15 +124,11 @@ def _stationary(run: dict[str, Any], gtol: float) -> bool:
     return run["gmax"] is not None and run["gmax"] <= gtol * (1 + 1e-9)
 
 
-def judge(
-    facts: dict[str, Any], runs: dict[str, Any], solvers: list[str], settings: dict[str, float]
-) -> dict[str, dict[str, float]]:
-    """Figures by solver, as the module describes them; ``solvers`` is the pool that sets the best values."""
-    names, table = cutest.costs(facts, runs, solvers, TAU)
+def solved(table: np.ndarray, solvers: list[str]) -> dict[str, dict[str, float]]:
+    """Figures by solver from the evaluations until solved, shape (problems, solvers), inf when never."""
     profile = cutest.performance_profile(table, np.linspace(0.0, cutest.LOG2_RATIO_MAX, 501))
     out = {}
     for j, s in enumerate(solvers):
-        mine = [runs[s][p] for p in names]
         figures = {"solved": float(np.isfinite(table[:, j]).mean()), "area": float(profile[:, j].mean())}
         for reference in REFERENCES:
             ratios = np.empty(0)
@@ -141,6 +137,18 @@ def judge(
                 both = np.isfinite(table[:, j]) & np.isfinite(other)
                 ratios = table[both, j] / other[both]
             figures[f"to {reference}"] = _mean(ratios)
+        out[s] = figures
+    return out
+
+
+def judge(
+    facts: dict[str, Any], runs: dict[str, Any], solvers: list[str], settings: dict[str, float]
+) -> dict[str, dict[str, float]]:
+    """Figures by solver, as the module describes them; ``solvers`` is the pool that sets the best values."""
+    names, table = cutest.costs(facts, runs, solvers, TAU)
+    out = solved(table, solvers)
+    for s, figures in out.items():
+        mine = [runs[s][p] for p in names]
         spent = np.array([r["nfev"] + r["njev"] for r in mine], dtype=float)
         figures["at stop"] = _mean(spent)
         figures["stationary"] = float(np.mean([_stationary(r, settings["gtol"]) for r in mine]))
@@ -148,7 +156,6 @@ def judge(
         figures["seconds"] = float(sum(r["seconds"] for r in mine))
         figures["errors"] = sum(r["stop"] in ("error", "time") for r in mine)
         figures["false"] = sum(p in facts for p, *_ in cutest.false_claims(runs, s, settings["gtol"]))
-        out[s] = figures
     return out
 
 

@@ -21,7 +21,16 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 DOCS = HERE.parent / "docs"
-REPORTS = ("cutest_report", "everyday_report", "guard_report", "pinn_report", "detectors_report")
+REPORTS = (
+    "cutest_report",
+    "everyday_report",
+    "large_report",
+    "digits_report",
+    "guard_report",
+    "pinn_report",
+    "training_report",
+    "detectors_report",
+)
 """Modules with a function ``tables() -> {name: Markdown}``."""
 PLACE = re.compile(r"(<!-- (?!end -->)([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

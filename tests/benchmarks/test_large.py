@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import contenders
 import large
+import large_report
+import scalable
 
 ROOT = Path(large.__file__).resolve().parents[1]
 
@@ -59,6 +61,37 @@ def test_figures_of_runs_made_by_hand():
     # P costs L-BFGS-B a ratio of 2, that is log2 = 1 of 5; Q it has alone
     assert peer["area"] == pytest.approx((1 + 0.8) / 2, abs=2e-3)
     assert ours["area"] == pytest.approx(0.5, abs=2e-3)
+
+
+def test_what_is_kept_has_the_figures_of_the_runs(monkeypatch, tmp_path):
+    """Each of ours is judged beside the peers alone, a peer in the pool of the default, a half at a time."""
+    rng = np.random.default_rng(0)
+    halves = {half: [f"{name}/100" for name in scalable.half(half)[:4]] for half in ("A", "B")}
+    names = halves["A"] + halves["B"]
+    runs = {
+        s: {
+            p: run([1, 10, int(k)], [1.0, 0.5, rng.choice([0.0, 0.1])], int(k), int(k), gmax=10.0**-k)
+            for p, k in zip(names, rng.integers(11, 90, len(names)), strict=True)
+        }
+        for s in large_report.LABELS
+    }
+    facts = {p: {"f0": 1.0} for p in names}
+    settings = {"budget": 100, "gtol": 1e-50}
+    monkeypatch.setattr(large_report, "KEPT", tmp_path / "large.json")
+    large_report.keep({"settings": settings, "problems": facts, "runs": runs})
+    for half, some in halves.items():
+        figures = large_report.figures(half)
+        assert list(figures) == list(large_report.LABELS)
+        for s, found in figures.items():
+            own = s if s in large_report.OWN else large_report.BESIDE
+            pool = [*large_report.PEERS, own]
+            expected = large.judge({p: facts[p] for p in some}, runs, pool, settings)[s]
+            for name in ("solved", "area", "to scipy-lbfgsb", "to cg-descent", "at stop", "stationary"):
+                assert found[name] == pytest.approx(expected[name], rel=1e-4, nan_ok=True), (half, s, name)
+        assert figures["scipy-lbfgsb"]["calls"] == 1
+        assert len({found["stationary"] for found in figures.values()}) > 1
+    (row,) = [line for line in large_report.tables()["large-b"].splitlines() if "| SciPy CG |" in line]
+    assert f" {100 * large_report.figures('B')['scipy-cg']['solved']:.1f} % |" in row
 
 
 def test_a_start_that_passes_the_gradient_test_is_left_out():

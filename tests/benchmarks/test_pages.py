@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -92,3 +93,43 @@ def test_the_summary_quotes_the_kept_results():
     assert round(lbfgs, 7) == 2e-7
     assert "level with self-scaled Broyden" in row("Physics-informed networks")
     assert 0.8 < published < 1.25
+
+
+def test_the_summary_quotes_the_networks():
+    """The default below each method alone on digits; ours over the best rival, at equal cost and seconds."""
+    import digits
+    import digits_report
+    import training_report
+
+    ends = digits_report.kept()[0]["cross_entropy, L2 0.0001"]
+    ours = ends["two-phase, default"]["loss"]
+    assert len(ours) == 5
+    assert all(a < b for name in digits.ALONE for a, b in zip(ours, ends[name]["loss"], strict=True))
+    assert "below Adam, CG and L-BFGS-B alone, on five of five seeds" in row("A network on digits")
+
+    groups = training_report.grouped(training_report.kept())
+    means = {
+        ours: [
+            training_report.geometric(list(found.values()))
+            for found in training_report.ratios(groups, ours, list(training_report.RIVALS))
+        ]
+        for ours in (training_report.DEFAULT, training_report.MATRIX)
+    }
+    (cost, seconds), (matrix_cost, matrix_seconds) = means.values()
+    verdict = row("Networks trained at equal cost")
+    assert f"({cost:.2f} by default, {matrix_cost:.2f} `'ssbroyden'`)" in verdict
+    assert f"({pages.short(seconds)}, {pages.short(matrix_seconds)})" in verdict
+
+
+def test_the_readme_quotes_the_kept_losses():
+    """Median, lowest and highest loss, and the median accuracy."""
+    import digits
+    import digits_report
+
+    lines = (pages.DOCS.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    ends = digits_report.kept()[0]["cross_entropy, L2 0.0001"]
+    for name in ("two-phase, default", "two-phase, memory-cg", *digits.ALONE):
+        (line,) = [line for line in lines if line.startswith(f"| {digits_report.LABELS[name]} ")]
+        losses, accuracies = ends[name]["loss"], ends[name]["accuracy"]
+        text = f"| {np.median(losses):.5f} [{min(losses):.5f}, {max(losses):.5f}] |"
+        assert f"{text} {100 * np.median(accuracies):.1f} % |" in line

@@ -12,6 +12,7 @@ pytest.importorskip("sklearn")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import training
+import training_report
 from training_contenders import (
     OURS,
     RIVALS,
@@ -126,8 +127,8 @@ def test_a_trace_ends_when_budget_and_seconds_are_spent():
 def test_cells_are_read_at_equal_cost_and_at_equal_seconds():
     cell = {"trace": training.thinned([(1.0, 0.1, 4.0), (2.0, 0.2, 5.0), (3.0, 0.4, 1.0)]), "loss": 1.0}
     assert cell["trace"] == [(1.0, 0.1, 4.0), (2.0, 0.2, 4.0), (3.0, 0.4, 1.0)]
-    assert training.at_cost(cell, 2.5) == (4.0, 0.2)
-    assert training.at_seconds(cell, 0.4) == 1.0
-    assert training.at_seconds(cell, 0.05) == 4.0
-    assert training.until(cell, 2.0) == 0.4
-    assert training.until(cell, 0.5) == np.inf
+    assert training_report.at_cost(cell, 2.5) == (4.0, 0.2)
+    assert training_report.at_seconds(cell, 0.4) == 1.0
+    assert training_report.at_seconds(cell, 0.05) == 4.0
+    assert training_report.until(cell, 2.0) == 0.4
+    assert training_report.until(cell, 0.5) == np.inf
