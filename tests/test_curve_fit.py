@@ -77,6 +77,7 @@ def test_eckerle4_by_differences_from_the_far_start_is_found_or_said_to_be_undet
         found, covariance = curve_fit(
             lambda x, *b: model(x, *map(float, b)), reference.x, reference.y, reference.starts[0]
         )
+    found = np.abs(found)  # the first two with their signs changed are the same model
     if nist.digits(found, reference.values) < 7:
         assert found[1] < 0.1 * np.min(np.diff(reference.x))
         assert any("do not determine" in str(warning.message) for warning in caught)

@@ -92,7 +92,7 @@ class _Frame:
             lengths[lengths == 0] = 1.0
             self.sound = bool(np.isfinite(self.jacobian).all())
             if not self.sound:
-                self.offset, self.exact = np.inf, False
+                self.offset, self.exact, self.perfect = np.inf, False, False
                 return
             left, s, right = np.linalg.svd(self.jacobian / lengths, full_matrices=False)
             rank = int(np.sum(s > max(self.jacobian.shape) * EPS * s[0]))
@@ -102,7 +102,8 @@ class _Frame:
             self.slope = self.left.T @ self.r
             steepness = float(np.linalg.norm(self.slope))
             self.offset = steepness / self.size if self.size else 0.0
-            self.exact = min(self.size, steepness) <= 4 * EPS * scale_of_data
+            self.perfect = self.size <= 4 * EPS * scale_of_data
+            self.exact = self.perfect or steepness <= 4 * EPS * scale_of_data
             self.reach = float(np.linalg.norm(lengths * p))
 
     @cached_property
@@ -176,7 +177,7 @@ def fit(residuals: Residuals, p0: Array, tol: float, scale_of_data: float, optio
     residuals.start(p0)
     found, frame = _descend(residuals, p0, tol, scale_of_data, settings)
     vanished = frame.free.size > 0 and bool(frame.reach)
-    if found.status < 0 or frame.exact or not (vanished or found.status == 0):
+    if found.status < 0 or frame.perfect or not (vanished or found.status == 0):
         return found
     others = [(frame.away(), settings)] if vanished else []
     if "convex_method" not in options and "convex_options" not in options:
