@@ -22,7 +22,7 @@ from arena import table
 from cutest_report import read, written
 from pages import short
 
-KEPT = cutest.HERE / "large.json"
+KEPT = Path(__file__).with_name("large.json")
 LABELS = {
     "scipy-cg": "SciPy CG",
     "scipy-lbfgsb": "SciPy L-BFGS-B, memory 10",

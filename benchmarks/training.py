@@ -4,8 +4,7 @@
 
     pip install scikit-learn torch                       # rivals of a package that is missing are left out
     OMP_NUM_THREADS=1 nice python benchmarks/training.py             # 2 seeds, 1 for Fashion-MNIST
-    OMP_NUM_THREADS=1 nice python benchmarks/training.py --seeds 5   # as published
-    OMP_NUM_THREADS=1 nice python benchmarks/training.py --only digits,friedman1 --budget 100
+    OMP_NUM_THREADS=1 nice python benchmarks/training.py --only digits,wine/half_mse --budget 100
     python benchmarks/training.py --report                           # the tables of what is there
 
 Data: `training_data.py`. Classifications by softmax cross-entropy and by squared error on one-hot targets,

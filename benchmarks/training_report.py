@@ -31,7 +31,8 @@ BEST = "the best rival of each problem"
 Cell = dict[str, Any]
 Cells = dict[str, Cell]
 """Runs by "data|loss|seed|budget|contender"."""
-Groups = dict[tuple[str, str, str], Cells]
+Case = tuple[str, str, str]
+Groups = dict[Case, Cells]
 """Contender -> run by (data, loss, seed)."""
 
 
@@ -156,7 +157,7 @@ def score_table(groups: Groups) -> str:
     return table(["held out", *cases], rows)
 
 
-def ratios(groups: Groups, ours: str, rivals: list[str]) -> tuple[dict[tuple[str, ...], float], ...]:
+def ratios(groups: Groups, ours: str, rivals: list[str]) -> tuple[dict[Case, float], dict[Case, float]]:
     """Divide the losses of ours by the least of the rivals', at equal cost and at equal seconds."""
     cost, seconds = {}, {}
     for key, group in groups.items():
