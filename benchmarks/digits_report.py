@@ -6,14 +6,13 @@ python benchmarks/pages.py digits_report                      # into the page
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from arena import table
-from pages import scientific
+from pages import run_report, scientific
 
 KEPT = Path(__file__).with_name("digits.json")
 LOSSES = {
@@ -103,13 +102,5 @@ def tables() -> dict[str, str]:
     return {"digits": losses_table(several), "digits-threads": threads(several, one)}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--keep", type=Path, required=True, help="results of digits.py")
-    keep(json.loads(parser.parse_args(argv).keep.read_text()))
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_report(str(__doc__), "results of digits.py", keep))

@@ -6,7 +6,6 @@ python benchmarks/pages.py everyday_report                    # into the pages
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import everyday
 from arena import table
 from everyday_problems import FAMILIES
-from pages import short
+from pages import run_report, short
 
 KEPT = Path(__file__).with_name("everyday.json")
 FIELDS = ("nfev", "njev", "stop", "gmax", "fx")
@@ -91,13 +90,5 @@ def tables() -> dict[str, str]:
     return {"everyday-solved": solved_table(judged), "guard-price": price_table(judged)}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--keep", type=Path, required=True, help="results of everyday.py")
-    keep(json.loads(parser.parse_args(argv).keep.read_text()))
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_report(str(__doc__), "results of everyday.py", keep))

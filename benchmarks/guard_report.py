@@ -6,7 +6,6 @@ python benchmarks/pages.py guard_report                       # into the page
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import guard
 import numpy as np
 from arena import table
-from pages import scientific
+from pages import run_report, scientific
 
 KEPT = Path(__file__).with_name("guard.json")
 ROWS = {
@@ -71,13 +70,5 @@ def tables() -> dict[str, str]:
     return {"guard-networks": table(head, rows)}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--keep", type=Path, required=True, help="summary that guard.py has written")
-    keep(json.loads(parser.parse_args(argv).keep.read_text()))
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_report(str(__doc__), "summary that guard.py has written", keep))

@@ -10,7 +10,6 @@ has, by half and for each of ours, the evaluations until solved of every solver 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import large
 import scalable
 from arena import table
 from cutest_report import read, written
-from pages import short
+from pages import run_report, short
 
 KEPT = Path(__file__).with_name("large.json")
 LABELS = {
@@ -96,13 +95,5 @@ def tables() -> dict[str, str]:
     return out
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--keep", type=Path, required=True, help="results of large.py, both halves")
-    keep(json.loads(parser.parse_args(argv).keep.read_text()))
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_report(str(__doc__), "results of large.py, both halves", keep))

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
@@ -81,6 +83,26 @@ def scientific(value: float) -> str:
     value = float(f"{value:.12g}")  # the last bits of a mean depend on the version of NumPy
     digits, exponent = f"{value:.1e}".split("e")
     return f"{digits}e{int(exponent)}" if int(exponent) else digits
+
+
+def run_report(doc: str, results: str, keep: Callable[[Any], None], argv: list[str] | None = None) -> int:
+    """Run a report from the command line: ``--keep FILE`` enters what a benchmark wrote into what is kept.
+
+    Parameters
+    ----------
+    doc : str
+        Docstring of the report; its first line is shown.
+    results : str
+        What FILE is.
+    keep : callable
+        Takes the content of FILE.
+    argv : list of str, optional
+        Arguments; those of the process by default.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--keep", type=Path, required=True, help=results)
+    keep(json.loads(parser.parse_args(argv).keep.read_text()))
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:

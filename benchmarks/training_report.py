@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from arena import table
+from pages import run_report
 from training_contenders import OURS, RIVALS
 
 KEPT = Path(__file__).with_name("training.json")
@@ -242,13 +242,5 @@ def tables() -> dict[str, str]:
     return parts(kept())
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; see ``--help``."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--keep", type=Path, required=True, help="results of training.py")
-    keep(json.loads(parser.parse_args(argv).keep.read_text()))
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_report(str(__doc__), "results of training.py", keep))

@@ -73,7 +73,7 @@ def refits(driver: Driver, ended: bool = True) -> int:
         return Cause.NONE
     noise = EPS * abs(point.f) if is_exact(driver, point) else noise_at(driver, point.x, point.f, point.g)
     cause = Cause.NONE
-    if objective.coarsen(noise, _range_of(driver, driver.point.f, noise)):
+    if objective.coarsen(noise, _range_of(driver, point.f, noise)):
         cause = Cause.COARSER
     elif ended and objective.is_coarse and objective.kind == "2-point" and objective.sharpen():
         cause = Cause.SHARPER

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from twophase_min._status import Status
 from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.memory import Point
-from twophase_min.run import noise as _noise
+from twophase_min.run import noise
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
@@ -41,7 +41,7 @@ def noise_at(driver: Driver, x: Array, f: float, u: Array) -> float:
                 driver.measured.append(float(answer))
             return answer
 
-        machine.note_noise(slot, _noise.measure(value, x, f, u, objective.box), objective.cost, f)
+        machine.note_noise(slot, noise.measure(value, x, f, u, objective.box), objective.cost, f)
         driver.measured.clear()
     return float(machine.noise(slot))
 
