@@ -582,9 +582,15 @@ def test_other_differences_begin_anew_with_the_last_method(form, cause, fallback
     end = stopped(Status.WORKING_PRECISION, Cause.NOISE, ITERATE)
     slot, loop = a_loop(fallback=fallback, fallbacks=fallbacks, phase=CONVEX, **end)
     assert form.falls_back(slot, cause, *COUNTS, 1.0)
-    assert_members(loop, {"next": NEXT_FALLBACK, "cause": cause, "status": 0, "final": BEST_POINT})
+    assert_members(loop, {"next": BEGIN_CONVEX, "cause": cause, "status": 0, "final": BEST_POINT})
+    assert loop.fallback == fallback  # the method that is left keeps its name in the record
     form.enter(slot, 2.0)
     assert_members(loop, {"next": GO_ON, "phase": CONVEX, "fallback": fallbacks - 1})
+    form.leave(slot, Cause.LOST_TRIAL, *COUNTS, 1.0, 2.0)
+    form.enter(slot, 2.0)
+    form.handover(slot, Cause.PATIENCE, *COUNTS, 1.0, 2.0, False, False)
+    form.enter(slot, 2.0)
+    assert_members(loop, {"phase": CONVEX, "fallback": fallbacks - 1})  # from then on
 
 
 @pytest.mark.parametrize("phase", [ADAM, CONVEX])

@@ -367,6 +367,26 @@ def test_differences_of_noisy_values_reach_what_the_noise_leaves(convex_method, 
         assert result.nfev < 2500
 
 
+@pytest.mark.parametrize("bounds", [None, [(0.0, 0.5)] * 3, [(-1.0, 0.0)] * 2 + [(0.0, 0.5)]])
+@pytest.mark.parametrize("constant", [0.0, 7.0])
+def test_few_digits_on_a_straight_line_are_no_stationary_start(constant, bounds):
+    """Along x the values are multiples of a number without any error; at a corner no line has two sides."""
+    result = minimize(
+        lambda x: float(np.float32(np.sum((x - 1.0) ** 2) + constant)), np.zeros(3), bounds=bounds
+    )
+    best = np.ones(3) if bounds is None else np.array([upper for _, upper in bounds])
+    np.testing.assert_allclose(result.x, best, atol=2e-3)
+    assert result.nfev < 300
+
+
+@pytest.mark.parametrize("fun", [lambda x: 3.0, lambda x: float(np.sum(x**4)) + 2.0])
+def test_a_stationary_start_is_told_soon(fun):
+    result = minimize(fun, np.zeros(3), jac="2-point")
+    assert result.success, result.message
+    np.testing.assert_allclose(result.x, 0.0, atol=1e-2)
+    assert result.nfev < 100
+
+
 @pytest.mark.parametrize("level", [1e-8, 1e-4])
 @pytest.mark.parametrize("convex_method", ["memory-cg", "L-BFGS-B"])
 def test_noise_does_not_hold_variables_at_limits(convex_method, level):

@@ -351,15 +351,13 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
     """Whether the convex phase, left for this cause, has another method to fall back on; `enter` takes it."""
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
-    if cause in (
-        Cause.COARSER,
-        Cause.SHARPER,
-    ):  # anew with the last one, ours: it alone searches by slopes within noise
+    if cause in (Cause.COARSER, Cause.SHARPER):
+        # anew with the last one, ours: it alone searches by slopes within noise
         loop.status = 0
         loop.final = BEST_POINT
-        loop.fallback = loop.fallbacks - 2
+        loop.first = loop.fallbacks - 1
         loop.cause = cause
-        loop.next = NEXT_FALLBACK
+        loop.next = BEGIN_CONVEX
         return True
     if cause == Cause.SLOW:
         loop.fallback = loop.quick - 1
@@ -370,7 +368,10 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
     if _failed(cause) and cause != Cause.ABOVE and loop.fallback + 1 < loop.fallbacks:
         if measured_noise(loop) > loop.rounding * abs(best_f):
             # to the last one, ours: it alone searches by slopes within noise
-            loop.fallback = loop.fallbacks - 2
+            loop.first = loop.fallbacks - 1
+            loop.cause = cause
+            loop.next = BEGIN_CONVEX
+            return True
         loop.cause = cause
         loop.next = NEXT_FALLBACK
         return True

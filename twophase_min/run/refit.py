@@ -19,6 +19,7 @@ from twophase_min.objective.bounds import Box
 from twophase_min.objective.gradient import EPS
 from twophase_min.objective.memory import Point
 from twophase_min.objective.sharpening import WORTH
+from twophase_min.run.noise import CHANGE, FIRST
 from twophase_min.run.settling import noise_at, size_of
 from twophase_min.run.state import ADAM
 
@@ -44,10 +45,30 @@ def see_more(driver: Driver, f: float, g: Array) -> tuple[float, Array]:
     objective, x = driver.objective, driver.point.x
     if not objective.may_refit or not np.isfinite(f) or np.any(g):
         return f, g
-    noise = max(noise_at(driver, x, f, np.maximum(1.0, np.abs(x))), EPS * abs(f))
+    noise = max(_noise_of_digits(driver, f), EPS * abs(f))
     if not objective.coarsen(noise, _range_of(driver, f, noise)):
         return f, g
     return objective.value_and_gradient(x)
+
+
+def _noise_of_digits(driver: Driver, f: float) -> float:
+    """Return the noise of f at a start where it does not change over usual steps.
+
+    Where none is measured, as values of few digits may lie on a straight line, it is the first change along a
+    growing distance: their last digit, or so.
+    """
+    objective, x = driver.objective, driver.point.x
+    size = np.maximum(1.0, np.abs(x))
+    if objective.box is not None:
+        size = np.where(objective.box.upper - x < ASIDE * size, -size, size)
+    noise = noise_at(driver, x, f, size)
+    h = FIRST
+    while noise == 0.0 and h < ASIDE:
+        ahead = x + h * size
+        change = abs(objective.value(ahead if objective.box is None else objective.box.clip(ahead)) - f)
+        noise = change if np.isfinite(change) else 0.0
+        h *= CHANGE
+    return noise
 
 
 def refits(driver: Driver, ended: bool = True) -> int:
