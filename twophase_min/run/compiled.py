@@ -122,7 +122,7 @@ def _reconsider(state, address, table, size):
     x, away = v[memo.point], state.convex.vectors[XT]
     for i in range(x.size):
         away[i] = v[memo.best, i] - x[i]
-    going = noise_at(state, address, table, x, loop.f, away)
+    going = noise_at(state, address, table, x, loop.f, away, (loop.f - loop.best_f) / exactness.DEVIATIONS)
     if going and machine.passes(state.loop, loop.best_f, loop.f, size, distance(x, v[memo.best])):
         machine.converge(state.loop)
 

@@ -184,9 +184,21 @@ def next_distance(h, verdict, low, high):
     return (h / CHANGE if long else h * CHANGE), low, high
 
 
+@jit
+def is_vain(low, f, need):
+    """Whether no deviation of ``need`` can be found: values are equal over the distance ``low``; see `FEW`."""
+    return low > 0.0 and f != 0.0 and need > FEW * abs(f)
+
+
 @functools.cache
 def _ready() -> tuple[Any, ...]:
-    kernels = (estimate, _EXAMPLE), (first_distance, _EXAMPLE), (place, _PLACE), (next_distance, _DISTANCES)
+    kernels = (
+        (estimate, _EXAMPLE),
+        (first_distance, _EXAMPLE),
+        (place, _PLACE),
+        (next_distance, _DISTANCES),
+        (is_vain, _VAIN),
+    )
     return tuple(prepare(kernel, *example) for kernel, example in kernels)
 
 
@@ -216,6 +228,7 @@ def measure(
     f: float,
     u: Array,
     box: tuple[Array, Array] | None = None,
+    need: float = 0.0,
 ) -> float:
     """Measure the standard deviation of the error of f at x.
 
@@ -229,13 +242,15 @@ def measure(
         Value at x.
     box : tuple of ndarray, optional
         Lower and upper limits, shape (n,) each, which no point passes.
+    need : float, optional
+        Deviation below which the answer does not matter, unit f. By default each does.
 
     Returns
     -------
     float
-        Unit f; 0 where no noise shows, or a value is not finite.
+        Unit f; 0 where no noise shows, a value is not finite, or none of ``need`` can be found.
     """
-    ready, distance, at, following = _ready()
+    ready, distance, at, following, vain = _ready()
     x, u = np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(u, dtype=float)
     h, low, high = distance(x, u), 0.0, math.inf
     if h == 0.0:
@@ -244,7 +259,7 @@ def measure(
     along, given = np.empty(x.size), u
     limits = [np.asarray(limit, dtype=float) for limit in box or ()]
     spent = 0
-    while spent + POINTS - 1 <= BUDGET:
+    while spent + POINTS - 1 <= BUDGET and not vain(low, f, need):
         if box is not None:
             if not within_bounds(x, given, h, *limits, along):
                 return 0.0
@@ -273,9 +288,11 @@ def measure(
 _EXAMPLE = np.zeros(POINTS), np.zeros(POINTS)
 _DISTANCES = 1.0, TOO_SHORT, 0.0, math.inf
 _PLACE = 0, False
+_VAIN = 0.0, 0.0, 0.0
 
 register(estimate, lambda kind: _EXAMPLE)
 register(first_distance, lambda kind: _EXAMPLE)
 register(place, lambda kind: _PLACE)
 register(next_distance, lambda kind: _DISTANCES)
+register(is_vain, lambda kind: _VAIN)
 register(within_bounds, lambda kind: (*_EXAMPLE, 0.0, *[np.zeros(POINTS)] * 3))

@@ -182,7 +182,7 @@ def cost_of(memo):
 
 
 @_inner
-def noise_at(state, address, table, x, f, u):
+def noise_at(state, address, table, x, f, u, need=0.0):
     """Measure the noise of f at x along u where that is due (`noise.measure`); whether the run may go on.
 
     The trials stand in Adam's, which holds nothing between two iterations.
@@ -195,7 +195,7 @@ def noise_at(state, address, table, x, f, u):
     spent = 0
     v = state.vectors
     bounded = v.shape[0] > LOWER
-    while spent + noise.POINTS - 1 <= noise.BUDGET and h > 0.0:
+    while spent + noise.POINTS - 1 <= noise.BUDGET and h > 0.0 and not noise.is_vain(low, f, need):
         if bounded and not noise.within_bounds(x, u, h, v[LOWER], v[UPPER], v[REDUCED]):
             break
         verdict, tied, whole = noise.TOO_SHORT, False, True

@@ -11,6 +11,7 @@ from twophase_min._status import Status
 from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.memory import Point
 from twophase_min.run import noise
+from twophase_min.run.exactness import DEVIATIONS
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
@@ -25,8 +26,10 @@ ROUNDINGS = 64.0
 """Roundings of the value at the start that float32 explains; a larger error of a value has another source."""
 
 
-def noise_at(driver: Driver, x: Array, f: float, u: Array) -> float:
+def noise_at(driver: Driver, x: Array, f: float, u: Array, need: float = 0.0) -> float:
     """Difference below which values near x count as equal, measured along u if that is due.
+
+    A difference below ``need`` does not matter to the caller.
 
     ``driver.measured`` keeps the values of a measurement in case the run is stopped within it and resumed.
     """
@@ -41,7 +44,9 @@ def noise_at(driver: Driver, x: Array, f: float, u: Array) -> float:
                 driver.measured.append(float(answer))
             return answer
 
-        machine.note_noise(slot, noise.measure(value, x, f, u, objective.box), objective.cost, f)
+        machine.note_noise(
+            slot, noise.measure(value, x, f, u, objective.box, need / DEVIATIONS), objective.cost, f
+        )
         driver.measured.clear()
     return float(machine.noise(slot))
 
@@ -65,7 +70,7 @@ def settles(driver: Driver, point: Point, size: float) -> bool:
     best = driver.objective.best
     assert best is not None
     away = np.subtract(best.x, point.x, dtype=float)
-    noise_at(driver, point.x, point.f, away)
+    noise_at(driver, point.x, point.f, away, point.f - best.f)
     best = driver.objective.best
     assert best is not None
     distance = float(np.linalg.norm(np.subtract(best.x, point.x, dtype=float)))
