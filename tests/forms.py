@@ -19,7 +19,7 @@ import numpy as np
 
 from twophase_min.jit import compilation, records
 from twophase_min.jit.records import Record
-from twophase_min.run import event, exactness, guard, hollow, machine, state
+from twophase_min.run import event, exactness, guard, hollow, machine, plateau, state
 from twophase_min.run.guard import GUARD, PATH
 from twophase_min.run.state import EVENT, LOOP
 
@@ -139,8 +139,14 @@ _plain_guard = _plain_copy(guard, guard=guard)
 _plain_exactness = _plain_copy(exactness)
 _plain_event = _plain_copy(event, guard=_plain_guard)
 _plain_hollow = _plain_copy(hollow, exactness=_plain_exactness)
+_plain_plateau = _plain_copy(plateau, exactness=_plain_exactness)
 _plain_machine = _plain_copy(
-    machine, guard=_plain_guard, exactness=_plain_exactness, event=_plain_event, hollow=_plain_hollow
+    machine,
+    guard=_plain_guard,
+    exactness=_plain_exactness,
+    event=_plain_event,
+    hollow=_plain_hollow,
+    plateau=_plain_plateau,
 )
 
 COMPILED = Form("compiled", machine, guard)

@@ -81,6 +81,7 @@ class Cause(IntEnum):
     SLOW = 22
     ABOVE = 23
     COARSER = 24
+    PLATEAU = 25
 
 
 CAUSES = {
@@ -126,6 +127,10 @@ CAUSES = {
     Cause.LOWER: "a lower value, {e.best_f:.6g}, was found while looking for the reason",
     Cause.SHARPER: "these differences lead no further: more exact ones from here on",
     Cause.COARSER: "the values are noisier than thought: differences over longer steps from here on",
+    Cause.PLATEAU: (
+        "the slope was gone after a single step, as on a plateau; half-way back f is lower: the phase begins "
+        "anew there"
+    ),
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
 }
 """One sentence per cause. ``e`` is the event (`run.state.EVENT`). ``text`` is what the part that knows more

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from twophase_min._status import Cause, Status, sentence
 from twophase_min.run.guard import ADAM_PATH, COURSE, GUARD, NORM_PATH, PHASE_PATH
 from twophase_min.run.state import (
+    ABOVE_BEST,
     ADAM,
+    ALL_AT_ONCE,
     BACK_TO_ADAM,
     BAD_POINT,
     BEGIN_CONVEX,
@@ -540,10 +542,10 @@ def test_is_hollow_unless_the_noise_explains_it(form, measured, answer):
 
 @pytest.mark.parametrize("cause", [Cause.LOWER, Cause.SHARPER])
 @pytest.mark.parametrize("members", [{"failed_at": 1.0}, {"hollow_ends": 2}])
-def test_go_on(form, cause, members):
+def test_an_end_taken_back_for_a_new_adam(form, cause, members):
     """The next handover is made again: what failed, failed elsewhere or with another gradient."""
     slot, loop = a_loop(**stopped(Status.PRECISION_LOSS, Cause.DETECTED, BAD_POINT), **members)
-    form.go_on(slot, cause)
+    form.reopen(slot, cause, False)
     assert_members(loop, {"next": NEW_ADAM, "cause": cause, "status": 0, "final": BEST_POINT})
     form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, False, False)
     assert loop.next == BEGIN_CONVEX
@@ -598,10 +600,52 @@ def test_reopen(form, phase):
     """A run that has converged by a wrong gradient goes on in the phase, by the method that it was in."""
     end = stopped(Status.CONVERGED, Cause.NONE, ITERATE)
     slot, loop = a_loop(fallback=1, fallbacks=3, phase=phase, **end)
-    form.reopen(slot, Cause.COARSER)
+    form.reopen(slot, Cause.COARSER, phase == CONVEX)
     assert_members(loop, {"cause": Cause.COARSER, "status": 0, "final": BEST_POINT})
     form.enter(slot, 2.0)
     assert_members(loop, {"next": GO_ON, "phase": phase, "fallback": 1})
+
+
+@pytest.mark.parametrize(
+    ("phase", "size", "f", "nit", "answer"),
+    [
+        (CONVEX, 1e-7, 1.0, 0, ALL_AT_ONCE),
+        (ADAM, 1e-7, 1.0, 0, 0),
+        (CONVEX, 2e-3, 1.0, 0, 0),  # as a step that gets on well leaves it
+        (CONVEX, 1e-7, 1.5, 0, ABOVE_BEST),  # not the best point
+        (CONVEX, 1e-7, 1.0, 9, 0),  # the last iteration that is allowed
+    ],
+)
+def test_an_iterate_that_converges_all_at_once_is_in_doubt(form, phase, size, f, nit, answer):
+    slot, loop = a_loop(
+        phase=phase, gtol=1e-2, start_size=1.0, size=1.0, f=2.0, start_f=2.0, nit=nit, maxiter=10
+    )
+    form.accept(slot, *COUNTS, 1.0, f, size, size, 1.0)
+    assert loop.doubted == answer
+    assert (loop.next == STOP) == (answer == 0)
+    assert loop.before == 2.0
+
+
+def test_an_iterate_that_converges_after_progress_is_not_in_doubt(form):
+    slot, loop = a_loop(phase=CONVEX, gtol=1e-2, start_size=1.0, size=0.05, f=2.0, start_f=2.0)
+    form.accept(slot, *COUNTS, 1.0, 1.0, 1e-7, 1e-7, 1.0)
+    assert loop.status == Status.CONVERGED
+
+
+@pytest.mark.parametrize(
+    ("value", "near", "far", "answer"),
+    [
+        (1.25, 1.0, 0.0, (0.5, 0.5)),  # a quarter of the decrease, as over a minimum of a quadratic
+        (1.0, 1.0, 0.0, (0.5, 0.0)),  # still the plateau
+        (1.25, 0.5, 0.0, (0.5, 0.25)),  # the plateau ends between them
+        (0.9, 0.5, 0.25, (0.375, 0.375)),  # lower
+        (math.nan, 1.0, 0.0, (0.5, 0.5)),
+        (math.inf, 0.5, 0.0, (0.5, 0.25)),
+    ],
+)
+def test_where_a_plateau_is_looked_at_next(form, value, near, far, answer):
+    slot, _ = a_loop(f=1.0, before=2.0)
+    assert form.narrow(slot, value, near, far) == answer
 
 
 def test_a_method_that_proved_slow_is_not_tried_again(form):
@@ -831,10 +875,19 @@ class Play:
             form.search_failed(slot, f, least, decided, norm, promise)
         if cause == Cause.NONE:
             form.accept(slot, *counts, least, f, norm, size, abs(distance))
-            if loop.doubted and form.noise_is_due(slot, counts[1], f):
+            if loop.doubted == ALL_AT_ONCE:
+                form.narrow(slot, sigma, 1.0, 0.0)
+                loop.plateau = int(decided)
+                form.converge(slot)
+            elif loop.doubted and form.noise_is_due(slot, counts[1], f):
                 form.note_noise(slot, sigma, counts[1], f)
                 if form.passes(slot, least, f, size, abs(distance)):
                     form.converge(slot)
+            if loop.next == STOP and loop.plateau:
+                loop.plateau = 0
+                form.reopen(slot, Cause.PLATEAU, True)
+                self.follow(reason)
+                return
             if loop.next != STOP and adam:
                 self.adam_f = f
                 cause = form.after_adam(slot, f, decided)
@@ -853,7 +906,7 @@ class Play:
             if adam:
                 form.handover(slot, cause, *counts, least, self.adam_f, failed, decided)
                 if loop.next == STOP and sigma > 0.0:  # as where a lower point is found
-                    form.go_on(slot, Cause.LOWER)
+                    form.reopen(slot, Cause.LOWER, False)
             elif not form.falls_back(slot, cause, *counts, least):
                 form.leave(slot, cause, *counts, least, self.adam_f)
             self.follow(reason)

@@ -19,17 +19,8 @@ from twophase_min.phases import compiled as phase
 from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_start, adam_tell
 from twophase_min.phases.metric import power_of_two_in_kernels
 from twophase_min.run import detecting, exactness, hollow, machine
-from twophase_min.run.event import note_event
-from twophase_min.run.points import (
-    cost_of,
-    distance,
-    evaluate,
-    move,
-    noise_at,
-    norm_of,
-    relative_gradient,
-    size_of,
-)
+from twophase_min.run.iterates import accept, go_back, is_due, note, record
+from twophase_min.run.points import cost_of, evaluate, move, noise_at, norm_of, relative_gradient, size_of
 from twophase_min.run.state import (
     ADAM,
     BACK_TO_ADAM,
@@ -62,84 +53,6 @@ _INTERRUPTED = int(Status.INTERRUPTED)
 _inner = jit(no_cpython_wrapper=True)
 
 
-# ---- iterates ----------------------------------------------------------------------------------------------
-
-
-@_inner
-def _is_due(state, rows, events, pause):
-    """Whether it is time to come back to Python."""
-    memo = state.memo[0]
-    if state.stop[0] != 0 or cost_of(memo) >= pause:
-        return True
-    return memo.recorded != 0 and (memo.rows >= rows.shape[0] or memo.events >= events.shape[0])
-
-
-@_inner
-def _record(loop, memo, rows, phase, norm, step):
-    if memo.recorded:
-        row = rows[memo.rows]
-        row[0] = loop.nit
-        row[1] = memo.nfev
-        row[2] = memo.njev
-        row[3] = cost_of(memo)
-        row[4] = phase
-        row[5] = loop.f
-        row[6] = norm
-        row[7] = step
-        memo.rows += 1
-
-
-@_inner
-def _accept(state, address, table, rows, x, f, g):
-    """Book a new iterate."""
-    loop, memo, v = state.loop[0], state.memo[0], state.vectors
-    before, old = v[memo.point], v[memo.point + 1]
-    step = distance(x, before)
-    if memo.keep_pairs and step > 0.0:
-        pair = state.pairs[0, memo.head]
-        for i in range(x.size):
-            pair[0, i] = x[i] - before[i]
-            pair[1, i] = g[i] - old[i]
-        memo.head = (memo.head + 1) % PAIRS
-        memo.pairs = min(memo.pairs + 1, PAIRS)
-    value = loop.f
-    move(state, x, f, g)
-    loop.f = value  # `accept` still reads it, and puts f in its place
-    norm = norm_of(state, x, g)
-    size = size_of(state, x, g, norm)
-    away = distance(x, v[memo.best]) if size <= loop.gtol and not f <= loop.best_f else 0.0
-    cost = cost_of(memo)
-    machine.accept(state.loop, float(memo.nfev), cost, cost, loop.best_f, f, norm, size, away)
-    _record(loop, memo, rows, loop.phase, norm, step)
-    if loop.doubted:
-        _reconsider(state, address, table, size)
-
-
-@_inner
-def _reconsider(state, address, table, size):
-    """Test the iterate for convergence again, with the noise of the values measured."""
-    loop, memo, v = state.loop[0], state.memo[0], state.vectors
-    x, away = v[memo.point], state.convex.vectors[XT]
-    for i in range(x.size):
-        away[i] = v[memo.best, i] - x[i]
-    going = noise_at(state, address, table, x, loop.f, away, (loop.f - loop.best_f) / exactness.DEVIATIONS)
-    if going and machine.passes(state.loop, loop.best_f, loop.f, size, distance(x, v[memo.best])):
-        machine.converge(state.loop)
-
-
-@_inner
-def _note(state, events, reason, phase_f):
-    """Put the handover that the machine has named on record."""
-    loop, memo = state.loop[0], state.memo[0]
-    if memo.recorded:
-        detector = state.detector.slot[0]
-        norm = norm_of(state, state.vectors[memo.point], state.vectors[memo.point + 1])
-        note_event(state.loop, events, memo.events, detector.peak, norm, reason, phase_f)
-        events[memo.events].detector = detector
-    if loop.next != STOP:  # else the numbers for the sentence of the end
-        memo.events += 1
-
-
 # ---- Adam --------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +80,7 @@ def _adam_iteration(state, address, table, rows):
             return 0
         code = adam_tell(state.adam, memo.value, state.vectors[memo.at + 1])
     if code == ITERATION:
-        _accept(state, address, table, rows, vectors[X], adam.f, vectors[G])
+        accept(state, address, table, rows, vectors[X], adam.f, vectors[G])
     return code
 
 
@@ -177,7 +90,7 @@ def _adam_run(state, address, table, rows, events, pause):
     loop, memo, adam = state.loop[0], state.memo[0], state.adam.slot[0]
     cause = _NONE
     while cause == _NONE:
-        if _is_due(state, rows, events, pause):
+        if is_due(state, rows, events, pause):
             return False
         code = _adam_iteration(state, address, table, rows)
         if loop.next == STOP:
@@ -192,7 +105,7 @@ def _adam_run(state, address, table, rows, events, pause):
     only_lower = memo.unsound != 0 and memo.unsound_f < loop.best_f
     cost, nfev = cost_of(memo), float(memo.nfev)
     machine.handover(state.loop, cause, nfev, cost, cost, loop.best_f, adam.f, only_x0, only_lower)
-    _note(state, events, adam.reason, math.nan)
+    note(state, events, adam.reason, math.nan)
     if loop.next != BEGIN_CONVEX:
         return True
     memo.convex_begun = 0
@@ -240,6 +153,8 @@ def _begin_convex(state):
     first = 0.0
     if adam.curvature > 0.0:
         first = norm_of(state, v[memo.point], v[memo.point + 1]) / adam.curvature
+    elif loop.bend > 0.0:
+        first = norm_of(state, v[memo.point], v[memo.point + 1]) / loop.bend
     elif adam.t > 0:
         first = adam.rate * math.sqrt(float(v.shape[1]))
     state.convex.slot[0].noise = exactness.noise(state.loop)
@@ -281,7 +196,7 @@ def _convex_run(state, address, table, rows, events, pause):
     convex, vectors = state.convex.slot[0], state.convex.vectors
     cause = _NONE
     while cause == _NONE:
-        if _is_due(state, rows, events, pause):
+        if is_due(state, rows, events, pause):
             return False
         if not memo.convex_begun:
             if not loop.off_incumbent:
@@ -290,7 +205,9 @@ def _convex_run(state, address, table, rows, events, pause):
                 g = v[memo.best + 1]
                 norm = norm_of(state, v[memo.best], g)
                 if size_of(state, v[memo.best], g, norm) <= loop.gtol:  # met, but not an iterate
-                    _accept(state, address, table, rows, v[memo.best], loop.best_f, g)
+                    copy(v[memo.best], vectors[X])
+                    copy(g, vectors[G])
+                    accept(state, address, table, rows, vectors[X], loop.best_f, vectors[G])
                     if loop.next == STOP:
                         return True
                 move(state, v[memo.best], loop.best_f, v[memo.best + 1])
@@ -312,7 +229,7 @@ def _convex_run(state, address, table, rows, events, pause):
                 move(state, vectors[X], convex.f, vectors[G])
                 return True
         else:
-            _accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
+            accept(state, address, table, rows, vectors[X], convex.f, vectors[G])
             if loop.next == STOP:
                 return True
             if hollow.seems_hollow(state.loop, convex.f, convex.predicted):
@@ -354,7 +271,7 @@ def _leave_convex(state, events, cause):
         memo.suspended_pairs = memo.pairs
         memo.suspended_head = memo.head
         phase.copy_state(state.convex, state.suspended)
-    _note(state, events, reason, phase_f)
+    note(state, events, reason, phase_f)
     machine.enter(state.loop, adam.f)
     if following == RESUME_CONVEX:
         _keep_pairs(state, 1, 0)
@@ -385,7 +302,7 @@ def _begin(state, address, table, rows, events):
     cost = cost_of(memo)
     machine.begin(state.loop, float(memo.nfev), cost, cost, f, norm, size, finite)
     if math.isfinite(f) and finite:
-        _record(loop, memo, rows, -1, norm, 0.0)
+        record(loop, memo, rows, -1, norm, 0.0)
     if loop.next == STOP:
         return
     detecting.update(state.detector, f, norm)
@@ -393,7 +310,7 @@ def _begin(state, address, table, rows, events):
         _typical_sizes(state, x, g)
     _new_adam(state, x, f, g)
     if loop.next == BEGIN_CONVEX:
-        _note(state, events, 0, math.nan)
+        note(state, events, 0, math.nan)
         memo.convex_begun = 0
         machine.enter(state.loop, f)
 
@@ -488,6 +405,8 @@ def solve(state, address, table, x0s, x, jac, fun, numbers, rows, events, pause)
                 going = _adam_run(state, address, table[i], rows, events, pause)
             else:
                 going = _convex_run(state, address, table[i], rows, events, pause)
+            if loop.next == STOP and loop.plateau != 0:
+                go_back(state, events)
         status = loop.status if loop.next == STOP else PAUSED
         if status == PAUSED and state.stop[0] != 0:
             status = _INTERRUPTED

@@ -118,7 +118,7 @@ class Driver(Report):
         self.detector = run_detector(options, objective.finite_sum is not None)
         self.users_rule = not can_compile(self.detector)
         assert self.start is not None
-        self.point = self.start
+        self.point = self.before = self.start
         if options.gtol_rel == 0.0:
             self.start = None  # given up as soon as it can be
         self.adam: Any = None
@@ -127,7 +127,6 @@ class Driver(Report):
         self.pairs: deque[tuple[Array, Array]] = deque(maxlen=PAIRS)
         self.sizes: Array | None = None
         self.scales: Array | None = None
-        self.bend = math.nan
         self.suspended_own: Any = None
         self.suspended_pairs: list[tuple[Array, Array]] = []
         self.suspended_scales: Array | None = None
@@ -213,16 +212,17 @@ class Driver(Report):
         self._begin()
         while True:
             try:
+                self._stop_if_due()
                 (self._adam_run if self.loop.phase == ADAM else self._convex_run)()
             except Stop as end:
-                if not refit.reopens(self, end):
+                if not (refit.reopens(self, end) or refit.goes_back(self)):
                     raise
 
     def _begin(self) -> None:
         loop, objective, options = self.loop, self.objective, self.options
         if options.resume is not None:
             resume.unpack(self, options.resume)
-            if self.point.g is not None and self._passes():
+            if self.point.g is not None and not loop.doubted and self._passes():
                 self.final = self.point
                 raise Stop(Status.CONVERGED, "The resumed state already satisfies it.")
             if loop.nit >= loop.maxiter:
@@ -249,7 +249,9 @@ class Driver(Report):
             self.machine.enter(self.slot, f)
 
     def _stop_if_due(self) -> None:
-        """Raise what the machine has set."""
+        """Look closer at an iterate that is in doubt, and raise what the machine has set."""
+        if self.loop.doubted:
+            settling.reconsider(self)
         if self.loop.next == STOP:
             raise self.stop("", self.point)
 
@@ -330,8 +332,7 @@ class Driver(Report):
         assert before.g is not None
         point = self.objective.kept(x, f, g)
         assert point.g is not None
-        x, g = point.x, point.g
-        s = x - before.x
+        x, g, s = point.x, point.g, point.x - before.x
         step = float(norm2(s))
         if self.keep_pairs and step > 0:
             self.pairs.append((s.astype(float), (g - before.g).astype(float)))
@@ -342,6 +343,7 @@ class Driver(Report):
         assert best is not None
         distance = self._distance() if size <= loop.gtol and not f <= best.f else 0.0
         self.machine.accept(self.slot, *self._counts(), best.f, f, norm, size, distance)
+        self.before = before if loop.doubted else point
         self._record(self.phase, norm, step)
         if self.bar is not None:
             self.bar.update(self.phase, f, size, self.objective.nfev, loop.nit, self.epoch)
@@ -359,8 +361,6 @@ class Driver(Report):
             )
         ):
             raise Stop(Status.CALLBACK)
-        if loop.doubted:
-            settling.reconsider(self, size)
         self._stop_if_due()
 
     def _record(self, phase: str, norm: float, step: float) -> None:

@@ -24,9 +24,12 @@ from twophase_min.run.event import note_event
 from twophase_min.run.exactness import exactness, measured_noise, noise, noise_is_due, noise_of, note_noise
 from twophase_min.run.guard import ADAM_PATH
 from twophase_min.run.hollow import HOLLOW_ENDS, is_hollow, seems_hollow
+from twophase_min.run.plateau import is_sudden, narrow
 from twophase_min.run.singular import GROWN
 from twophase_min.run.state import (
+    ABOVE_BEST,
     ADAM,
+    ALL_AT_ONCE,
     BACK_TO_ADAM,
     BAD_POINT,
     BEGIN_CONVEX,
@@ -87,6 +90,7 @@ def begin(slot, nfev, cost, work, f, norm, size, finite):
     reported(loop, nfev, cost, work, f)
     loop.f = f
     loop.start_f = f
+    loop.start_size = size
     loop.norm = norm
     loop.size = size
     loop.patience = loop.guard.first_patience
@@ -144,14 +148,13 @@ def accept(slot, nfev, cost, work, best_f, f, norm, size, distance):
         Written to.
     nfev, cost, work, best_f : float
         What the loop reports; see `LOOP`.
-    f, norm : float
-        Value, and Euclidean norm of the gradient.
-    size, distance : float
-        As for `passes`.
+    f, norm, size, distance : float
+        Value, and Euclidean norm of the gradient; the others as for `passes`.
     """
     loop = slot[0]
     reported(loop, nfev, cost, work, best_f)
     loop.nit += 1
+    sudden = is_sudden(slot, best_f, f, size) and loop.nit < loop.maxiter
     loop.before = loop.f
     loop.size = size
     loop.f = f
@@ -159,17 +162,20 @@ def accept(slot, nfev, cost, work, best_f, f, norm, size, distance):
     loop.unread = 1
     loop.next = GO_ON
     loop.doubted = 0
-    if passes(slot, best_f, f, size, distance):
+    if sudden:
+        loop.doubted = ALL_AT_ONCE
+    elif passes(slot, best_f, f, size, distance):
         stop(loop, Status.CONVERGED, Cause.NONE, ITERATE)
     elif loop.nit >= loop.maxiter:
         stop(loop, Status.MAXITER, Cause.NONE, BEST_POINT)
     elif size <= loop.gtol:
-        loop.doubted = 1
+        loop.doubted = ABOVE_BEST
 
 
 @jit
 def converge(slot):
     """End the run at the iterate, whose value is the least up to the noise."""
+    slot[0].doubted = 0
     stop(slot[0], Status.CONVERGED, Cause.NONE, ITERATE)
 
 
@@ -281,27 +287,18 @@ def handover(slot, cause, nfev, cost, work, best_f, adam_f, only_x0, only_lower)
 
 
 @jit
-def go_on(slot, cause):
-    """Take back the end of a run at a loss of precision, for a new Adam at the best point."""
+def reopen(slot, cause, convex):
+    """Take back the end of a run: at the best point the convex phase at work begins anew, or a new Adam."""
     loop = slot[0]
-    loop.next = NEW_ADAM
     loop.status = 0
     loop.cause = cause
+    loop.final = BEST_POINT
+    loop.unread = 0
     loop.failed_at = math.nan
     loop.hollow_ends = 0
     loop.barren = 0
-    loop.final = BEST_POINT
-
-
-@jit
-def reopen(slot, cause):
-    """Take back the end of a run that has converged by a wrong gradient: the phase at work begins anew."""
-    loop = slot[0]
-    loop.status = 0
-    loop.cause = cause
-    loop.final = BEST_POINT
-    loop.fallback -= 1 if loop.phase == CONVEX else 0
-    loop.next = NEXT_FALLBACK if loop.phase == CONVEX else NEW_ADAM
+    loop.fallback -= 1 if convex else 0
+    loop.next = NEXT_FALLBACK if convex else NEW_ADAM
 
 
 @jit
@@ -456,9 +453,10 @@ _ARGUMENTS: dict[Any, tuple[Any, ...]] = {
     accept: (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     after_adam: (0.0, True),
     handover: (0, 0.0, 0.0, 0.0, 0.0, 0.0, True, True),
-    reopen: (0,),
-    go_on: (0,),
+    reopen: (0, True),
     seems_hollow: (0.0, 0.0),
+    is_sudden: (0.0, 0.0, 0.0),
+    narrow: (0.0, 1.0, 0.0),
     is_hollow: (0.0, 0.0),
     after_convex: (0.0, 0.0),
     stands_still: (0.0, 0.0),

@@ -186,7 +186,7 @@ def next_distance(h, verdict, low, high):
 
 @jit
 def is_vain(low, f, need):
-    """Whether no deviation of ``need`` can be found: values are equal over the distance ``low``; see `FEW`."""
+    """Whether no deviation of ``need`` can be found: values are equal over the distance ``low`` (`FEW`)."""
     return low > 0.0 and f != 0.0 and need > FEW * abs(f)
 
 

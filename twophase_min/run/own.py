@@ -97,7 +97,7 @@ def forget(driver: Driver) -> None:
         return
     for s, y in driver.pairs:
         if s @ y > 0:
-            driver.bend = float(s @ y / (s @ s))
+            driver.loop.bend = float(s @ y / (s @ s))
     driver.pairs.clear()
     driver.scales = None
 
@@ -133,10 +133,11 @@ def first_length(driver: Driver) -> float | None:
     slope = float(norm2(reduced(driver, driver.point.x, driver.point.g)))
     if driver.adam.curvature > 0:
         return slope / float(driver.adam.curvature)
-    if driver.bend > 0:
-        length = slope / driver.bend
+    bend = float(driver.loop.bend)
+    if bend > 0:
+        length = slope / bend
         # within a measured noise a search goes by slopes, which a longer step shows better
-        if length * length * driver.bend > driver.machine.noise(driver.slot):
+        if length * length * bend > driver.machine.noise(driver.slot):
             return length
     if driver.adam.t > 0:
         return float(driver.adam.learning_rate * driver.objective.n**0.5)

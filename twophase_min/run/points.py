@@ -14,7 +14,7 @@ from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf, out_of_l
 from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
 from twophase_min.phases import adam_kernels as adam_phase
 from twophase_min.phases import box
-from twophase_min.run import exactness, machine, noise
+from twophase_min.run import exactness, machine, noise, plateau
 from twophase_min.run.state import (
     BAD_X,
     BEST_POINT,
@@ -226,6 +226,32 @@ def noise_at(state, address, table, x, f, u, need=0.0):
         found = 0.0
         h, low, high = noise.next_distance(h, verdict, low, high)
     exactness.note_noise(state.loop, found, cost_of(memo), f)
+    return True
+
+
+@_inner
+def look_back(state, address, table, before):
+    """Look for a lower point on the way back from one that converges all at once; see `plateau`.
+
+    Answers whether the run may go on. The trials stand where those of a measurement of noise do.
+    """
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    x, trial = v[memo.point], state.adam.vectors[adam_phase.XT]
+    near, far = 1.0, 0.0
+    for _ in range(plateau.LOOKS):
+        share = 0.5 * (near + far)
+        for i in range(x.size):
+            trial[i] = before[i] + share * (x[i] - before[i])
+        if not evaluate(state, address, table, trial, memo.fused != 0):
+            return False
+        near, far = plateau.narrow(state.loop, memo.value, near, far)
+        if near == far:
+            break
+    if not evaluate(state, address, table, v[memo.best], True):
+        return False
+    if loop.best_f < loop.f - exactness.exactness(state.loop, loop.f):
+        loop.plateau = 1
+        loop.bend = norm2(v[memo.best + 1]) / distance(v[memo.best], before)
     return True
 
 

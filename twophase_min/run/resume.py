@@ -24,7 +24,7 @@ from twophase_min.run.state import CONVEX, GO_ON, LOOP
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
-VERSION = 7
+VERSION = 8
 """Of the layout; another one is refused."""
 
 _LIMITS = (
@@ -53,7 +53,7 @@ def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:
     objective, loop = driver.objective, driver.loop
     notes: dict[str, Any] = {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
     notes |= {"epoch": driver.epoch, "stretch": driver.stretch.notes(), "phase": driver.phase}
-    notes |= {"bend": driver.bend, "looks": driver.looks, "measured": driver.measured}
+    notes |= {"looks": driver.looks, "measured": driver.measured}
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
     notes["exact"] = loop.phase != CONVEX or is_ours(driver.phase)
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes)), "loop": LOOP.array(driver.slot).copy()}
@@ -65,7 +65,8 @@ def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:
     if driver.stretch.gradient is not None:
         state["stretch"] = driver.stretch.gradient.copy()
     points = (("point", driver.point), ("best", objective.best), ("last", objective.last))
-    for name, point in (*points, ("unsound", objective.unsound)):
+    before = driver.before if loop.doubted else None
+    for name, point in (*points, ("unsound", objective.unsound), ("before", before)):
         if point is not None:
             _put(state, name, point._asdict())
     for name, pairs in (("pairs", driver.pairs), ("suspended_pairs", driver.suspended_pairs)):
@@ -122,12 +123,12 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     objective.recall(best, _point(saved, "last"), _point(saved, "unsound"))
     driver.epoch = notes["epoch"]
     driver.stretch.restore(notes["stretch"], saved.get("stretch"))
-    driver.bend, driver.looks, driver.measured = notes["bend"], notes["looks"], notes["measured"]
+    driver.looks, driver.measured = notes["looks"], notes["measured"]
     _loop(driver, saved["loop"])
     if notes["detector"] is not None:
         rule = options.swap if callable(options.swap) else None
         driver.detector = ConvexitySwapDetector.from_dict(notes["detector"], rule)
-    driver.point = point
+    driver.point, driver.before = point, _point(saved, "before") or point
     for name in _VECTORS:
         if name in saved:
             setattr(driver, name, np.array(saved[name]))
@@ -139,6 +140,7 @@ def _unpack(driver: Driver, saved: Mapping[str, Any]) -> None:
     else:
         driver.inexact = "Resuming was not exact: under other bounds the phases began anew."
     if not notes["exact"]:
+        driver.measured = driver.measured if driver.loop.doubted else []
         driver.inexact = (
             f"Resuming was not exact: the state of {notes['phase']} cannot be saved, it began anew at the "
             "best point."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from twophase_min._status import Status
 from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.memory import Point
-from twophase_min.run import noise
+from twophase_min.run import noise, plateau
 from twophase_min.run.exactness import DEVIATIONS
+from twophase_min.run.state import ALL_AT_ONCE
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
@@ -26,24 +28,31 @@ ROUNDINGS = 64.0
 """Roundings of the value at the start that float32 explains; a larger error of a value has another source."""
 
 
+def replayed(driver: Driver) -> Callable[[Array], float]:
+    """Return the objective's value, which first answers what ``driver.measured`` holds of an earlier attempt.
+
+    So a measurement goes on where the run was stopped within it. Whoever has finished one clears the list.
+    """
+    known = iter(tuple(driver.measured))
+
+    def value(trial: Array) -> float:
+        answer = next(known, None)
+        if answer is None:
+            answer = driver.objective.value(trial)
+            driver.measured.append(float(answer))
+        return answer
+
+    return value
+
+
 def noise_at(driver: Driver, x: Array, f: float, u: Array, need: float = 0.0) -> float:
     """Difference below which values near x count as equal, measured along u if that is due.
 
     A difference below ``need`` does not matter to the caller.
-
-    ``driver.measured`` keeps the values of a measurement in case the run is stopped within it and resumed.
     """
     machine, slot, objective = driver.machine, driver.slot, driver.objective
     if machine.noise_is_due(slot, objective.cost, f):
-        known = iter(tuple(driver.measured))
-
-        def value(trial: Array) -> float:
-            answer = next(known, None)
-            if answer is None:
-                answer = objective.value(trial)
-                driver.measured.append(float(answer))
-            return answer
-
+        value = replayed(driver)
         machine.note_noise(
             slot, noise.measure(value, x, f, u, objective.box, need / DEVIATIONS), objective.cost, f
         )
@@ -77,10 +86,32 @@ def settles(driver: Driver, point: Point, size: float) -> bool:
     return bool(driver.machine.passes(driver.slot, best.f, point.f, size, distance))
 
 
-def reconsider(driver: Driver, size: float) -> None:
-    """Test the current point for convergence again, with the noise of the values measured."""
-    if settles(driver, driver.point, size):
+def reconsider(driver: Driver) -> None:
+    """Test the current point for convergence again: its gradient passes, but something speaks against it."""
+    if driver.loop.doubted == ALL_AT_ONCE:
+        _look_back(driver)
         driver.machine.converge(driver.slot)
+    elif settles(driver, driver.point, driver.loop.size):  # with the noise of the values measured
+        driver.machine.converge(driver.slot)
+    driver.loop.doubted = 0
+
+
+def _look_back(driver: Driver) -> None:
+    """Look for a lower point on the way back from one that converges all at once; see `plateau`."""
+    point, before, value = driver.point, driver.before, replayed(driver)
+    step, near, far = np.subtract(point.x, before.x, dtype=float), 1.0, 0.0
+    for _ in range(plateau.LOOKS):
+        seen = value(before.x + 0.5 * (near + far) * step)
+        near, far = driver.machine.narrow(driver.slot, seen, near, far)
+        if near == far:
+            break
+    best = driver.best()
+    assert best.g is not None
+    if best.f < point.f - driver.machine.exactness(driver.slot, point.f):
+        driver.loop.plateau = 1
+        way = float(np.linalg.norm(np.subtract(best.x, before.x, dtype=float)))
+        driver.loop.bend = float(norm2(best.g)) / way
+    driver.measured.clear()
 
 
 def look_at(driver: Driver, best: Point) -> None:

@@ -26,6 +26,9 @@ ADAM, CONVEX = 0, 1
 # What comes next, in LOOP.next.
 GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM, BACK_TO_ADAM, RESUME_CONVEX, STOP = range(7)
 
+ABOVE_BEST, ALL_AT_ONCE = 1, 2
+"""What speaks against an iterate whose gradient passes the test: a lower value, or a single step to it."""
+
 BEST_POINT, ITERATE, BAD_POINT = 0, 1, 2
 """Which point a run returns."""
 
@@ -57,6 +60,7 @@ LOOP = Record(
     real("work", "the same, a gradient by differences counted as one: the pace of the method"),
     real("best_f", "least value so far, unit f", math.nan),
     real("start_f", "value at x0, unit f", math.nan),
+    real("start_size", "size at x0, or where the phase began anew before a plateau, unit f/x", math.nan),
     real("goal", "norm of the gradient that the run heads for, unit f/x: gtol, or what rounding allows"),
     real("f", "value at the iterate, unit f", math.nan),
     real("norm", "Euclidean norm of the gradient at the iterate, unit f/x", math.nan),
@@ -66,7 +70,8 @@ LOOP = Record(
     count("nit", "iterations over all phases"),
     count("phase", "ADAM or CONVEX", ADAM),
     count("begun", "whether the start has been accepted"),
-    count("doubted", "whether the gradient at the iterate passes the test, but not its value"),
+    count("plateau", "whether the iterate that converges lies behind a lower point, on a plateau"),
+    count("doubted", "what speaks against the iterate, whose gradient passes the test; 0 for nothing"),
     count(
         "within_noise",
         "iterations in a row that promised less than the noise and brought no smaller gradient",
@@ -104,6 +109,7 @@ LOOP = Record(
     real("trial_length", "evaluations of the trial"),
     real("look", "evaluations at which the guard looks at the phase"),
     real("ahead", "evaluations until the phase converges, at its recent pace"),
+    real("bend", "curvature that gives a first length, unit f/x^2; NaN where none is known", math.nan),
     real("spent", "evaluations when the convex phase made its last iterate", -1.0),
     nested("guard", GUARD, "constants of the guard"),
     nested("paths", PATH, "those that the guard names", (5,)),
