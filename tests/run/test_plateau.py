@@ -133,3 +133,12 @@ def test_where_nothing_lower_is_left_behind_the_plateau_is_the_answer(method):
     assert result.success
     assert result.fun == min(np.exp(-np.array(seen)))
     assert len(seen) - 1 - seen.index(float(result.x[0])) <= LOOKS
+
+
+@pytest.mark.parametrize(("method", "start"), [case for case in CASES if case[0] != "L-BFGS-B"])
+def test_differences_look_back_too(method, start):
+    """And what they are formed anew for does not take an end back that is none."""
+    options = {"convex_method": method, "maxfun": 3000}
+    result = minimize(misfit, start, (1.0,), jac="2-point", options=options)
+    assert result.success
+    assert result.fun < 0.6 * EMPTY

@@ -215,7 +215,7 @@ class Driver(Report):
                 self._stop_if_due()
                 (self._adam_run if self.loop.phase == ADAM else self._convex_run)()
             except Stop as end:
-                if not (refit.reopens(self, end) or refit.goes_back(self)):
+                if not (refit.goes_back(self) or refit.reopens(self, end)):
                     raise
 
     def _begin(self) -> None:
