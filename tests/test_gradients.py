@@ -585,8 +585,15 @@ def test_minimize_shows_parameters_of_a_library_the_way_in(library, method):
         with pytest.raises((TypeError, ValueError), match=way) as error:
             minimize(lambda p: 0.0, x0, method=method)
         assert "inhomogeneous" not in str(error.value)
-    with pytest.raises(ValueError, match=r"'x0' must only have one dimension.*reshape\(2, 3\)"):
+    with pytest.raises(ValueError, match=rf"'x0' must only have one dimension.*reshape\(2, 3\); or {way}"):
         minimize(lambda p: 0.0, numpy.ones((2, 3)), method=method)
+
+
+@pytest.mark.parametrize("method", ["twophase", "CG"])
+def test_what_an_adaptor_returns_is_shown_its_parts(jax, method):
+    a = from_jax(lambda x: jax.numpy.sum(x**2), np.ones(2))
+    with pytest.raises(TypeError, match=r"got Adapted: .*minimize\(a.fun, a.x0, jac=True\)"):
+        minimize(a, np.ones(2), method=method)
 
 
 def test_minimize_reads_values_of_pytorch_that_have_a_gradient(torch):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, OptimizeResult
 
 from twophase_min._callback import Progress
+from twophase_min._caller import caller
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import Result
@@ -189,7 +190,7 @@ def _within(starts: Array, bounds: Any, options: TwoPhaseOptions) -> tuple[Array
         return starts, None
     require_bounds(options)
     box = box.as_type(starts.dtype)
-    return moved_inside(starts, box, stacklevel=4), box
+    return moved_inside(starts, box), box
 
 
 def problem_seed(seed: int, index: int) -> int:
@@ -348,7 +349,7 @@ def _spread(task: Task, starts: Array, rows: tuple[NDArray[Any], ...], workers: 
         f"The objective cannot be sent to other processes ({why}): threads run it, which Python code shares "
         "one at a time. Define fun at the top level of a module, or pass a map that can send it as workers.",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=caller(),
     )
     return _workers.threads(task, starts, rows, count, _failed), f"{count} threads ({why})"
 

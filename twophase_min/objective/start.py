@@ -29,11 +29,9 @@ def start_vector(x0: Any, keep_float32: bool) -> Array:
     if x.ndim != 1:
         shape = ", ".join(map(str, x.shape))
         listed = isinstance(x0, (list, tuple)) and library_within(x0)
-        raise ValueError(
-            f"'x0' must only have one dimension. It has shape ({shape}): "
-            + (way_in(x0) if listed else f"pass x0.ravel(), and begin fun with x = x.reshape({shape})")
-            + "."
-        )
+        flat = f"pass x0.ravel(), and begin fun with x = x.reshape({shape})"
+        ways = [way_in(x0)] if listed else [flat, way_in(x0)] if library(x0) else [flat]
+        raise ValueError(f"'x0' must only have one dimension. It has shape ({shape}): {'; or '.join(ways)}.")
     if x.size == 0:
         raise ValueError("'x0' is empty; give one start value per variable.")
     if x.dtype.kind == "O":
