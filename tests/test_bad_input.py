@@ -454,14 +454,25 @@ def test_unknown_options_of_scipys_methods_warn_with_the_nearest_at_the_users_li
     assert {w.filename for w in caught} == {__file__}
 
 
-def test_every_warning_points_at_the_users_line():
-    call = functools.partial(scipy.optimize.minimize, sphere, START, jac=sphere_der)
-    with pytest.warns(Warning) as caught:
-        call(method=twophase, bounds=[(0, 1)] * 2, hess=lambda x: np.eye(2), options={"nonsense": 1})
-        call(method=twophase, constraints={"type": "eq", "fun": lambda x: x[0]})
-        minimize(sphere, START, jac=sphere_der, method="BFGS", bounds=[(0, 1)] * 2)
-    assert len(caught) == 5
-    assert {w.filename for w in caught} == {__file__}
+@pytest.mark.parametrize(
+    ("call", "keywords"),
+    [
+        (minimize, {"method": "BFGS", "bounds": [(0, 1)] * 2}),
+        *(
+            (functools.partial(scipy.optimize.minimize, method=twophase), keywords)
+            for keywords in (
+                {"bounds": [(0, 1)] * 2},
+                {"hess": lambda x: 2 * np.eye(2)},
+                {"options": {"nonsense": 1}},
+                {"constraints": {"type": "eq", "fun": lambda x: x[0]}},
+            )
+        ),
+    ],
+)
+def test_a_warning_points_at_the_users_line(call, keywords):
+    with pytest.warns((RuntimeWarning, OptimizeWarning)) as caught:
+        call(sphere, START, jac=sphere_der, **keywords)
+    assert [w.filename for w in caught] == [__file__]
 
 
 @pytest.mark.parametrize(
