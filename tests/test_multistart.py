@@ -368,6 +368,24 @@ def test_a_foreign_map_must_answer():
         multistart(bowl, np.zeros((5, 2)), (0.5,), workers=lambda task, chunks: [3 for _ in chunks])
 
 
+def test_it_prints_what_became_of_all_problems_in_ten_lines():
+    kinds = np.repeat([0, 1, 2], [60, 30, 10])
+    found = multistart(trouble, np.zeros(2), rows=(kinds,), jac=True)
+    lines = str(found).splitlines()
+    told = dict((line[:9].strip(" :"), line[10:]) for line in reversed(lines))
+    assert len(lines) <= 14
+    assert max(map(len, lines)) <= 100
+    assert found.message.startswith(told["message"])
+    assert told["best"] == f"row {found.best}, fun {found.fun_best:.10g}"
+    assert told["counts"].startswith(f"nit {found.nit.sum()}, nfev {found.nfev.sum():g}, ")
+    assert told["ends"].startswith("60 Optimization terminated successfully")
+    assert any(line.strip().startswith("30 The objective raised an exception") for line in lines)
+    assert told["how"] == "serial"
+    none = multistart(trouble, np.zeros(2), rows=(kinds[-10:],), jac=True)
+    assert none.best == -1
+    assert "best:" not in str(none)
+
+
 # ---- Ctrl-C and progress
 
 

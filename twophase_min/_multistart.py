@@ -16,7 +16,7 @@ from twophase_min._callback import Progress
 from twophase_min._caller import caller
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import TwoPhaseOptions
-from twophase_min._result import Result
+from twophase_min._result import Result, summary_of_many
 from twophase_min._status import SUCCESSFUL, Status, describe
 from twophase_min._twophase import require_bounds
 from twophase_min.objective import workers as _workers
@@ -64,6 +64,9 @@ class MultistartResult(OptimizeResult):
     interrupted : bool
         Whether Ctrl-C ended the work before all problems were done.
     """
+
+    def __repr__(self) -> str:
+        return summary_of_many(self) if "messages" in self else super().__repr__()
 
     def row(self, i: int) -> OptimizeResult:
         """Return problem ``i`` as `minimize` would return it, without history."""
