@@ -372,7 +372,7 @@ def test_it_prints_what_became_of_all_problems_in_ten_lines():
     kinds = np.repeat([0, 1, 2], [60, 30, 10])
     found = multistart(trouble, np.zeros(2), rows=(kinds,), jac=True)
     lines = str(found).splitlines()
-    told = dict((line[:9].strip(" :"), line[10:]) for line in reversed(lines))
+    told = {line[:9].strip(" :"): line[10:] for line in reversed(lines)}
     assert len(lines) <= 14
     assert max(map(len, lines)) <= 100
     assert found.message.startswith(told["message"])

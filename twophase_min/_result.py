@@ -85,7 +85,7 @@ def summary_of_many(result: OptimizeResult) -> str:
     """
     known = np.asarray(result.fun)[np.isfinite(result.fun)]
     ends = Counter(str(text).partition(". ")[0].rstrip(".") for text in result.messages)
-    wide = len(str(len(result.x)))
+    wide = len(str(max(ends.values(), default=0)))
     entries: dict[str, str | list[str]] = {"message": result.message}
     if result.best >= 0:
         entries["best"] = f"row {result.best}, fun {_number(result.fun_best)}"
