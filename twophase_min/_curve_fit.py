@@ -166,7 +166,7 @@ def curve_fit(
                 f"f returns shape {shape}, but ydata has shape {ydata.shape}: one value is needed for each "
                 "of the data."
             )
-        residuals.rounds_to(getattr(values, "dtype", None))
+        residuals.rounded_as(values)
         return values - ydata
 
     given = (lambda p: jac(xdata, *p)) if callable(jac) else jac

@@ -17,6 +17,7 @@ from twophase_min._errstate import our_arithmetic, users
 from twophase_min.objective import source
 from twophase_min.objective.check import agrees
 from twophase_min.objective.gradient import FINITE_DIFFERENCES, difference_steps
+from twophase_min.objective.returned import rounding
 from twophase_min.objective.tracing import make_jvp, make_vjp
 
 Array = NDArray[np.floating]
@@ -67,7 +68,7 @@ class Residuals:
     kind, reason : str
         Where the derivatives come from, and why.
     eps : float
-        Relative rounding of a value: that of float64, until the model returns coarser ones (`rounds_to`).
+        Relative rounding of a value: that of float64, until the model returns coarser ones (`rounded_as`).
     """
 
     def __init__(
@@ -96,10 +97,9 @@ class Residuals:
         """Relative error to expect of the Jacobian."""
         return float(self.eps ** ERROR_POWER.get(self.kind, 1))
 
-    def rounds_to(self, dtype: Any) -> None:
-        """Learn of values that the model computes in float32 or float16: steps must stand out of these."""
-        if dtype in (np.float16, np.float32):
-            self.eps = max(self.eps, float(np.finfo(dtype).eps))
+    def rounded_as(self, values: Any) -> None:
+        """Learn of values in single precision: steps must stand out of their rounding."""
+        self.eps = max(self.eps, rounding(values))
 
     # ---- where derivatives come from ----------------------------------------------------------------------
 
