@@ -41,8 +41,8 @@ class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
     """Adds the default to the help of an option, where there is one to tell."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        told = action.default not in (None, False)
-        return super()._get_help_string(action) if told else action.help
+        none = action.default is None or action.default is False
+        return action.help if none else super()._get_help_string(action)
 
 
 def parser() -> argparse.ArgumentParser:
