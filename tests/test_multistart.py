@@ -247,6 +247,7 @@ def test_starts_and_options_of_the_caller_are_left_alone():
     ("x0s", "rows", "bounds", "error", "text"),
     [
         (np.zeros(3), (), None, ValueError, r"write x0s=\[x0\]"),
+        ({"a": 1.0}, (), None, TypeError, "real numbers are needed: .*from_jax.*concatenate"),
         (np.zeros((0, 2)), (), None, ValueError, "shape"),
         (np.zeros((2, 2)), (np.zeros(3),), None, ValueError, "2 starts for 3 rows"),
         (np.zeros((2, 2)), (np.zeros(3), np.zeros(2)), None, ValueError, "one leading axis"),

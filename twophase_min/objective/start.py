@@ -85,9 +85,10 @@ def start_points(
         raise ValueError(
             f"rows must share one leading axis, one entry per problem; got {[row.shape for row in rows]}."
         )
-    x = np.asarray(x0s)
+    x = np.asarray(numbers(x0s))
     if x.dtype.kind not in "fiub":
-        raise TypeError(f"'x0s' has dtype {x.dtype}; real numbers are needed.")
+        way = f": {way_in(x0s)}" if x.dtype.kind == "O" else ""
+        raise TypeError(f"'x0s' has dtype {x.dtype}; real numbers are needed{way}.")
     if x.ndim == 0:
         if x.dtype.kind not in "iu" or x < 1:
             raise ValueError(f"'x0s' is {x0s!r}; give starts of shape (m, n), or how many to draw.")
