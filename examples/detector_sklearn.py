@@ -61,7 +61,7 @@ def main() -> None:
 
     print(f"test accuracy at the swap: {model.score(x_test, y_test):.4f}")
     stayed = copy.deepcopy(model)
-    result = minimize(objective, flat_weights(model, net), jac=True, method="CG", options={"maxiter": 150})
+    result = minimize(objective, flat_weights(model, net), jac=True, method="CG", options={"maxiter": 40})
     put_back(model, net, result.x)
     print(f"conjugate gradients: loss {result.fun:.5f} after {result.nfev} evaluations")
     print(f"test accuracy: {model.score(x_test, y_test):.4f}")
