@@ -24,6 +24,7 @@ measured = np.array([1.50, 0.94, 0.78, 0.48, 0.37, 0.19, 0.12, 0.11, 0.08, 0.07,
 
 NAMES = ("concentration", "fast fraction", "fast rate", "slow rate", "baseline")
 BOUNDS = [(0, 10), (0, 1), (0, 5), (0, 0.5), (0, 0.1)]
+START = [1.0, 0.5, 1.0, 0.1, 0.01]
 
 
 def concentration(p: np.ndarray) -> np.ndarray:
@@ -40,12 +41,17 @@ def loss(p: np.ndarray) -> float:
     return np.sum(np.log(concentration(p) / measured) ** 2)
 
 
-result = minimize(loss, [1.0, 0.5, 1.0, 0.1, 0.01], bounds=BOUNDS)
+result = minimize(loss, START, bounds=BOUNDS)
 print(result.message)
 for name, value, side in zip(NAMES, result.x, result.active, strict=True):
     print(f"{name:>14} = {value:7.4f}{('', ', its upper bound', ', its lower bound')[side]}")
 print(f"half-lives of {np.log(2) / result.x[2]:.2f} and {np.log(2) / result.x[3]:.1f} hours")
 print(f"a baseline of 0.001 would raise the loss by {0.001 * result.jac[4]:.1e}: the data speak for none")
+
+# Beside SciPy's methods that keep to bounds, from the same start and with the same gradient:
+for method in ("twophase", "L-BFGS-B", "TNC", "SLSQP"):
+    peer = minimize(loss, START, method=method, jac="autograd", bounds=BOUNDS)
+    print(f"{method:>9}: loss {peer.fun:.8f} after {peer.nfev} values")
 
 # The same from no start at all: a global search in the box, polished by the same method.
 draws = np.random.default_rng(0)

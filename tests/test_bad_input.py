@@ -438,6 +438,44 @@ def test_unknown_options_warn_and_go_on():
 
 
 @pytest.mark.parametrize(
+    "keywords",
+    [
+        {"method": "CG", "options": {"gtoll": 1e-3, "rubbish": 2}},
+        {"options": {"convex_options": {"gtoll": 1e-3, "rubbish": 2}}},
+    ],
+)
+def test_unknown_options_of_scipys_methods_warn_with_the_nearest_at_the_users_line(keywords):
+    with pytest.warns(OptimizeWarning) as caught:
+        result = minimize(sphere, START, jac=sphere_der, **keywords)
+    assert result.success
+    assert {str(w.message) for w in caught} == {
+        "Unknown solver options: gtoll (did you mean 'gtol'?), rubbish"
+    }
+    assert {w.filename for w in caught} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("call", "keywords"),
+    [
+        (minimize, {"method": "BFGS", "bounds": [(0, 1)] * 2}),
+        *(
+            (functools.partial(scipy.optimize.minimize, method=twophase), keywords)
+            for keywords in (
+                {"bounds": [(0, 1)] * 2},
+                {"hess": lambda x: 2 * np.eye(2)},
+                {"options": {"nonsense": 1}},
+                {"constraints": {"type": "eq", "fun": lambda x: x[0]}},
+            )
+        ),
+    ],
+)
+def test_a_warning_points_at_the_users_line(call, keywords):
+    with pytest.warns((RuntimeWarning, OptimizeWarning)) as caught:
+        call(sphere, START, jac=sphere_der, **keywords)
+    assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"c1": 0.5, "c2": 0.1}, "'0 < c1 < c2 < 1'"),
@@ -458,6 +496,7 @@ def test_unknown_options_warn_and_go_on():
         ({"maxiter": np.nan}, "'maxiter'"),
         ({"norm": "fro"}, "'norm'"),
         ({"swap": "no-such-rule"}, "swap rule"),
+        ({"workers": 0}, "workers is 0"),
     ],
 )
 def test_options_out_of_range_are_refused_before_fun_is_called(options, text):
@@ -519,6 +558,7 @@ def test_defaults_are_valid():
         ("SSBroyden", "options={'convex_method': 'ssbroyden'}"),
         ("two-phase", "did you mean 'twophase'"),
         ("Two_Phase", "did you mean 'twophase'"),
+        ("twophas", "did you mean 'twophase'"),
     ],
 )
 def test_a_method_of_ours_by_another_name_is_shown_the_way_before_fun_is_called(method, text):

@@ -198,6 +198,15 @@ def test_finite_bounds_are_trfs_without_a_method():
         ({"jac": "4-point"}, ValueError, "'3-point'"),
         ({"sigma": np.ones(7)}, ValueError, r"incorrect shape \(7,\)"),
         ({"sigma": -np.eye(40)}, ValueError, "positive definite"),
+        ({"sigma": np.where(X > 3, 0.0, 1.0)}, ValueError, "`sigma` has zeros or NaN"),
+        ({"sigma": np.where(X > 3, np.nan, 1.0)}, ValueError, "`sigma` has zeros or NaN"),
+        ({"f": 3}, TypeError, "f must be callable, got int"),
+        ({"ydata": np.where(X > 3, np.nan, Y), "check_finite": False}, ValueError, "data contain NaN or inf"),
+        (
+            {"xdata": np.where(X > 3, np.inf, X), "check_finite": False, "f": lambda x, a: a * x},
+            ValueError,
+            "data contain NaN or inf",
+        ),
         ({"p0": [1, np.nan, 1]}, ValueError, "finite"),
         ({"p0": [1, 800, -1e3], "ftol": 1e-9}, TypeError, "'ftol'"),
         ({"nan_policy": "propagate"}, ValueError, "'omit'"),
@@ -261,6 +270,25 @@ def test_a_model_that_raises_raises():
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         curve_fit(broken, X, Y)
+
+
+@pytest.mark.parametrize("jac", [None, "3-point"])
+def test_a_model_in_single_precision_is_fitted_to_its_digits(jac):
+    """Steps of differences stand out of the rounding of its values; in SciPy's they vanish in it."""
+
+    def single(x, a, b, c):
+        x, a, b, c = (np.float32(v) for v in (x, a, b, c))
+        return a * np.exp(-b * x) + c
+
+    direct, direct_covariance = curve_fit(decay, X, Y, (2, 1, 0))
+    found, covariance, info, _, _ = curve_fit(single, X, Y, (2, 1, 0), jac=jac, full_output=True)
+    errors = np.sqrt(np.diag(direct_covariance))
+    assert np.all(np.abs(found - direct) < 0.01 * errors)
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), errors, rtol=1e-3)
+    assert info["nfev"] < 150
+    with pytest.warns(OptimizeWarning, match="could not be estimated"):
+        theirs = scipy.optimize.curve_fit(single, X, Y, (2, 1, 0))[0]
+    assert not np.all(np.abs(theirs - direct) < 0.01 * errors)
 
 
 def test_xdata_may_be_anything():

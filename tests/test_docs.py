@@ -59,6 +59,22 @@ def test_code_blocks_for_tools_of_the_parallel_page_run(tool, tmp_path):
     output_of("-c", code, cwd=tmp_path, path=ROOT)
 
 
+def test_the_quick_start_shows_what_its_first_run_prints():
+    """The same lines, message and value; counts differ by little, as between versions of SciPy."""
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    scope = {}
+    exec(re.findall(r"^```python\n(.*?)^```", page, re.S | re.M)[0], scope)
+    shown = re.search(r"^```\n( message: .*?)^```", page, re.S | re.M)[1].splitlines()
+    printed = str(scope["result"]).splitlines()
+    assert [line[:10] for line in shown] == [line[:10] for line in printed]
+    for label in (" message: ", "     fun: ", "gradient: ", "   swaps: "):
+        assert [line for line in shown if line.startswith(label)] == [
+            line for line in printed if line.startswith(label)
+        ]
+    one, other = (re.search(r"nit (\d+), nfev (\d+)", "\n".join(text)) for text in (shown, printed))
+    assert all(abs(int(a) - int(b)) <= 3 for a, b in zip(one.groups(), other.groups(), strict=True))
+
+
 def test_code_is_in_blocks_that_are_run():
     """No page has Python in an indented block or in one without a language, where no test would see it."""
     for page in PAGES:

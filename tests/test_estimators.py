@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -379,6 +380,18 @@ def test_predictions_are_those_of_the_fit_whatever_is_set_after_it():
     before = model.predict_proba(X)
     model.set_params(hidden_layer_sizes=(9, 9), alpha=5.0)
     np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(TwoPhaseMLPClassifier, MLPClassifier), (TwoPhaseMLPRegressor, MLPRegressor)]
+)
+def test_the_names_of_the_constructor_are_scikit_learns(ours, theirs):
+    """Those without a meaning here are not taken, and the page says which."""
+    left_out = theirs().get_params().keys() - ours().get_params().keys()
+    page = (Path(__file__).parents[1] / "docs" / "estimators.md").read_text(encoding="utf-8")
+    assert left_out == {"solver", "shuffle", "learning_rate", "power_t", "momentum", "nesterovs_momentum"}
+    for name in left_out:
+        assert f"`{name}`" in page
 
 
 @pytest.mark.parametrize("kind", [TwoPhaseMLPClassifier, TwoPhaseMLPRegressor])

@@ -13,6 +13,8 @@ PRINTED = {
         "concentration =  2.259",
         "baseline =  0.0000, its lower bound",
         "half-lives of 0.38 and 4.1 hours",
+        "twophase: loss 0.031865",
+        "SLSQP: loss 0.0318",
         "the global search ends at the same point",
     ),
     "basinhopping": ("basinhopping: [1. 1.]", "shgo:         [1. 1.]"),
@@ -22,6 +24,18 @@ PRINTED = {
     "from_pina": ("variables in float64", "relative L2 error of u: "),
     "from_pytorch": ("193 variables in float64", "terminated successfully"),
     "curve_fit_errors": ("Misra1a", "certified to 10 digits"),
+    "detector_csv": (
+        "is positive from epoch 89 on",
+        "norm-peak-median: at index 124",
+        "norm-against-loss: at index 99",
+    ),
+    "detector_pytorch": (
+        "swap: gradient norm",
+        "passes over the data later:",
+        "L-BFGS loss 0.02",
+        "Adam   loss 0.0",
+    ),
+    "detector_sklearn": ("swap: gradient norm", "conjugate gradients: loss 0.00", "Adam: loss 0.0"),
     "dask_starts": ("30 of 30 problems solved", "was killed; rows equal: True"),
     "exponentials": ("MGH17: 33 points", "two-phase 10.", "Lanczos3: 24 points", "b6 = 4.98636 +- 0.034"),
     "killed_and_resumed": ("in one go:", "killed 2:", "x equal: True"),
@@ -42,10 +56,12 @@ PRINTED = {
     "logistic_raw_columns": ("two-phase, memory-cg: loss 0.059828", "98.8 % of the tumours"),
     "million_variables": ("1,024,800 variables", "0.100 -> 0.05"),
 }
-OTHERS = {"detector_csv", "detector_pytorch", "detector_sklearn", "decay_stack"}
-"""Examples of the detector and of multistart; tested with them."""
+OTHERS = {"decay_stack"}
+"""Tested with multistart."""
 NEEDS = {
     "dask_starts": "distributed",
+    "detector_pytorch": "torch",
+    "detector_sklearn": "sklearn",
     "likelihoods": "sklearn",
     "lmfit_robust": "lmfit",
     "logistic": "sklearn",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from twophase_min import minimize
+from twophase_min import curve_fit, minimize
 from twophase_min.gradients import from_jax, from_torch
 
 Line = namedtuple("Line", "slope offset")
@@ -585,8 +585,35 @@ def test_minimize_shows_parameters_of_a_library_the_way_in(library, method):
         with pytest.raises((TypeError, ValueError), match=way) as error:
             minimize(lambda p: 0.0, x0, method=method)
         assert "inhomogeneous" not in str(error.value)
-    with pytest.raises(ValueError, match=r"'x0' must only have one dimension.*reshape\(2, 3\)"):
+    with pytest.raises(ValueError, match=rf"'x0' must only have one dimension.*reshape\(2, 3\); or {way}"):
         minimize(lambda p: 0.0, numpy.ones((2, 3)), method=method)
+
+
+@pytest.mark.parametrize("method", ["twophase", "CG"])
+def test_what_an_adaptor_returns_is_shown_its_parts(jax, method):
+    a = from_jax(lambda x: jax.numpy.sum(x**2), np.ones(2))
+    with pytest.raises(TypeError, match=r"got Adapted: .*minimize\(a.fun, a.x0, jac=True\)"):
+        minimize(a, np.ones(2), method=method)
+
+
+def test_curve_fit_takes_a_model_of_jax_with_and_without_its_jacobian(jax):
+    """JAX's values are float32 here: differences know it, and the fit is SciPy's to half of their digits."""
+    t = np.linspace(0, 4, 40)
+    y = 2.5 * np.exp(-1.3 * t) + 0.05 * np.random.default_rng(0).normal(size=t.size)
+
+    def model(t, a, b):
+        return a * jax.numpy.exp(-b * t)
+
+    def jac(t, *p):
+        return np.stack(jax.jacfwd(model, argnums=(1, 2))(t, *p), axis=1)
+
+    theirs, covariance = scipy.optimize.curve_fit(lambda t, a, b: a * np.exp(-b * t), t, y)
+    errors = np.sqrt(np.diag(covariance))
+    for given in (None, jac):
+        found, ours, info, _, _ = curve_fit(model, t, y, jac=given, full_output=True)
+        assert np.all(np.abs(found - theirs) < 1e-2 * errors)
+        np.testing.assert_allclose(np.sqrt(np.diag(ours)), errors, rtol=1e-2)
+        assert info["nfev"] < 150
 
 
 def test_minimize_reads_values_of_pytorch_that_have_a_gradient(torch):

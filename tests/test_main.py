@@ -62,13 +62,27 @@ def test_the_progress_bar_goes_to_standard_error(tmp_path, capsys):
         ["--start-scale", "0"],
         ["--learning-rate", "-1"],
         ["--loss", "hinge"],
+        ["--swap", "norm-pek"],
+        ["--swap", "-3"],
+        ["--convex-method", "newton"],
+        ["--output", "no/such/folder/picture.png"],
     ],
 )
 def test_wrong_input_is_refused_before_anything_runs(wrong, capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main(wrong)
     assert stopped.value.code == 2
-    assert wrong[0] in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()[-1]  # below the usage
+    assert said.startswith("python -m twophase_min: error: ")
+    assert wrong[0] in said
+
+
+def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path, capsys):
+    picture = str(tmp_path / "picture.nonsense")
+    assert command.main(["--budget", "10", "--hidden", "4", "--no-progress", "--output", picture]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[-1].startswith("no picture: ")
+    assert "two-phase" in shown.out
 
 
 def test_a_run_without_a_swap_says_so(capsys):

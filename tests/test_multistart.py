@@ -247,6 +247,7 @@ def test_starts_and_options_of_the_caller_are_left_alone():
     ("x0s", "rows", "bounds", "error", "text"),
     [
         (np.zeros(3), (), None, ValueError, r"write x0s=\[x0\]"),
+        ({"a": 1.0}, (), None, TypeError, "real numbers are needed: .*from_jax.*concatenate"),
         (np.zeros((0, 2)), (), None, ValueError, "shape"),
         (np.zeros((2, 2)), (np.zeros(3),), None, ValueError, "2 starts for 3 rows"),
         (np.zeros((2, 2)), (np.zeros(3), np.zeros(2)), None, ValueError, "one leading axis"),
@@ -366,6 +367,24 @@ def test_a_foreign_map_must_answer():
         multistart(bowl, np.zeros((5, 2)), (0.5,), workers=lambda task, chunks: None)
     with pytest.raises(TypeError, match="gather futures"):
         multistart(bowl, np.zeros((5, 2)), (0.5,), workers=lambda task, chunks: [3 for _ in chunks])
+
+
+def test_it_prints_what_became_of_all_problems_in_ten_lines():
+    kinds = np.repeat([0, 1, 2], [60, 30, 10])
+    found = multistart(trouble, np.zeros(2), rows=(kinds,), jac=True)
+    lines = str(found).splitlines()
+    told = {line[:9].strip(" :"): line[10:] for line in reversed(lines)}
+    assert len(lines) <= 14
+    assert max(map(len, lines)) <= 100
+    assert found.message.startswith(told["message"])
+    assert told["best"] == f"row {found.best}, fun {found.fun_best:.10g}"
+    assert told["counts"].startswith(f"nit {found.nit.sum()}, nfev {found.nfev.sum():g}, ")
+    assert told["ends"].startswith("60 Optimization terminated successfully")
+    assert any(line.strip().startswith("30 The objective raised an exception") for line in lines)
+    assert told["how"] == "serial"
+    none = multistart(trouble, np.zeros(2), rows=(kinds[-10:],), jac=True)
+    assert none.best == -1
+    assert "best:" not in str(none)
 
 
 # ---- Ctrl-C and progress

@@ -99,6 +99,9 @@ def test_a_callable_convex_method_is_kept():
         ("on_error", ["raise", "return"], ["ignore", None]),
         ("convex_method", ["CG", "memory-cg", None], ["Powell", 3]),
         ("engine", ["auto", "numba", "python"], ["cuda", None, 1]),
+        ("guard", [True, False, np.True_, 0], ["yes", 0.5, [True]]),
+        ("disp", [True, False, 1, None], ["no"]),
+        ("seed", [0, 7, np.int64(3)], ["a", -1, 0.5]),
     ],
 )
 def test_ranges(name, good, bad):
@@ -121,6 +124,8 @@ def test_ranges(name, good, bad):
         ("check_point", "checkpoint"),
         ("Disp", "disp"),
         ("swap-factor", "swap_factor"),
+        ("n_jobs", "workers"),
+        ("random_state", "seed"),
     ],
 )
 def test_an_unknown_name_warns_with_the_nearest(given, meant):
@@ -129,6 +134,19 @@ def test_an_unknown_name_warns_with_the_nearest(given, meant):
     assert [str(w.message) for w in caught] == [
         f"Unknown solver options: {given} (did you mean {meant!r}?), rubbish"
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("memory", "memory (did you mean 'convex_options': {'memory': ...}?)"),
+        ("callback", "callback (an argument beside the options)"),
+    ],
+)
+def test_a_name_with_another_place_is_shown_it(given, told):
+    with pytest.warns(OptimizeWarning) as caught:
+        TwoPhaseOptions.from_mapping({given: 1})
+    assert [str(w.message) for w in caught] == [f"Unknown solver options: {told}"]
 
 
 def test_what_other_libraries_call_an_option_is_an_option_here():

@@ -338,6 +338,10 @@ def test_json_lines_of_a_training_log(tmp_path):
         ('{"loss": 1}', "at least two columns"),
         ('{"a": 1, "b": 2}', "no column looks like the loss"),
         ('{"loss": null, "grad_norm": "high"}', "holds no numbers"),
+        (
+            '[{"loss": 1, "grad_norm": 2},\n {"loss": 1, "grad_norm": 1}]\n',
+            "write JSON lines, an object a line",
+        ),
     ],
 )
 def test_json_lines_that_are_none_are_refused_in_a_sentence(tmp_path, capsys, text, why):

@@ -72,6 +72,21 @@ def test_a_long_vector_and_many_swaps_are_shortened():
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
+def test_within_bounds_the_gradient_that_the_limits_leave_is_told():
+    """|jac| is large where a limit holds x; what the test of convergence reads is small."""
+    found = minimize(rosen, np.zeros(3), jac=rosen_der, bounds=[(-2, 0.5)] * 3)
+    told = dict(reversed(lines_of(str(found))))
+    assert float(told["|jac|"].split()[2].strip(",")) > 1
+    assert told["bounds"].startswith("1 of 3 variables at a limit; |jac| of the others: largest entry ")
+    largest = float(told["bounds"].partition("largest entry ")[2].split(",")[0])
+    assert largest == pytest.approx(np.max(np.abs(found.jac[1:])), rel=1e-2)
+    assert largest < 1e-5
+    inside = minimize(rosen, np.zeros(3), jac=rosen_der, bounds=[(-2, 2)] * 3)
+    assert dict(lines_of(str(inside)))["bounds"] == "0 of 3 variables at a limit"
+    fixed = minimize(rosen, np.zeros(3), jac=rosen_der, bounds=[(0, 0)] * 3)
+    assert dict(lines_of(str(fixed)))["bounds"] == "3 of 3 variables at a limit"
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.dictionaries(

@@ -16,7 +16,8 @@ LONGEST = 500
 # The core, from the ground up. A part is a module or a subpackage; it imports parts of the rows before its
 # own, and itself.
 CORE = (
-    ("_errstate", "_scipy_quiet", "_status", "detector", "jit"),
+    ("_caller", "_errstate", "_status", "detector", "jit"),
+    ("_scipy_quiet",),
     ("_callback", "_history", "_result"),
     ("_constraints", "phases"),
     ("objective",),
@@ -32,7 +33,7 @@ SIDE = {
     "_shards": set(),
     "_spread": {"_errstate", "_shards", "jit", "objective"},
     "finite_sum": {"_shards", "_spread", "objective"},
-    "gradients": {"objective"},
+    "gradients": {"_caller", "objective"},
     "networks": {"_errstate", "finite_sum", "jit"},
     "estimators": {"_minimize", "_status", "finite_sum", "networks", "phases"},
     "optimagic": {"_minimize"},

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from twophase_min import __version__
@@ -36,13 +37,21 @@ SWAPS = ("auto", *(name for name in known_rules() if set(RULES[name].extras) <= 
 """Rules of the swap that need no more than what a run measures by itself."""
 
 
+class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds the default to the help of an option, where there is one to tell."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        none = action.default is None or action.default is False
+        return action.help if none else super()._get_help_string(action)
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the command line."""
     command = argparse.ArgumentParser(
         prog="python -m twophase_min",
         description="Train a small network on scikit-learn's 1,797 handwritten digits: in two phases, by "
         "Adam alone and by SciPy's CG and L-BFGS-B alone, all with the same count of gradient evaluations.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Defaults,
     )
     add = command.add_argument
     add("--seed", type=int, default=0, help="first seed: of the split, the start and the batches")
@@ -105,6 +114,8 @@ def _checked(argv: Sequence[str] | None) -> argparse.Namespace:
         command.error(f"--convex-method {asked.convex_method!r} is none of {', '.join(PHASES)}")
     if asked.swap is not None and asked.swap not in SWAPS and not asked.swap.isdecimal():
         command.error(f"--swap {asked.swap!r} is none of {', '.join(SWAPS)}, and no number of iterations")
+    if not (asked.no_picture or Path(asked.output).resolve().parent.is_dir()):
+        command.error(f"--output {asked.output!r} is in no folder that exists")
     return asked
 
 
@@ -195,7 +206,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("Every method is charged by the data that its gradients read.")
     if not asked.no_picture:
         if _has("matplotlib"):
-            draw({name: outcomes[0] for name, outcomes in runs.items()}, asked.output)
+            try:
+                draw({name: outcomes[0] for name, outcomes in runs.items()}, asked.output)
+            except (OSError, ValueError) as error:  # a folder that takes no files, a format that is none
+                print(f"no picture: {error}", file=sys.stderr)
+                return 2
             print(f"picture: {asked.output}")
         else:
             print("no picture: matplotlib is missing (pip install 'twophase_min[plot]')", file=sys.stderr)

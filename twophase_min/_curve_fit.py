@@ -147,6 +147,8 @@ def curve_fit(
             "curve_fit by 'twophase' does not handle finite bounds; "
             "use method='trf', which is scipy.optimize.curve_fit's."
         )
+    if not callable(f):
+        raise TypeError(f"f must be callable, got {type(f).__name__}.")
     start = _start(f, p0)
     tol, limit, options = _settings(kwargs, start.size)
     xdata, ydata, sigma = _data(xdata, ydata, sigma, check_finite, nan_policy)
@@ -164,12 +166,17 @@ def curve_fit(
                 f"f returns shape {shape}, but ydata has shape {ydata.shape}: one value is needed for each "
                 "of the data."
             )
+        residuals.rounded_as(values)
         return values - ydata
 
     given = (lambda p: jac(xdata, *p)) if callable(jac) else jac
     residuals = Residuals(raw, ydata.size, given, weigh, weigh_back, limit)
     if not np.isfinite(residuals.values(start)).all():
-        raise ValueError("f is not finite at p0 for all of xdata; choose another p0.")
+        raise ValueError(
+            "f is not finite at p0 for all of xdata; choose another p0."
+            if np.isfinite(ydata).all() and np.isfinite(xdata if isinstance(xdata, np.ndarray) else 0).all()
+            else "The data contain NaN or infinity; nan_policy='omit' leaves those with NaN out."
+        )
     try:
         found = fit(residuals, start, tol, float(np.linalg.norm(weigh(ydata))), options)
     except CallsSpent:
@@ -299,6 +306,8 @@ def _weights(sigma: Any, m: int) -> tuple[Callable[[Array], Array], Callable[[Ar
         return (lambda a: a), (lambda a: a)
     if sigma.size == 1 or sigma.shape == (m,):
         errors = np.broadcast_to(sigma.reshape(-1), (m,))
+        if not np.all(np.abs(errors) > 0):
+            raise ValueError("`sigma` has zeros or NaN; leave out data without an error, or give them one.")
 
         def divided(a: Array) -> Array:
             ratios: Array = (a.T / errors).T

@@ -102,8 +102,11 @@ class _Frame:
             self.slope = self.left.T @ self.r
             steepness = float(np.linalg.norm(self.slope))
             self.offset = steepness / self.size if self.size else 0.0
-            self.perfect = self.size <= 4 * EPS * scale_of_data
-            self.exact = self.perfect or steepness <= 4 * EPS * scale_of_data
+            rounding = 4 * residuals.eps * scale_of_data
+            self.perfect = self.size <= rounding
+            if residuals.eps > EPS:  # what differences of coarse values leave open
+                rounding = max(rounding, residuals.precision * self.size)
+            self.exact = self.perfect or steepness <= rounding
             self.reach = float(np.linalg.norm(lengths * p))
 
     @cached_property
@@ -211,7 +214,7 @@ def _descend(
                 p, frame = after.p, after
                 continue
             p, decrease = _round(residuals, frame, settings)
-            stalls = 0 if decrease > 100 * EPS else stalls + 1 if decrease > 0 else STALLS
+            stalls = 0 if decrease > 100 * residuals.eps else stalls + 1 if decrease > 0 else STALLS
             if stalls >= STALLS:
                 if not residuals.sharpen():
                     break
@@ -238,6 +241,8 @@ def _round(residuals: Residuals, frame: _Frame, settings: dict[str, Any]) -> tup
         with our_arithmetic():
             return basis.T @ residuals.gradient(frame.at(z)) / square
 
+    if residuals.eps > EPS:  # below that differences of coarse values say nothing
+        settings = {**settings, "gtol": max(settings["gtol"], residuals.precision)}
     result = minimize(value, frame.start, jac=gradient, options=settings)
     if not result.fun < 0.5:
         return frame.p, 0.0

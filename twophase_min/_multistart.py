@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, OptimizeResult
 
 from twophase_min._callback import Progress
+from twophase_min._caller import caller
 from twophase_min._minimize import METHOD, minimize
 from twophase_min._options import TwoPhaseOptions
-from twophase_min._result import Result
+from twophase_min._result import Result, summary_of_many
 from twophase_min._status import SUCCESSFUL, Status, describe
 from twophase_min._twophase import require_bounds
 from twophase_min.objective import workers as _workers
@@ -63,6 +64,9 @@ class MultistartResult(OptimizeResult):
     interrupted : bool
         Whether Ctrl-C ended the work before all problems were done.
     """
+
+    def __repr__(self) -> str:
+        return summary_of_many(self) if "messages" in self else super().__repr__()
 
     def row(self, i: int) -> OptimizeResult:
         """Return problem ``i`` as `minimize` would return it, without history."""
@@ -189,7 +193,7 @@ def _within(starts: Array, bounds: Any, options: TwoPhaseOptions) -> tuple[Array
         return starts, None
     require_bounds(options)
     box = box.as_type(starts.dtype)
-    return moved_inside(starts, box, stacklevel=4), box
+    return moved_inside(starts, box), box
 
 
 def problem_seed(seed: int, index: int) -> int:
@@ -348,7 +352,7 @@ def _spread(task: Task, starts: Array, rows: tuple[NDArray[Any], ...], workers: 
         f"The objective cannot be sent to other processes ({why}): threads run it, which Python code shares "
         "one at a time. Define fun at the top level of a module, or pass a map that can send it as workers.",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=caller(),
     )
     return _workers.threads(task, starts, rows, count, _failed), f"{count} threads ({why})"
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeWarning
 
+from twophase_min._caller import caller
+from twophase_min._scipy_quiet import with_nearest
 from twophase_min.phases import PHASES
 
 _LIMITS = ("maxiter", "maxfun", "maxtime", "f_target", "gtol", "gtol_rel", "norm", "c1", "c2", "max_swaps")
@@ -173,6 +174,12 @@ class TwoPhaseOptions:
         self._check("swap_factor", 0 < self.swap_factor <= 1, "a number in (0, 1]")
         self._check("swap_patience", self.swap_patience >= 1, "an integer >= 1")
         self._check("max_swaps", self.max_swaps >= 0, "an integer >= 0")
+        for name in ("disp", "return_all", "progress", "guard"):
+            self._check(
+                name, isinstance(getattr(self, name), (Integral, np.bool_, type(None))), "True or False"
+            )
+        seed = self.seed
+        self._check("seed", seed is None or (isinstance(seed, Integral) and seed >= 0), "an integer >= 0")
         self._check("precondition", self.precondition in (None, "adam", "auto"), "None, 'adam' or 'auto'")
         engines = ("auto", "numba", "python")
         path = self.checkpoint
@@ -225,7 +232,7 @@ class TwoPhaseOptions:
         unknown = [str(name) for name in given if name not in cls.__dataclass_fields__]
         if unknown:
             told = ", ".join(map(_with_nearest, unknown))
-            warnings.warn(f"Unknown solver options: {told}", OptimizeWarning, stacklevel=4)
+            warnings.warn(f"Unknown solver options: {told}", OptimizeWarning, stacklevel=caller())
             given = {name: value for name, value in given.items() if name not in unknown}
         key = tuple((name, type(value), value) for name, value in given.items())
         try:
@@ -243,21 +250,34 @@ _ELSEWHERE = {
     "epochs": "maxiter",
     "timeout": "maxtime",
     "eps_abs": "gtol",
+    "tolerance": "gtol",
+    "fatol": "gtol",
+    "xatol": "gtol",
+    "random_state": "seed",
+    "n_jobs": "workers",
     "optimizer": "convex_method",
     "backend": "engine",
 }
 """What other libraries call an option, where the letters do not tell."""
 
 
+_ARGUMENTS = ("method", "jac", "hess", "hessp", "bounds", "constraints", "callback", "args")
+"""What is given beside the options, not among them."""
+
+
 def _with_nearest(name: str) -> str:
     """Return an unknown name with the option that was probably meant."""
     known = TwoPhaseOptions.__dataclass_fields__
     plain = name.lower().replace("-", "_")
-    close = difflib.get_close_matches(plain, known, 1, 0.72)
+    if plain in _ARGUMENTS:
+        return f"{name} (an argument beside the options)"
+    own = {option.name for phase in PHASES.values() for option in phase.options}
+    if plain in own | {"maxcor"}:
+        return f"{name} (did you mean 'convex_options': {{{plain!r}: ...}}?)"
     if plain.replace("_", "") in known:
-        close = [plain.replace("_", "")]
-    nearest = plain if plain in known else _ELSEWHERE.get(plain) or (close[0] if close else "")
-    return f"{name} (did you mean {nearest!r}?)" if nearest else name
+        plain = plain.replace("_", "")
+    plain = _ELSEWHERE.get(plain, plain)
+    return f"{name} (did you mean {plain!r}?)" if plain in known else with_nearest(name, known)
 
 
 @functools.lru_cache(maxsize=64)

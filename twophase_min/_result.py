@@ -7,6 +7,7 @@ import html
 import io
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -70,6 +71,39 @@ def summary(result: OptimizeResult) -> str:
     )
 
 
+def summary_of_many(result: OptimizeResult) -> str:
+    """Describe the results of many problems in some ten lines of at most `WIDTH` characters.
+
+    Parameters
+    ----------
+    result : MultistartResult
+
+    Returns
+    -------
+    str
+        Lines as those of `summary`.
+    """
+    known = np.asarray(result.fun)[np.isfinite(result.fun)]
+    ends = Counter(str(text).partition(". ")[0].rstrip(".") for text in result.messages)
+    wide = len(str(max(ends.values(), default=0)))
+    entries: dict[str, str | list[str]] = {"message": result.message}
+    if result.best >= 0:
+        entries["best"] = f"row {result.best}, fun {_number(result.fun_best)}"
+        entries["x_best"] = _vector(result.x_best)
+        low, middle, high = np.min(known), np.median(known), np.max(known)
+        entries["fun"] = f"{low:.6g} to {high:.6g}, median {middle:.6g}"
+    counts = [f"{name} {np.sum(result[name]):.10g}" for name in ("nit", "nfev", "njev")]
+    entries["counts"] = f"{', '.join(counts)}, over all {len(result.x)} problems"
+    entries["ends"] = _shortened([f"{count:{wide}} {text}" for text, count in ends.most_common()], "messages")
+    entries["how"] = result.how
+    entries["also"] = ", ".join(name for name in result if name not in entries and name != "fun_best")
+    return "\n".join(
+        line
+        for label, texts in entries.items()
+        for line in _aligned(label, [texts] if isinstance(texts, str) else texts)
+    )
+
+
 def keep(error: BaseException, result: OptimizeResult) -> None:
     """Lose nothing: hang the best point so far on an exception that is passed on, and have it shown.
 
@@ -101,6 +135,8 @@ def _entries(result: OptimizeResult) -> Iterator[tuple[str, str | list[str]]]:
             yield name, _vector(result[name])
     if "jac" in result:
         yield "|jac|", _norms(result.jac)
+    if "active" in result and "jac" in result and "multipliers" in result:
+        yield "bounds", _bounds(result)
     if "gradient" in result:
         yield "gradient", str(result.gradient)
     counts = [f"{name} {result[name]:g}" for name in ("nit", "nfev", "njev", "nhev") if name in result]
@@ -154,6 +190,14 @@ def _norms(values: Any) -> str:
         return "not known"
     with our_arithmetic():
         return f"largest entry {np.max(np.abs(g)):.3g}, Euclidean norm {np.linalg.norm(g):.3g}"
+
+
+def _bounds(result: OptimizeResult) -> str:
+    """Return how many limits hold x, and the gradient that they leave: what the convergence test reads."""
+    held = np.asarray(result.active) != 0
+    free = np.asarray(result.jac, dtype=float)[~held]
+    rest = f"; |jac| of the others: {_norms(free)}" if held.any() and not held.all() else ""
+    return f"{held.sum()} of {held.size} variables at a limit{rest}"
 
 
 def _seconds(result: OptimizeResult) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def delegate(
             f"Unknown solver {method}: it is a convex method; options={{'convex_method': {name!r}}} asks for "
             "it."
         )
-    if name.translate(_BARE) == "twophase":
+    if get_close_matches(name.translate(_BARE), ["twophase"], 1, 0.8):
         raise ValueError(f"Unknown solver {method} (did you mean 'twophase'?)")
     args = args if isinstance(args, tuple) else (args,)
     start = start_vector(x0, keep_float32=False)

@@ -6,7 +6,8 @@ blocks leave the filter of one behind for good, and each makes Python forget wha
 
 SciPy's functions are therefore run from their own code, unchanged, with copies of their modules' names, two
 of them replaced: ``warnings`` and ``warn``. `LineSearchWarning` is not raised (how a search ended is in
-the result), ``catch_warnings`` does nothing, and every other warning passes. SciPy's modules are not touched.
+the result), ``catch_warnings`` does nothing, and every other warning passes, and points at the user's line.
+SciPy's modules are not touched.
 
 Before SciPy 1.15 a `ScalarFunction` refers to itself by its closures, and so keeps the user's function and
 all that an exception has passed through until garbage is collected: they are taken apart after the run.
@@ -20,18 +21,22 @@ Should a future SciPy be built otherwise, then nothing is replaced, and the func
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import inspect
 import math
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 import scipy.optimize
+from scipy.optimize import OptimizeWarning
+
+from twophase_min._caller import caller
 
 _NAMES = "minimize optimize linesearch lbfgsb_py slsqp_py tnc trustregion trustregion_ncg trustregion_krylov"
 HOMES = frozenset(f"scipy.optimize._{name}" for name in _NAMES.split())
@@ -56,9 +61,9 @@ _runs = _Runs()
 def _warn(
     message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **keywords: Any
 ) -> None:
-    """Do what `warnings.warn` does, except for the line search's own."""
+    """Do what `warnings.warn` does, except for the line search's own; it points at the user's line."""
     if getattr(category, "__name__", "") != "LineSearchWarning":
-        warnings.warn(message, category, stacklevel + 1, source, **keywords)
+        warnings.warn(message, category, max(stacklevel + 1, caller()), source, **keywords)
 
 
 class _Warnings:
@@ -94,6 +99,8 @@ def _taken_over(function: Any, scopes: dict[str, dict[str, Any]]) -> Any:
                     scope[name] = _noted(scope[name])
                 elif name == "_line_search_wolfe12":
                     scope[name] = _bounded(scope[name])
+                elif name == "_check_unknown_options":
+                    scope[name] = _told
     copy = FunctionType(
         function.__code__, scopes[home], function.__name__, function.__defaults__, function.__closure__
     )
@@ -109,6 +116,21 @@ def _noted(prepare: Any) -> Any:
         return made
 
     return noted
+
+
+def _told(unknown: Mapping[str, Any]) -> None:
+    """Warn of a method's unknown options as SciPy does, with the nearest of its own: its parameters."""
+    if unknown:
+        method = sys._getframe(1).f_code
+        known = method.co_varnames[: method.co_argcount + method.co_kwonlyargcount]
+        text = ", ".join(with_nearest(name, known) for name in unknown)
+        warnings.warn(f"Unknown solver options: {text}", OptimizeWarning, caller())
+
+
+def with_nearest(name: Any, known: Iterable[str]) -> str:
+    """Return an unknown name with the known one that was probably meant."""
+    close = difflib.get_close_matches(str(name).lower().replace("-", "_"), known, 1, 0.72)
+    return f"{name} (did you mean {close[0]!r}?)" if close else str(name)
 
 
 def _bounded(search: Any) -> Any:

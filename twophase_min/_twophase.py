@@ -16,6 +16,7 @@ from scipy.optimize import OptimizeResult
 
 from twophase_min import _constraints
 from twophase_min._callback import wrap_callback
+from twophase_min._caller import caller
 from twophase_min._options import TwoPhaseOptions
 from twophase_min.objective.bounds import Box, box_of, moved_inside
 from twophase_min.objective.c_function import c_objective
@@ -58,9 +59,9 @@ def run_twophase(
     if box is not None:
         require_bounds(record)
         box = box.as_type(start.dtype)
-        start = moved_inside(start, box, stacklevel=4)
+        start = moved_inside(start, box)
     if _constraints.given(constraints):
-        warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=3)
+        warnings.warn("Method twophase cannot handle constraints.", RuntimeWarning, stacklevel=caller())
     hessian = convex_phase(record.convex_method).hessian
     if not hessian:
         for name, given in (("hess", hess), ("hessp", hessp)):
@@ -68,7 +69,7 @@ def run_twophase(
                 warnings.warn(
                     f"Method twophase does not use Hessian information ({name}).",
                     RuntimeWarning,
-                    stacklevel=3,
+                    stacklevel=caller(),
                 )
     if compiled or record.engine == "numba":
         result = _compiled_run(fun, jac, args, start, record, callback, box)

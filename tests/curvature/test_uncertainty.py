@@ -286,6 +286,11 @@ def test_a_trace_that_gets_lost_is_found_out():
         ({"fun": None}, TypeError, "needs fun"),
         ({"fun": OptimizeResult(x=MLE), "x": gauss}, TypeError, "the function comes first"),
         ({"fun": lambda p: float(np.sqrt(p[0])), "x": [0.0]}, ValueError, "edge of the domain"),
+        ({"fun": lambda p: (gauss(p), p)}, ValueError, "returned a pair: pass jac=True"),
+        ({"fun": lambda p: (gauss(p), p), "loss": "squares", "n_data": 9}, ValueError, "pass jac=True"),
+        ({"fun": lambda p: np.nan}, ValueError, "fun is not finite at x"),
+        ({"fun": lambda p: anp.log(-p[0]), "method": "values"}, ValueError, "fun is not finite at x"),
+        ({"method": "autograd"}, ValueError, "unknown method 'autograd': choose .*'values'"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -63,6 +63,8 @@ def test_nothing_to_save_is_said(tmp_path):
     for none in (minimize(rosen, START, options={"maxfun": 0}), minimize(rosen, START, method="BFGS"), {}):
         with pytest.raises(ValueError, match="no state to save"):
             save_state(tmp_path / "run", none)
+    with pytest.raises(TypeError, match="the path comes first"):
+        save_state(minimize(rosen, START, options={"maxiter": 3}), tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from twophase_min._errstate import our_arithmetic, users
 from twophase_min.curvature.products import (
+    METHODS,
     HessianOperator,
     by_products,
     chosen_method,
@@ -26,6 +27,7 @@ from twophase_min.curvature.products import (
     size_of,
 )
 from twophase_min.objective.check import extrapolated
+from twophase_min.objective.returned import as_scalar
 from twophase_min.objective.tracing import gradient_of
 
 Array = NDArray[np.floating]
@@ -94,6 +96,13 @@ def dense_hessian(
     Returns
     -------
     DenseHessian
+
+    Raises
+    ------
+    ValueError
+        Unknown method, x not one-dimensional, a value at x that is no finite scalar.
+    TypeError
+        As for `hessian_operator`.
     """
     point = np.atleast_1d(np.array(x, dtype=np.float64))
     args = args if isinstance(args, tuple) else (args,)
@@ -103,10 +112,14 @@ def dense_hessian(
         return _of_gradients(lambda p: np.asarray(users(gradient, p)), point)
     if fun is None and chosen in ("reverse", "forward", "values"):
         raise TypeError("a Hessian needs fun, jac, hess or hessp")
+    if method not in (*METHODS, "values"):
+        raise ValueError(f"unknown method {method!r}: choose {', '.join(map(repr, (*METHODS, 'values')))}")
     if fun is not None and jac is True:
-        value = _Counted(lambda p: fun(p, *args)[0])
+        value = _Value(lambda p: fun(p, *args)[0])
     else:
-        value = _Counted(lambda p: fun(p, *args))  # type: ignore[misc]
+        value = _Value(lambda p: fun(p, *args))  # type: ignore[misc]
+    if chosen in ("reverse", "values") and not np.isfinite(value(point.copy())):
+        raise ValueError("fun is not finite at x: a Hessian needs values on all sides of x.")
     if chosen == "values":
         return _of_values(value, point)
     try:
@@ -127,14 +140,14 @@ def dense_hessian(
     return DenseHessian(matrix, error, at_x, operator.source)
 
 
-class _Counted:
+class _Value:
     """Values of a function as floats."""
 
     def __init__(self, fun: Callable[[Any], Any]):
         self.fun = fun
 
     def __call__(self, p: Array) -> float:
-        return float(np.asarray(users(self.fun, p)).reshape(()))
+        return as_scalar(users(self.fun, p))
 
 
 def _sizes(x: Array) -> Array:

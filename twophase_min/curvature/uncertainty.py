@@ -13,6 +13,7 @@ from scipy.optimize import OptimizeResult
 from twophase_min._errstate import our_arithmetic
 from twophase_min.curvature.dense import DenseHessian, dense_hessian
 from twophase_min.curvature.inverse import Inverse, inverse_of_hessian
+from twophase_min.objective.returned import as_scalar
 
 Array = NDArray[np.floating]
 
@@ -226,7 +227,7 @@ def _variance(fun: Any, x: Array, args: tuple[Any, ...], jac: Any, n_data: int |
     if fun is None:
         raise TypeError("a residual variance needs fun.")
     value = fun(x.copy(), *args)
-    return float(np.asarray(value[0] if jac is True else value).reshape(())) / (n_data - n)
+    return as_scalar(value[0] if jac is True else value) / (n_data - n)
 
 
 def _error_of(errors: Array, factor: float, inverse: Inverse, found: DenseHessian) -> Array:

@@ -106,10 +106,13 @@ def read_columns(
     Raises
     ------
     ValueError
-        The columns are not found, there is no row, or a line is no JSON object where the first one is.
+        The columns are not found, there is no row, a line is no JSON object where the first one is, or the
+        file is one JSON list.
     """
     text = Path(path).read_text(encoding="utf-8-sig")
     header: list[str] | None
+    if text.lstrip().startswith("[") and text.rstrip().endswith("]"):
+        raise ValueError(f"{path} is one JSON list: write JSON lines, an object a line, or CSV")
     if text.lstrip().startswith("{"):
         header, rows = _objects(text, path)
     else:

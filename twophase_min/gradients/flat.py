@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min.objective.foreign import caller, library
+from twophase_min._caller import caller
+from twophase_min.objective.foreign import library
 
 Array = NDArray[np.floating]
 Pairs = list[tuple[str, Any]]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from twophase_min._caller import caller
 from twophase_min.gradients.flat import (
     Adapted,
     Array,
@@ -22,7 +23,7 @@ from twophase_min.gradients.flat import (
     named,
     restorer,
 )
-from twophase_min.objective.foreign import caller, library
+from twophase_min.objective.foreign import library
 
 
 def from_torch(

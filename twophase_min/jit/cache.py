@@ -153,7 +153,7 @@ class DiskCache(NullCache):
         entry = self._entry(sig, target_context) if self._enabled else None
         found = self._read(*entry, target_context) if entry is not None else None
         if found is None:
-            announce(self._function.__module__, self._directories)
+            announce(self._function.__module__, self._function.__qualname__, self._directories)
         return found
 
     def _read(self, name: str, wanted: bytes, target_context: Any) -> Any:

@@ -12,52 +12,58 @@ VARIABLE = "TWOPHASE_COMPILE_NOTICE"
 LEAST = 2.0
 """Seconds below which nothing is said."""
 
-LOOP, PHASE, ENGINE = "the loop in Python", "a convex phase", "the compiled engine"
+LOOP, ENGINE, PHASE = "the loop in Python", "the compiled engine", "a convex phase"
+MEMORY_CG, DENSE = "the phase memory-cg", "the quasi-Newton phases"
 _PARTS = {
-    "jit.kernels": LOOP,
-    "phases.adam": LOOP,
-    "phases.adam_kernels": LOOP,
-    "phases.scaling": LOOP,
     "run.machine": LOOP,
-    "run.event": LOOP,
-    "run.hollow": LOOP,
-    "run.exactness": LOOP,
-    "run.guard": LOOP,
-    "run.noise": LOOP,
     "run.compiled": ENGINE,
-    "phases.compiled": PHASE,
+    "phases.memory_cg_kernels": MEMORY_CG,
+    "phases.quasi_newton_kernels": DENSE,
 }
-"""What the kernels of a module belong to: they are compiled one after the other. Other modules of ``phases``
-count as a convex phase."""
+"""What takes seconds to compile, by the module whose kernels come first. Other modules of ``phases`` count as
+a convex phase."""
+ALONG = frozenset(
+    (
+        *("jit.kernels", "phases.adam", "phases.adam_kernels", "phases.scaling"),
+        *("run.event", "run.exactness", "run.hollow", "run.noise"),
+    )
+)
+"""Modules whose kernels come after those, and take less than two seconds by themselves."""
 
-SECONDS = {LOOP: 5.0, ENGINE: 15.0, PHASE: 7.0}
+SECONDS = {LOOP: 5.0, ENGINE: 15.0, PHASE: 7.0, MEMORY_CG: 7.0, DENSE: 7.0}
 """Processor time that each was measured to take on a server's core of 2025."""
 
-_said: set[str] = set()
+_said: dict[str, str] = {}
+"""The parts that were told of, and the kernel that was compiled first of each."""
 
 
 def part_of(module: str) -> str | None:
     """Return what a module's kernels belong to; None for those of the user and for small ones."""
     name = module.partition("twophase_min.")[2] if module.startswith("twophase_min.") else ""
+    if name in ALONG:
+        return None
     return _PARTS.get(name) or (PHASE if name.startswith("phases.") else None)
 
 
-def announce(module: str, directories: Sequence[str]) -> None:
-    """Say, once a process and part, that kernels are compiled; called when one was not found on disk.
+def announce(module: str, kernel: str, directories: Sequence[str]) -> None:
+    """Say that a part is compiled; called when one of its kernels was not found on disk.
 
-    Child processes say nothing: their parent has, or will.
+    It is said once a process, and again where the same kernel is compiled for other types: the engine for
+    another convex phase, the loop for float32. Child processes say nothing: their parent has, or will.
 
     Parameters
     ----------
-    module : str
-        Where the kernel is defined.
+    module, kernel : str
+        Where the kernel is defined, and its name.
     directories : sequence of str
         Where compiled code may be kept.
     """
     part = part_of(module)
-    if part is None or SECONDS[part] < LEAST or part in _said:
+    if part is None or SECONDS[part] < LEAST or _said.get(part, kernel) != kernel:
         return
-    _said.add(part)
+    if part == PHASE and _said.keys() & {MEMORY_CG, DENSE}:  # kernels that these compile with their own
+        return
+    _said[part] = kernel
     silent = os.environ.get(VARIABLE, "1") in ("", "0")
     if silent or sys.stderr is None or multiprocessing.parent_process() is not None:
         return

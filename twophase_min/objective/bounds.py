@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min._caller import caller
 from twophase_min._errstate import our_arithmetic
 
 Array = NDArray[np.floating]
@@ -146,7 +147,7 @@ def box_of(bounds: Any, n: int) -> Box | None:
     return Box(lower, upper)
 
 
-def moved_inside(x0: Array, box: Box, stacklevel: int) -> Array:
+def moved_inside(x0: Array, box: Box) -> Array:
     """Return the point of the box nearest to a start; one outside is warned of, as SciPy does.
 
     Of many starts, shape (m, n), the first is named.
@@ -161,6 +162,6 @@ def moved_inside(x0: Array, box: Box, stacklevel: int) -> Array:
             f"Initial guess is not within the specified bounds: x0[{', '.join(map(str, i))}] = {x0[i]:.6g} "
             f"is moved to {inside[i]:.6g}" + (f", and {len(outside) - 1} more." if len(outside) > 1 else "."),
             OptimizeWarning,
-            stacklevel=stacklevel,
+            stacklevel=caller(),
         )
     return inside

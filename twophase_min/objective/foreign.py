@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from traceback import walk_tb
 from typing import Any
 
+from twophase_min._caller import caller
+
 MANY = 200
 """Variables from which on a gradient by differences that nobody asked for is warned of."""
 
@@ -56,7 +58,9 @@ def numbers(value: Any) -> Any:
 def require_function(fun: Any) -> None:
     """Raise TypeError for what is no function of a vector: not callable, or a module of a library."""
     if not callable(fun):
-        raise TypeError(f"fun must be callable, got {type(fun).__name__}.")
+        adapted = callable(getattr(fun, "fun", None))  # what from_jax and from_torch return
+        remedy = ": hand over its parts, minimize(a.fun, a.x0, jac=True)" if adapted else ""
+        raise TypeError(f"fun must be callable, got {type(fun).__name__}{remedy}.")
     if not any(base.__name__ == "Module" for base in type(fun).__mro__):
         return
     found = library(fun)
@@ -161,17 +165,6 @@ def costly(kind: type, n: int, why: str) -> str:
         f"{values[0].upper()}{values[1:]}, because {why}: write fun with autograd.numpy, or pass the "
         "gradient (jac=<callable>, or jac=True with the value); jac='2-point' asks for differences."
     )
-
-
-def caller() -> int:
-    """Return the stacklevel at which a warning points at the first line outside of the package and SciPy."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_INNER):
-        frame, level = frame.f_back, level + 1
-    return level
-
-
-_INNER = ("twophase_min.", "scipy.optimize.", "torch.", "jax.")
 
 
 def warn_of_differences(objective: Any, x0: Any, why: str) -> None:

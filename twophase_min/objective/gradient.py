@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twophase_min.objective.tracing import make_vjp, scalar_valued
-from twophase_min.objective.workers import is_number, map_of
+from twophase_min.objective.workers import count_of, is_number, map_of
 
 Array = NDArray[np.floating]
 
@@ -95,9 +95,7 @@ def difference_calls(n: int, scheme: str) -> int:
 
 def worker_count(workers: Any) -> int:
     """Return how many values ``workers`` computes at a time; as many as there are cores for a pool or map."""
-    if workers is None:
-        return 1
-    return (os.cpu_count() or 1) if not is_number(workers) or int(workers) == -1 else int(workers)
+    return (os.cpu_count() or 1) if not is_number(workers) else count_of(workers)
 
 
 def mapper(workers: Any) -> tuple[Callable[..., Iterable[Any]], Callable[[], None]]:
@@ -110,11 +108,12 @@ def mapper(workers: Any) -> tuple[Callable[..., Iterable[Any]], Callable[[], Non
     """
     if not is_number(workers):
         return map_of(workers), lambda: None
-    if workers is None or int(workers) == 1:
+    count = count_of(workers)
+    if count == 1:
         return map, lambda: None
     from concurrent.futures import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(os.cpu_count() if int(workers) == -1 else int(workers))
+    pool = ProcessPoolExecutor(count)
     return pool.map, pool.shutdown
 
 

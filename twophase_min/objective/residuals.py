@@ -17,15 +17,18 @@ from twophase_min._errstate import our_arithmetic, users
 from twophase_min.objective import source
 from twophase_min.objective.check import agrees
 from twophase_min.objective.gradient import FINITE_DIFFERENCES, difference_steps
+from twophase_min.objective.returned import rounding
 from twophase_min.objective.tracing import make_jvp, make_vjp
 
 Array = NDArray[np.floating]
 
 EPS = float(np.finfo(float).eps)
-RELATIVE_STEP = {"2-point": EPS ** (1 / 2), "3-point": EPS ** (1 / 3), "cs": 1e-20}
-"""Steps relative to a parameter: its size is the only unit at hand, and parameters of 1e-9 are common."""
-RELATIVE_ERROR = {"2-point": EPS ** (1 / 2), "3-point": EPS ** (2 / 3)}
-"""Relative errors of derivatives by differences; all others are good to rounding."""
+STEP_POWER = {"2-point": 1 / 2, "3-point": 1 / 3}
+"""Steps relative to a parameter, as powers of the rounding of a value: a parameter's size is the only unit at
+hand, and parameters of 1e-9 are common."""
+COMPLEX_STEP = 1e-20
+ERROR_POWER = {"2-point": 1 / 2, "3-point": 2 / 3}
+"""Relative errors of derivatives by differences, likewise; all others are good to rounding."""
 
 
 class CallsSpent(Exception):
@@ -64,6 +67,8 @@ class Residuals:
         Calls of a given ``jac``.
     kind, reason : str
         Where the derivatives come from, and why.
+    eps : float
+        Relative rounding of a value: that of float64, until the model returns coarser ones (`rounded_as`).
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Residuals:
         self.raw, self.m, self._jac = raw, m, jac
         self.weigh, self.weigh_back, self.limit = weigh, weigh_back, limit
         self.calls = self.jacobians = 0
+        self.eps = EPS
         self.kind = self.reason = ""
         self._last: _Point | None = None
 
@@ -89,7 +95,11 @@ class Residuals:
     @property
     def precision(self) -> float:
         """Relative error to expect of the Jacobian."""
-        return float(RELATIVE_ERROR.get(self.kind, EPS))
+        return float(self.eps ** ERROR_POWER.get(self.kind, 1))
+
+    def rounded_as(self, values: Any) -> None:
+        """Learn of values in single precision: steps must stand out of their rounding."""
+        self.eps = max(self.eps, rounding(values))
 
     # ---- where derivatives come from ----------------------------------------------------------------------
 
@@ -214,7 +224,8 @@ class Residuals:
                 units = np.eye(p.size)
                 columns = [self._shaped(self._call(make_jvp(self.raw, p.copy()), unit)) for unit in units]
             else:
-                steps = difference_steps(p, self.kind, RELATIVE_STEP[self.kind])
+                power = STEP_POWER.get(self.kind)
+                steps = difference_steps(p, self.kind, self.eps**power if power else COMPLEX_STEP)
                 columns = [self._column(p, i, float(step)) for i, step in enumerate(steps)]
             return self.weigh(np.stack(columns, axis=1))
 

@@ -29,11 +29,9 @@ def start_vector(x0: Any, keep_float32: bool) -> Array:
     if x.ndim != 1:
         shape = ", ".join(map(str, x.shape))
         listed = isinstance(x0, (list, tuple)) and library_within(x0)
-        raise ValueError(
-            f"'x0' must only have one dimension. It has shape ({shape}): "
-            + (way_in(x0) if listed else f"pass x0.ravel(), and begin fun with x = x.reshape({shape})")
-            + "."
-        )
+        flat = f"pass x0.ravel(), and begin fun with x = x.reshape({shape})"
+        ways = [way_in(x0)] if listed else [flat, way_in(x0)] if library(x0) else [flat]
+        raise ValueError(f"'x0' must only have one dimension. It has shape ({shape}): {'; or '.join(ways)}.")
     if x.size == 0:
         raise ValueError("'x0' is empty; give one start value per variable.")
     if x.dtype.kind == "O":
@@ -87,9 +85,10 @@ def start_points(
         raise ValueError(
             f"rows must share one leading axis, one entry per problem; got {[row.shape for row in rows]}."
         )
-    x = np.asarray(x0s)
+    x = np.asarray(numbers(x0s))
     if x.dtype.kind not in "fiub":
-        raise TypeError(f"'x0s' has dtype {x.dtype}; real numbers are needed.")
+        way = f": {way_in(x0s)}" if x.dtype.kind == "O" else ""
+        raise TypeError(f"'x0s' has dtype {x.dtype}; real numbers are needed{way}.")
     if x.ndim == 0:
         if x.dtype.kind not in "iu" or x < 1:
             raise ValueError(f"'x0s' is {x0s!r}; give starts of shape (m, n), or how many to draw.")

@@ -33,12 +33,16 @@ def save_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
 
     Raises
     ------
+    TypeError
+        If the state is no mapping.
     ValueError
         If there is no state: the run ended before its first iterate, or it ran compiled or by a method of
         SciPy's, which keep none.
     OSError
         If the file cannot be written; an earlier one is as it was.
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state is {type(state).__name__}; the path comes first: save_state(path, result).")
     if "notes" not in state:
         state = state.get("state") or {}
     if "notes" not in state:
