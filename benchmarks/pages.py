@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -76,6 +77,12 @@ def differing(parts: Mapping[str, str], docs: Path = DOCS) -> dict[Path, str]:
 def short(value: float) -> str:
     """Two decimals, without a leading zero; a plain 1 for what the others are compared with."""
     return "1" if value == 1 else f"{value:.2f}".removeprefix("0")
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """So many digits without an exponent, as ``5.81``, ``109`` and ``1,730,000``."""
+    value = float(f"{value:.{digits}g}")
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}" if value else "0"
 
 
 def scientific(value: float) -> str:
