@@ -24,7 +24,9 @@ SAME = ("QUARTC",)
 
 def keep(saved: dict[str, Any]) -> None:
     """Write values, gradients and whether the gradient test held, by problem."""
-    runs = {name: [run[OURS][k] for k in ("nfev", "njev", "converged")] for name, run in saved["runs"].items()}
+    runs = {
+        name: [run[OURS][k] for k in ("nfev", "njev", "converged")] for name, run in saved["runs"].items()
+    }
     KEPT.write_text(
         json.dumps({"conditions": saved["conditions"], "runs": runs}).replace("], ", "],\n") + "\n"
     )

@@ -49,7 +49,7 @@ def ended(conditions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load() -> list[float]:
-    """Return how many processes ran or waited in the last minute, in the mean; empty where that is unknown."""
+    """Mean number of processes that ran or waited in the last minute; empty where that is unknown."""
     return [round(os.getloadavg()[0], 1)] if hasattr(os, "getloadavg") else []
 
 

@@ -4,11 +4,12 @@
 
     python benchmarks/edges.py
 
-Thirty seeded functions of 2 to 8 variables in six families, infinite or NaN outside of a domain, with the minimum
-inside: a straight line's likelihood under uniform priors, convex quadratics in a box and in a half-space, sums of
-logarithms and of roots, a multinomial likelihood on the simplex. The minima are known in closed form. Gradients
-are forward differences. A method is right where f comes within 1e-6 of the minimum (relative, where that is larger
-than 1); nobody has more than 20,000 calls. L-BFGS-B is not told where the domain ends.
+Thirty seeded functions of 2 to 8 variables in six families, infinite or NaN outside of a domain, with the
+minimum inside: a straight line's likelihood under uniform priors, convex quadratics in a box and in a
+half-space, sums of logarithms and of roots, a multinomial likelihood on the simplex. The minima are known in
+closed form. Gradients are forward differences. A method is right where f comes within 1e-6 of the minimum
+(relative, where that is larger than 1); nobody has more than 20,000 calls. L-BFGS-B is not told where the
+domain ends.
 
 Everything goes to ``results/edges.json``, from which `edges_report.py` makes the table of the page.
 """
@@ -43,7 +44,7 @@ class BudgetExhausted(Exception):
 
 
 def line(rng: np.random.Generator) -> Problem:
-    """Straight line with Gaussian errors: intercept, slope and deviation, the last two under uniform priors."""
+    """Straight line with Gaussian errors: intercept, slope, deviation; uniform priors of the last two."""
     t = rng.uniform(-20, 20, 300)
     y = rng.uniform(10, 50) + rng.uniform(0.1, 0.5) * t + rng.uniform(2, 6) * rng.normal(size=t.size)
     slope, intercept = np.polyfit(t, y, 1)
@@ -90,7 +91,11 @@ def half_space(rng: np.random.Generator) -> Problem:
 def logarithms(rng: np.random.Generator) -> Problem:
     """Sum of x - w log(x), the minimum at w."""
     w = rng.uniform(0.05, 3, int(rng.integers(2, 9)))
-    return lambda x: float(np.sum(x - w * np.log(x))), rng.uniform(0.01, 5, w.size), float(w @ (1 - np.log(w)))
+    return (
+        lambda x: float(np.sum(x - w * np.log(x))),
+        rng.uniform(0.01, 5, w.size),
+        float(w @ (1 - np.log(w))),
+    )
 
 
 def roots(rng: np.random.Generator) -> Problem:

@@ -5,12 +5,12 @@
     python benchmarks/memory_cg_variants.py
 
 The 38 functions of half A of `large.py` with 10, 30, 100 and 300 variables, from the usual start and from two
-others, moved at random (`cutest.moved`, seeds 1 and 2). 5,000 evaluations each, a value and a gradient cost one
-each; `gtol` 1e-6. Judged are the evaluations until f has come within 1e-6 of the decrease from the start to the
-lowest value that any variant has seen, and until the run stops, over those of the phase as it is.
+others, moved at random (`cutest.moved`, seeds 1 and 2). 5,000 evaluations each, a value and a gradient cost
+one each; `gtol` 1e-6. Judged are the evaluations until f has come within 1e-6 of the decrease from the start
+to the lowest value that any variant has seen, and until the run stops, over those of the phase as it is.
 
-Everything goes to ``results/memory_cg_variants.json``, from which `memory_cg_variants_report.py` makes the table of
-the page.
+Everything goes to ``results/memory_cg_variants.json``, from which `memory_cg_variants_report.py` makes the
+table of the page.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ contenders.SOLVERS.update({name: solver(name) for name in VARIANTS})
 
 
 class Problem(large.Problem):
-    """A scalable function at one dimension and start, by a name such as ``ARWHEAD/30@1``; 0 is the usual start."""
+    """A scalable function at one dimension and start, such as ``ARWHEAD/30@1``; 0 is the usual start."""
 
     def __init__(self, name: str):
         usual, _, seed = name.partition("@")
@@ -89,7 +89,7 @@ class Problem(large.Problem):
 
 
 def measured(name: str) -> list[list[int | None]]:
-    """Evaluations until solved (None for never) and until the stop, by variant; empty where all is done at x0."""
+    """Count the evaluations until solved (None: never) and until the stop; empty where x0 is stationary."""
     with np.errstate(all="ignore"):
         facts = cutest.facts_of(Problem(name))
     if not facts["gmax0"] > GTOL:

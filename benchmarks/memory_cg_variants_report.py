@@ -1,7 +1,7 @@
 """The table of variants of `memory-cg` from what `memory_cg_variants.py` has written.
 
-python benchmarks/memory_cg_variants_report.py --keep RESULTS.json    # into benchmarks/memory_cg_variants.json
-python benchmarks/pages.py memory_cg_variants_report                  # into the page
+python benchmarks/memory_cg_variants_report.py --keep RESULTS.json     # into the JSON beside it
+python benchmarks/pages.py memory_cg_variants_report                   # into the page
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def keep(saved: dict[str, Any]) -> None:
 
 
 def ratios(ours: list[list[int | None]], base: list[list[int | None]]) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithms of the evaluations over those of the phase as it is: until solved by both, and at the stop."""
+    """Logarithms of evaluations over those of the phase as it is: until both have solved, at the stop."""
     both = [(a[0], b[0]) for a, b in zip(ours, base, strict=True) if a[0] is not None and b[0] is not None]
     stops = [(a[1], b[1]) for a, b in zip(ours, base, strict=True)]
     solved, stop = (np.diff(np.log(np.array(pairs, dtype=float)), axis=1)[:, 0] for pairs in (both, stops))

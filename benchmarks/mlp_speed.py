@@ -16,8 +16,8 @@ data and weights seeded by 0. A call is what the training loop of each library m
 - **JAX**: ``jax.jit(jax.value_and_grad(...))`` over the flat vector, until the gradient is a NumPy array.
 
 Contenders live in processes of their own and take turns (`arena.py`), so that each round gives one ratio.
-All get the same loss and gradient, which is checked first. Every round goes to ``results/mlp_speed.json``, from
-which `mlp_speed_report.py` makes the tables of the page.
+All get the same loss and gradient, which is checked first. Every round goes to ``results/mlp_speed.json``,
+from which `mlp_speed_report.py` makes the tables of the page.
 """
 
 from __future__ import annotations
@@ -244,8 +244,8 @@ def main() -> None:
     arena.close()
     result["conditions"] = conditions.ended(began)
     print(
-        f"\nMicroseconds a call, median (quartiles) of {arguments.rounds} rounds, {arguments.threads} threads, "
-        f"{platform.machine()}. {conditions.said(result['conditions'])}\n"
+        f"\nMicroseconds a call, median (quartiles) of {arguments.rounds} rounds, "
+        f"{arguments.threads} threads, {platform.machine()}. {conditions.said(result['conditions'])}\n"
     )
     print(table(["dtype", "rows", *names], rows))
     print("\nTheir time over ours (above 1: ours is faster), median over the rounds and best over best:\n")

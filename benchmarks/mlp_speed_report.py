@@ -1,4 +1,4 @@
-"""The tables of loss and gradient of a network from what `mlp_speed.py` has written, at two numbers of threads.
+"""The tables of loss and gradient of a network from what `mlp_speed.py` has written, by threads.
 
 python benchmarks/mlp_speed_report.py --keep RESULTS.json     # into benchmarks/mlp_speed.json, once a file
 python benchmarks/pages.py mlp_speed_report                   # into the page

@@ -6,8 +6,8 @@ The objective is a diagonal quadratic, which costs O(n), so that an iteration is
 phase runs by ask and tell from Python, as the driver runs it. SciPy's BFGS is left out above 3,000 variables.
 There are two yardsticks: one read and one write of all n x n numbers of H (`numpy.copyto`), and a value with
 its gradient of a network of about n variables (10 inputs, one hidden layer, 1,000 samples). All take turns;
-the median over the rounds of the processor time is printed, and goes to ``results/quasi_newton_step.json``, from
-which `quasi_newton_step_report.py` makes the table of the page.
+the median over the rounds of the processor time is printed, and goes to ``results/quasi_newton_step.json``,
+from which `quasi_newton_step_report.py` makes the table of the page.
 """
 
 from __future__ import annotations

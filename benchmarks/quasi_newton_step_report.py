@@ -44,8 +44,8 @@ def verdict(seconds: dict[str, dict[str, float]]) -> str:
     theirs = {n: row["scipy BFGS"] / row["ssbroyden"] for n, row in seconds.items() if "scipy BFGS" in row}
     far = list(theirs)[-1]
     return (
-        f"A step of `'ssbroyden'` takes {shares[cheap[-1]]:.2g} of such an evaluation at n = {int(cheap[-1]):,}, "
-        f"and {shares[last]:.2g} times as long at {int(last):,}. "
+        f"A step of `'ssbroyden'` takes {shares[cheap[-1]]:.2g} of such an evaluation at "
+        f"n = {int(cheap[-1]):,}, and {shares[last]:.2g} times as long at {int(last):,}. "
         f"SciPy's BFGS multiplies n × n matrices at every step: it takes {theirs[far]:,.0f} times as long "
         f"as `'ssbroyden'` at n = {int(far):,}."
     )

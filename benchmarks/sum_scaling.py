@@ -9,8 +9,8 @@ Loss and gradient of a network 784-128-10 over 20,000 seeded rows in float64, in
 caller alone, and by two workers of each kind that ``FiniteSum(workers=)`` takes. BLAS has one thread
 everywhere. The rows lie in a memory-mapped file, so that none of the pools is sent more than a name. Every
 round is one call of each; the ratio to the caller of the same round is what counts where other work runs on
-the machine. Results are checked to have the same bits. The ratios go to ``results/sum_scaling.json``, from which
-`sum_scaling_report.py` makes the table of the page.
+the machine. Results are checked to have the same bits. The ratios go to ``results/sum_scaling.json``, from
+which `sum_scaling_report.py` makes the table of the page.
 """
 
 from __future__ import annotations

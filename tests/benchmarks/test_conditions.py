@@ -11,7 +11,12 @@ import conditions
 
 import twophase_min
 
-KEPT = {"date": "2026-11-06", "cores": 2, "load": [2.0, 1.2], "versions": {"Python": "3.11.9", "NumPy": "2.4"}}
+KEPT = {
+    "date": "2026-11-06",
+    "cores": 2,
+    "load": [2.0, 1.2],
+    "versions": {"Python": "3.11.9", "NumPy": "2.4"},
+}
 
 
 def test_a_page_says_date_cores_load_and_versions():

@@ -53,7 +53,14 @@ def test_small_numbers_have_an_exponent_without_padding(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0523, "0.0523"), (0.9996, "1.00"), (5.814, "5.81"), (109.4, "109"), (1_734_000, "1,730,000"), (0, "0")],
+    [
+        (0.0523, "0.0523"),
+        (0.9996, "1.00"),
+        (5.814, "5.81"),
+        (109.4, "109"),
+        (1_734_000, "1,730,000"),
+        (0, "0"),
+    ],
 )
 def test_plain_numbers_have_three_digits(value, text):
     assert pages.plain(value) == text
