@@ -92,7 +92,7 @@ def keep(saved: dict[str, Any], kind: str, solvers: list[str]) -> None:
     for own in solvers:
         pool = [*peers, own]
         costs = {}
-        for tau in cutest.TAUS:
+        for tau in cutest.TAUS[-1:] if kind.startswith(MOVED) else cutest.TAUS:
             part["problems"], found = cutest.costs(saved["problems"], runs, pool, tau)
             costs[f"{tau:g}"] = written(found)
         part["pools"][own] = {
@@ -104,7 +104,7 @@ def keep(saved: dict[str, Any], kind: str, solvers: list[str]) -> None:
 
 
 def figures(part: dict[str, Any], own: str) -> dict[str, list[float]]:
-    """Share solved and area at either tau, and calls at stop, by solver of a pool."""
+    """Share solved and area at each tau that is kept, and calls at stop, by solver of a pool."""
     grid = np.linspace(0.0, cutest.LOG2_RATIO_MAX, 501)
     pool = part["pools"][own]
     found: dict[str, list[float]] = {s: [] for s in (*part["peers"], own)}
@@ -140,7 +140,7 @@ def other_starts(parts: dict[str, Any]) -> str:
     rows = [
         [
             LABELS["unconstrained"][s].partition(":")[0],
-            *(", ".join(shares(figures(part, s)[s][2:4])) for part in parts.values()),
+            *(", ".join(shares(figures(part, s)[s][:2])) for part in parts.values()),
         ]
         for s in OTHER_STARTS
     ]

@@ -1,9 +1,8 @@
 """What a first call costs in a fresh process: the section first-call of `speed.py`.
 
 Rosenbrock's function in ten variables, written in Python, in C, for ``numba.njit`` and for
-``numba.njit(cache=True)``; with the kernels compiled ahead (`twophase_min.build`) and without. NumPy and SciPy
-are loaded before the clock runs, and where the objective itself is Numba's, Numba and the objective's code,
-too. Processor time, which a busy machine distorts less than the clock on the wall.
+``numba.njit(cache=True)``; with the kernels compiled ahead (`twophase_min.build`) and without. NumPy and
+SciPy are loaded before the clock runs, and where the objective itself is Numba's, Numba and its code, too. Processor time, which a busy machine distorts less than the clock on the wall.
 """
 
 from __future__ import annotations

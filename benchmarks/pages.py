@@ -28,11 +28,22 @@ REPORTS = (
     "cutest_report",
     "everyday_report",
     "large_report",
+    "memory_cg_variants_report",
+    "cg_descent_report",
     "digits_report",
     "guard_report",
+    "guard_ablation_report",
     "pinn_report",
     "training_report",
+    "mlp_speed_report",
+    "sum_scaling_report",
     "detectors_report",
+    "nist_report",
+    "edges_report",
+    "estimators_report",
+    "quasi_newton_step_report",
+    "calls_report",
+    "speed_report",
 )
 """Modules with a function ``tables() -> {name: Markdown}``."""
 PLACE = re.compile(r"(<!-- (?!end -->)([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
