@@ -2,7 +2,8 @@
 
 Rosenbrock's function in ten variables, written in Python, in C, for ``numba.njit`` and for
 ``numba.njit(cache=True)``; with the kernels compiled ahead (`twophase_min.build`) and without. NumPy and
-SciPy are loaded before the clock runs, and where the objective itself is Numba's, Numba and its code, too. Processor time, which a busy machine distorts less than the clock on the wall.
+SciPy are loaded before the clock runs, and where the objective itself is Numba's, Numba and its code, too.
+Processor time, which a busy machine distorts less than the clock on the wall.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def test_cg_descent_leaves_out_the_same_function_and_what_is_not_solved(kept):
 def test_a_variant_is_compared_where_both_have_solved(kept):
     base = [[10, 20], [10, 20], [None, 20]]
     half = [[5, 20], [20, 80], [7, 20]]
-    runs = {name: half for name in memory_cg_variants_report.LABELS} | {"as it is": base}
+    runs = dict.fromkeys(memory_cg_variants_report.LABELS, half) | {"as it is": base}
     text = kept(memory_cg_variants_report, {"runs": runs})["memory-cg-variants"]
     assert rows(text, "both") == [["1.00", "1.59", "0"]]  # geometric means: of 1/2 and 2; of 1, 4 and 1
     assert "leaves 1 of 3 unsolved" in text
