@@ -136,6 +136,49 @@ def test_the_summary_quotes_the_networks():
     assert f"({pages.short(seconds)}, {pages.short(matrix_seconds)})" in verdict
 
 
+def test_the_summary_quotes_bounds_large_problems_and_edges():
+    """Shares solved beside the best peer's; right answers and calls."""
+    import cutest_report
+    import edges_report
+    import large_report
+
+    part = json.loads(cutest_report.KEPT.read_text())["bounds"]
+    ours = cutest_report.figures(part, "twophase+memory-cg")
+    best = max(values[2] for s, values in ours.items() if s in part["peers"])
+    verdict = row(f"{len(part['problems'])} problems with bounds")
+    assert f"{ours['twophase+memory-cg'][2]:.1%}".replace("%", " %") in verdict
+    assert f"{best:.1%}".replace("%", " %") in verdict
+
+    verdict = row("76 large problems")
+    figures = large_report.figures("B")
+    for solver in ("twophase", "twophase+memory-cg", "scipy-lbfgsb"):
+        assert f"{figures[solver]['solved']:.1%}".replace("%", " %") in verdict
+    assert pages.short(figures["twophase+memory-cg"]["to scipy-lbfgsb"]) in verdict
+
+    runs = json.loads(edges_report.KEPT.read_text())["runs"]
+    right = {method: sum(ok for ok, _ in answers) for method, answers in runs.items()}
+    best = max(count for method, count in right.items() if method.startswith("scipy"))
+    verdict = row("Thirty functions with edges")
+    assert f"{right['default']} of 30 right answers, SciPy's best {best}" in verdict
+
+
+def test_the_summary_quotes_fits_and_speed():
+    """Digits of NIST's sets; fits a second, and the time of NLopt over ours."""
+    import nist_report
+    import speed_report
+
+    found = nist_report.figures()["ours, autograd"]
+    text = f"{found['to 6']} of {found['fits']} fits right to six digits, {found['to 9']} to nine"
+    assert text in row("`curve_fit` on NIST")
+
+    kept = json.loads(speed_report.KEPT.read_text())
+    rows = kept["multistart"]["rows"]
+    one, two = (rows[f"fits, {threads}"]["a second"][1] for threads in ("1 thread", "2 threads"))
+    nlopt = speed_report.span(speed_report.over(kept["tiny"], speed_report.ONE, "nlopt"))
+    fits = f"{pages.plain(one)} curve fits a second on one thread, {pages.plain(two)} on two"
+    assert f"{fits}; {nlopt} times NLopt" in row("How fast?")
+
+
 def test_the_readme_quotes_the_kept_losses():
     """Median, lowest and highest loss, and the median accuracy."""
     import digits
