@@ -138,7 +138,7 @@ def section_first_call(arguments: argparse.Namespace) -> dict[str, Any]:
     runs: dict[str, dict[str, list[dict[str, float]]]] = {name: {} for name in OBJECTIVES}
     with tempfile.TemporaryDirectory() as into:
         built = build(Path(into))
-        for _ in range(max(3, arguments.rounds // 5)):
+        for _ in range(max(1, arguments.rounds // 5)):
             for objective in OBJECTIVES:
                 for kernels, ahead in (("Numba", "0"), ("extension", into)):
                     runs[objective].setdefault(kernels, []).append(seconds(objective, ahead))

@@ -33,7 +33,7 @@ def keep(saved: dict[str, Any]) -> None:
             "processor": {who: float(f"{t:.4g}") for who, t in measured["processor"].items()},
         }
     kept[f"{saved['threads']}"] = {"conditions": saved["conditions"], "rows": rows}
-    KEPT.write_text(json.dumps(kept, sort_keys=True).replace("}, ", "},\n") + "\n")
+    KEPT.write_text(json.dumps(kept).replace("}, ", "},\n") + "\n")
 
 
 def kept(threads: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def tables() -> dict[str, str]:
     """Return the tables by the names of their places."""
     several, one = kept(SEVERAL), kept(ONE)
     wall = [
-        [*labels(name), *(plain(row["over ours"][rival]) for rival in LABELS)]
+        [*labels(name), *(f"{row['over ours'][rival]:.2f}" for rival in LABELS)]
         for name, row in several["rows"].items()
     ]
     work = [

@@ -42,9 +42,9 @@ def section_tiny(arguments: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {}
     began = conditions.begun("nlopt")
     names = available(TINY)
-    arena = Arena(names, "solvers")
+    arena = Arena(names, "solvers", "process_time")
     rivals = [name for name in names if not name.startswith(OURS)]
-    print(f"\nMicroseconds a solve, median (quartiles), to max|g| <= {GTOL:g}")
+    print(f"\nMicroseconds of processor time a solve, median (quartiles), to max|g| <= {GTOL:g}")
     for problem in ("rosen2", "rosen10", "rosen100", "fit5"):
         times, first = arena.compare((problem,), arguments.rounds)
         reports = {name: arena.ask(name, "report") for name in names}
@@ -80,7 +80,7 @@ def section_tiny(arguments: argparse.Namespace) -> dict[str, Any]:
 def _overhead(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Time of a run on ten variables less that of its evaluations, over their number, in seconds by round."""
     names = available([*TINY, *PYTHON_OBJECTIVE])
-    arena = Arena([*names, "evaluation, native", "evaluation, called", "evaluation, Python"], "solvers")
+    arena = Arena([*names, "evaluation, native", "evaluation, called", "evaluation, Python"], "solvers", "process_time")
     times, _ = arena.compare(("rosen10",), arguments.rounds)
     rows, shares = [], {}
     for name in names:

@@ -105,7 +105,7 @@ def test_a_network_is_timed_by_two_clocks(kept):
     processor = {"twophase": 0.002, "PyTorch": 0.003, "scikit-learn": 0.004, "JAX": 0.001}
     measured = {"rounds": {"float32 5000": {"seconds": seconds, "processor": processor}}}
     parts = kept(mlp_speed_report, *({"threads": k, **measured} for k in (2, 1)))
-    assert rows(parts["mlp-threads"], "float32") == [["5,000", "2.00", "2.00", "0.500"]]
+    assert rows(parts["mlp-threads"], "float32") == [["5,000", "2.00", "2.00", "0.50"]]
     assert rows(parts["mlp-processor"], "float32") == [["5,000", "2.0", "1.50", "2.00", "0.50"]]
 
 
