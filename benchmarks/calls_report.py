@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import table
 from conditions import said
-from pages import run_report
+from pages import paragraphs, run_report
 
 KEPT = Path(__file__).with_name("calls.json")
 LABELS = {
@@ -37,7 +37,7 @@ def tables() -> dict[str, str]:
         new = compiled.format(**{key: f"{value:.2f} s" for key, value in seconds.items()})
         rows.append([label, f"{1e9 * kept['call'][name]:.1f} ns", new, on_disk])
     head = ["the loop takes", "a call", "a new function costs", "kept on disk"]
-    return {"calls": f"{table(head, rows)}\n\n{said(kept['conditions'])}"}
+    return {"calls": paragraphs(table(head, rows), said(kept["conditions"]))}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from arena import table
 from cg_descent import PUBLISHED
 from conditions import said
-from pages import run_report, short
+from pages import paragraphs, run_report, short
 
 KEPT = Path(__file__).with_name("cg_descent.json")
 OURS = "memory-cg-0"
@@ -76,7 +76,7 @@ def tables() -> dict[str, str]:
     ]
     head = ["problem", "n", "CG_DESCENT 1", "`memory-cg`, memory 0"]
     parts = table(head, rows), verdict(kept["runs"]), said(kept["conditions"], timed=False)
-    return {"cg-descent": "\n\n".join(parts)}
+    return {"cg-descent": paragraphs(*parts)}
 
 
 if __name__ == "__main__":

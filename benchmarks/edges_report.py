@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import table
 from conditions import said
-from pages import run_report
+from pages import paragraphs, run_report
 
 KEPT = Path(__file__).with_name("edges.json")
 LABELS = {
@@ -38,7 +38,7 @@ def tables() -> dict[str, str]:
         right, calls = map(sum, zip(*kept["runs"][method], strict=True))
         rows.append([label, f"{right} of {len(kept['runs'][method])}", f"{calls:,}"])
     condition = said(kept["conditions"], timed=False)
-    return {"edges": f"{table(['method', 'right answers', 'calls'], rows)}\n\n{condition}"}
+    return {"edges": paragraphs(table(["method", "right answers", "calls"], rows), condition)}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from arena import table
 from conditions import said
-from pages import run_report
+from pages import paragraphs, run_report
 
 KEPT = Path(__file__).with_name("estimators.json")
 FIELDS = {"score": ".3f", "loss": ".2g", "seconds": ".2f", "iterations": ".0f"}
@@ -66,7 +66,7 @@ def tables() -> dict[str, str]:
     """Return the tables by the name of their place."""
     kept = json.loads(KEPT.read_text())
     parts = [data_table(name, runs) for name, runs in kept["runs"].items()]
-    return {"estimators": "\n\n".join([*parts, said(kept["conditions"])])}
+    return {"estimators": paragraphs(*parts, said(kept["conditions"]))}
 
 
 if __name__ == "__main__":

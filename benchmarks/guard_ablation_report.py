@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import table
 from conditions import said
-from pages import run_report
+from pages import paragraphs, run_report
 
 KEPT = Path(__file__).with_name("guard_ablation.json")
 
@@ -43,7 +43,7 @@ def tables() -> dict[str, str]:
     ]
     head = ["constant", "price", "worst", "above 1.5", f"solved of {kept['problems']}"]
     head += ["behind", f"beyond 20 %, of {kept['runs']}"]
-    return {"guard-constants": f"{table(head, rows)}\n\n{said(kept['conditions'], timed=False)}"}
+    return {"guard-constants": paragraphs(table(head, rows), said(kept["conditions"], timed=False))}
 
 
 if __name__ == "__main__":

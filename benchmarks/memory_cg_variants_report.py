@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from arena import table
 from conditions import said
-from pages import run_report, short
+from pages import paragraphs, run_report, short
 
 KEPT = Path(__file__).with_name("memory_cg_variants.json")
 BASE = "as it is"
@@ -62,7 +62,7 @@ def tables() -> dict[str, str]:
         f"As it is, the phase leaves {unsolved[BASE]} of {len(base)} unsolved."
     )
     parts = table(head, rows), note, said(kept["conditions"], timed=False)
-    return {"memory-cg-variants": "\n\n".join(parts)}
+    return {"memory-cg-variants": paragraphs(*parts)}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import ratio, table
 from conditions import said
-from pages import plain, run_report
+from pages import paragraphs, plain, run_report
 
 KEPT = Path(__file__).with_name("mlp_speed.json")
 OURS = "twophase"
@@ -69,8 +69,10 @@ def tables() -> dict[str, str]:
     ]
     head = ["dtype", "rows"]
     return {
-        "mlp-threads": f"{table([*head, *LABELS.values()], wall)}\n\n{said(several['conditions'])}",
-        "mlp-processor": f"{table([*head, 'ours, ms', *LABELS.values()], work)}\n\n{said(one['conditions'])}",
+        "mlp-threads": paragraphs(table([*head, *LABELS.values()], wall), said(several["conditions"])),
+        "mlp-processor": paragraphs(
+            table([*head, "ours, ms", *LABELS.values()], work), said(one["conditions"])
+        ),
     }
 
 

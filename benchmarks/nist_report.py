@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from arena import table
 from conditions import said
-from pages import run_report
+from pages import paragraphs, run_report
 
 KEPT = Path(__file__).with_name("nist.json")
 LABELS = {
@@ -65,7 +65,7 @@ def tables() -> dict[str, str]:
         rows.append([label, *right, f"{f['digits']:.1f}", f"{f['calls']:.0f}", f"{f['all calls']:,}"])
     head = ["", "to 6 digits", "to 9 digits", "median digits", "median calls", "calls in all"]
     condition = said(json.loads(KEPT.read_text())["conditions"], timed=False)
-    return {"nist": f"{table(head, rows)}\n\n{condition}"}
+    return {"nist": paragraphs(table(head, rows), condition)}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import json
 import math
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,11 @@ def scientific(value: float) -> str:
     value = float(f"{value:.12g}")  # the last bits of a mean depend on the version of NumPy
     digits, exponent = f"{value:.1e}".split("e")
     return f"{digits}e{int(exponent)}" if int(exponent) else digits
+
+
+def paragraphs(*parts: str) -> str:
+    """Join tables and sentences by empty lines; sentences are broken into lines."""
+    return "\n\n".join(part if "|" in part else textwrap.fill(part, 110) for part in parts)
 
 
 def run_report(doc: str, results: str, keep: Callable[[Any], None], argv: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import table
 from conditions import said
-from pages import plain, run_report
+from pages import paragraphs, plain, run_report
 
 KEPT = Path(__file__).with_name("quasi_newton_step.json")
 LABELS = {
@@ -59,7 +59,7 @@ def tables() -> dict[str, str]:
         for n, row in kept["seconds"].items()
     ]
     parts = table(["n", *LABELS.values()], rows), verdict(kept["seconds"]), said(kept["conditions"])
-    return {"steps": "\n\n".join(parts)}
+    return {"steps": paragraphs(*parts)}
 
 
 if __name__ == "__main__":

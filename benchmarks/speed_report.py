@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from arena import ratio, table
 from conditions import said
-from pages import plain, run_report
+from pages import paragraphs, plain, run_report
 
 KEPT = Path(__file__).with_name("speed.json")
 Section = dict[str, Any]
@@ -59,8 +59,7 @@ def keep_tiny(section: Section) -> Section:
         problems[name] = {
             "us": {who: 1e6 * statistics.median(seconds) for who, seconds in times.items()},
             "over": {
-                ours: {who: ratio(times[who], times[ours]) for who in TINY_RIVALS}
-                for ours in (MANY, SINGLE)
+                ours: {who: ratio(times[who], times[ours]) for who in TINY_RIVALS} for ours in (MANY, SINGLE)
             },
             "calls": {who: [report["nfev"], report["njev"]] for who, report in reports.items()},
         }
@@ -356,7 +355,7 @@ def tables() -> dict[str, str]:
         ],
         "first": [first_table(first), built + said(first["conditions"])],
     }
-    return {f"speed-{name}": "\n\n".join(texts) for name, texts in parts.items()}
+    return {f"speed-{name}": paragraphs(*texts) for name, texts in parts.items()}
 
 
 if __name__ == "__main__":

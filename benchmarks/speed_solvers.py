@@ -80,7 +80,8 @@ def section_tiny(arguments: argparse.Namespace) -> dict[str, Any]:
 def _overhead(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Time of a run on ten variables less that of its evaluations, over their number, in seconds by round."""
     names = available([*TINY, *PYTHON_OBJECTIVE])
-    arena = Arena([*names, "evaluation, native", "evaluation, called", "evaluation, Python"], "solvers", "process_time")
+    evaluations = (f"evaluation, {how}" for how in ("native", "called", "Python"))
+    arena = Arena([*names, *evaluations], "solvers", "process_time")
     times, _ = arena.compare(("rosen10",), arguments.rounds)
     rows, shares = [], {}
     for name in names:

@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import table
 from conditions import said
-from pages import run_report
+from pages import paragraphs, run_report
 
 KEPT = Path(__file__).with_name("sum_scaling.json")
 LABELS = {
@@ -35,7 +35,8 @@ def tables() -> dict[str, str]:
     """Return the table by the name of its place."""
     kept = json.loads(KEPT.read_text())
     rows = [[label, f"{kept['ratios'][name]:.2f}"] for name, label in LABELS.items()]
-    return {"workers": f"{table(['workers', 'caller alone over it'], rows)}\n\n{said(kept['conditions'])}"}
+    head = ["workers", "caller alone over it"]
+    return {"workers": paragraphs(table(head, rows), said(kept["conditions"]))}
 
 
 if __name__ == "__main__":
