@@ -14,7 +14,7 @@ import numpy as np
 from arena import table
 from cg_descent import PUBLISHED
 from conditions import said
-from pages import paragraphs, run_report, short
+from pages import paragraphs, run_report
 
 KEPT = Path(__file__).with_name("cg_descent.json")
 OURS = "memory-cg-0"
@@ -56,8 +56,8 @@ def verdict(runs: dict[str, Any]) -> str:
     )
     fewer = sum(r < 1 for r in found.values())
     return (
-        f"Fewer on {fewer} of {len(runs) - len(SAME)}; the geometric mean of the ratios is {short(mean)}, "
-        f"without {far}, where ours is furthest behind, {short(rest)}."
+        f"Fewer on {fewer} of {len(runs) - len(SAME)}; the geometric mean of the ratios is {mean:.2f}, "
+        f"without {far}, where ours is furthest behind, {rest:.2f}."
     )
 
 

@@ -55,7 +55,8 @@ def tables() -> dict[str, str]:
     for name, label in LABELS.items():
         found = ratios(kept["runs"][name], base)
         errors += [spread(logs) for logs in found]
-        rows.append([label, *(short(float(np.exp(np.mean(logs)))) for logs in found), f"{unsolved[name]}"])
+        means = [f"{np.exp(np.mean(logs)):.2f}".removeprefix("0") for logs in found]
+        rows.append([label, *means, f"{unsolved[name]}"])
     head = ["change", "to 1e-6", "at stop", f"not solved of {len(base)}"]
     note = (
         f"The standard error is {short(min(errors))} to {short(max(errors))}. "

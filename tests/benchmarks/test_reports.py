@@ -69,8 +69,8 @@ def test_cg_descent_leaves_out_the_same_function_and_what_is_not_solved(kept):
     assert rows(text, "ARWHEAD") == [["1,000", "24 + 15 = 39", "48 + 30 = 78"]]
     assert rows(text, "CURLY10")[0][-1] == "1 + 1 = 2, not solved"
     assert "QUARTC" not in text
-    assert "Fewer on 1 of 3; the geometric mean of the ratios is 1, without ARWHEAD" in sentence(text)
-    assert "furthest behind, .50." in sentence(text)
+    assert "Fewer on 1 of 3; the geometric mean of the ratios is 1.00, without ARWHEAD" in sentence(text)
+    assert "furthest behind, 0.50." in sentence(text)
 
 
 def test_a_variant_is_compared_where_both_have_solved(kept):
