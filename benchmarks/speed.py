@@ -36,10 +36,17 @@ SIZES = (2, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
 
 def section_adam(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Adam's step against PyTorch, optax, NumPy and the copy speed of the machine."""
+    """Adam's step against PyTorch, optax, NumPy and the copy speed of the machine.
+
+    On one thread processor time is taken, which other work on the machine disturbs least.
+    """
+    limits = dict.fromkeys(("TWOPHASE_NUM_THREADS", "OMP_NUM_THREADS"), f"{arguments.threads}")
+    if arguments.threads == 1:
+        limits["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ.update(limits)  # the processes of the contenders inherit them
     names = [name for name in CONTENDERS if "(" not in name]
     began = conditions.begun("torch", "jax", "optax")
-    arena = Arena(names, "kernel_calls")
+    arena = Arena(names, "kernel_calls", "process_time" if arguments.threads == 1 else "perf_counter")
     rivals = [name for name in names if not name.startswith(("twophase", "copy"))]
     result: dict[str, Any] = {}
     rows, ratios, best = [], [], []
@@ -169,6 +176,7 @@ def main() -> None:
     )
     parser.add_argument("--section", choices=SECTIONS, action="append", help="may be repeated; default: all")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each contender (15)")
+    parser.add_argument("--threads", type=int, default=1, help="of the contenders of the section adam (1)")
     parser.add_argument("--sizes", type=lambda s: [int(float(v)) for v in s.split(",")], default=SIZES)
     parser.add_argument("--fits", type=int, default=100_000, help="problems of the section multistart")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "speed.json")

@@ -324,7 +324,10 @@ def verdicts(kept: dict[str, Section]) -> str:
     ahead = span([row["extension, warm"] for row in first])
     cold = span([row["Numba, cold"] for row in first])
     rows = [
-        ["a step of Adam", f"{torch} times the speed of PyTorch's fused one, {optax} of optax's"],
+        [
+            "a step of Adam",
+            f"{torch} times the speed of PyTorch's fused one, {optax} of optax's, on one thread",
+        ],
         ["a small problem, compiled, many in a call", f"{cg} times SciPy's CG, {lbfgs} its L-BFGS-B"],
         ["the same beside NLopt", f"{nlopt} times its speed; a single `minimize` {single}"],
         [f"{many['fits, 2 threads']['fits']:,} curve fits", fits],
