@@ -324,18 +324,12 @@ def verdicts(kept: dict[str, Section]) -> str:
     ahead = span([row["extension, warm"] for row in first])
     cold = span([row["Numba, cold"] for row in first])
     rows = [
-        [
-            "a step of Adam",
-            f"{torch} times the speed of PyTorch's fused one, {optax} of optax's, on one thread",
-        ],
-        ["a small problem, compiled, many in a call", f"{cg} times SciPy's CG, {lbfgs} its L-BFGS-B"],
-        ["the same beside NLopt", f"{nlopt} times its speed; a single `minimize` {single}"],
+        ["a step of Adam, one thread", f"PyTorch's fused one takes {torch} times as long, optax's {optax}"],
+        ["small problems, compiled, in one call", f"SciPy's CG takes {cg} times as long, L-BFGS-B {lbfgs}"],
+        ["the same beside NLopt", f"{nlopt} times as long; beside a single `minimize` {single}"],
         [f"{many['fits, 2 threads']['fits']:,} curve fits", fits],
         ["memory", f"{vectors[0]:.0f} vectors in Python, {vectors[1]:.0f} compiled, without pairs"],
-        [
-            "the first call",
-            f"{ahead} s with the extension and files on the disk; {cold} s where Numba compiles",
-        ],
+        ["the first call", f"{ahead} s with the extension on the disk; {cold} s where Numba compiles"],
     ]
     return table(["what", "verdict"], rows)
 
