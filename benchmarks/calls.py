@@ -11,15 +11,19 @@
   compiled once and kept on disk; the wrapper is what is compiled for a new function.
 
 The loop here is the smallest there is, so that the call shows; the engine's own takes some seconds to
-compile, which "specialised" would pay for every objective. Medians of 15 rounds, taken in turn.
+compile, which "specialised" would pay for every objective. Medians of 15 rounds, taken in turn. They go to
+``results/calls.json``, from which `calls_report.py` makes the table of the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
+from pathlib import Path
 
+import conditions
 import numba
 import numpy as np
 from numba import float64, types
@@ -75,7 +79,9 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=2_000_000)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "calls.json")
     options = parser.parse_args()
+    began_under = conditions.begun()
     x, f, g, table = np.ones(2), np.zeros(1), np.zeros(2), np.zeros(1, np.int64)
     numba.njit(lambda a: a[0])(x)  # Numba's own registries
 
@@ -116,6 +122,14 @@ def main() -> None:
         new = statistics.median(fresh[name][1:])  # the first has its loop compiled too
         print(f"{name:<14}{statistics.median(ns):>12.1f}{spread:>16}{new:>20.3f}{kept[name]:>18}")
     print(f"first-class: its loop compiled in {loop_of_first_class:.2f} s, once a process")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    figures = {
+        "conditions": conditions.ended(began_under),
+        "call": {name: statistics.median(seconds) for name, seconds in calls.items()},
+        "new function": {name: statistics.median(seconds[1:]) for name, seconds in fresh.items()},
+        "loop of first-class": loop_of_first_class,
+    }
+    options.out.write_text(json.dumps(figures))
 
 
 if __name__ == "__main__":

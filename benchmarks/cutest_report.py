@@ -26,9 +26,14 @@ DIGITS = 5
 POOLS = {
     "unconstrained": ("scipy-cg", "scipy-bfgs", "scipy-lbfgsb", "newton-cg", "nlopt-lbfgs"),
     "bounds": cutest.BOUNDED_PEERS,
+    "bounds-tune": tuple(s for s in cutest.BOUNDED_PEERS if s != "trust-constr"),
 }
-BESIDE = {"unconstrained": "twophase", "bounds": "memory-cg"}
+BESIDE = {"unconstrained": "twophase", "bounds": "memory-cg", "bounds-tune": "memory-cg"}
 """In whose pool the peers' own rows are judged."""
+MOVED = "moved-"
+"""Kinds of results from other starts begin with this, and end with the seed; their pool is the first one."""
+OTHER_STARTS = ("memory-cg", "twophase+memory-cg", "twophase")
+"""Rows of the table of other starts."""
 LABELS = {
     "unconstrained": {
         "scipy-cg": "SciPy CG",
@@ -58,7 +63,15 @@ LABELS = {
         "twophase+memory-cg": "**twophase**, default: `memory-cg`",
     },
 }
+LABELS["bounds-tune"] = {s: label for s, label in LABELS["bounds"].items() if s != "trust-constr"}
 """Rows of the tables, in order."""
+
+
+def kind_of(settings: dict[str, Any]) -> str:
+    """Name the kind of results by what `cutest.py` was told."""
+    if "moved" in settings:
+        return f"{MOVED}{settings['moved']}"
+    return {None: "unconstrained", "judge": "bounds", "tune": "bounds-tune"}[settings.get("half")]
 
 
 def written(costs: np.ndarray) -> list[list[int | None]]:
@@ -74,12 +87,12 @@ def read(rows: list[list[int | None]]) -> np.ndarray:
 def keep(saved: dict[str, Any], kind: str, solvers: list[str]) -> None:
     """Enter solvers of saved runs, each beside the peers, into the kept results."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    peers, runs = list(POOLS[kind]), saved["runs"]
+    peers, runs = list(POOLS.get(kind, POOLS["unconstrained"])), saved["runs"]
     part = kept.setdefault(kind, {"settings": saved["settings"], "peers": peers, "pools": {}})
     for own in solvers:
         pool = [*peers, own]
         costs = {}
-        for tau in cutest.TAUS:
+        for tau in cutest.TAUS[-1:] if kind.startswith(MOVED) else cutest.TAUS:
             part["problems"], found = cutest.costs(saved["problems"], runs, pool, tau)
             costs[f"{tau:g}"] = written(found)
         part["pools"][own] = {
@@ -91,7 +104,7 @@ def keep(saved: dict[str, Any], kind: str, solvers: list[str]) -> None:
 
 
 def figures(part: dict[str, Any], own: str) -> dict[str, list[float]]:
-    """Share solved and area at either tau, and calls at stop, by solver of a pool."""
+    """Share solved and area at each tau that is kept, and calls at stop, by solver of a pool."""
     grid = np.linspace(0.0, cutest.LOG2_RATIO_MAX, 501)
     pool = part["pools"][own]
     found: dict[str, list[float]] = {s: [] for s in (*part["peers"], own)}
@@ -105,20 +118,41 @@ def figures(part: dict[str, Any], own: str) -> dict[str, list[float]]:
     return found
 
 
+def shares(values: list[float]) -> list[str]:
+    """Write shares solved and areas, in turn."""
+    texts = [f"{value:.3f}" if k % 2 else f"{value:.1%}" for k, value in enumerate(values)]
+    return [text.removeprefix("0").replace("%", " %") for text in texts]
+
+
+def side_by_side(part: dict[str, Any], kind: str) -> str:
+    """Return the table of all solvers of a kind."""
+    beside = figures(part, BESIDE[kind])
+    rows = []
+    for s, label in LABELS[kind].items():
+        *values, stop = (beside if s in part["peers"] else figures(part, s))[s]
+        rows.append([label, *shares(values), short(stop)])
+    head = ["solver", "solved, tau 1e-3", "area", "solved, tau 1e-6", "area", "calls at stop"]
+    return table(head, rows)
+
+
+def other_starts(parts: dict[str, Any]) -> str:
+    """Return the table of ours from other starts, at the smaller tolerance."""
+    rows = [
+        [
+            LABELS["unconstrained"][s].partition(":")[0],
+            *(", ".join(shares(figures(part, s)[s][:2])) for part in parts.values()),
+        ]
+        for s in OTHER_STARTS
+    ]
+    return table(["solver", *(f"seed {kind.removeprefix(MOVED)}" for kind in parts)], rows)
+
+
 def tables() -> dict[str, str]:
     """Return the tables by the names of their places."""
-    out = {}
-    for kind, part in json.loads(KEPT.read_text()).items():
-        beside = figures(part, BESIDE[kind])
-        rows = []
-        for s, label in LABELS[kind].items():
-            solved3, area3, solved6, area6, stop = (beside if s in part["peers"] else figures(part, s))[s]
-            shown = [f"{solved3:.1%}", f"{area3:.3f}", f"{solved6:.1%}", f"{area6:.3f}"]
-            shown = [text.removeprefix("0").replace("%", " %") for text in shown]
-            rows.append([label, *shown, short(stop)])
-        head = ["solver", "solved, tau 1e-3", "area", "solved, tau 1e-6", "area", "calls at stop"]
-        out[f"cutest-{kind}"] = table(head, rows)
-    return out
+    kept = json.loads(KEPT.read_text())
+    moved = {kind: part for kind, part in sorted(kept.items()) if kind.startswith(MOVED)}
+    out = {f"cutest-{kind}": side_by_side(part, kind) for kind, part in kept.items() if kind not in moved}
+    return out | {"cutest-moved": other_starts(moved)}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -128,8 +162,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--solvers", help="comma-separated; those of the tables by default")
     args = parser.parse_args(argv)
     saved = json.loads(args.keep.read_text())
-    kind = "bounds" if "half" in saved["settings"] else "unconstrained"
-    known = [s for s in LABELS[kind] if s not in POOLS[kind] and s in saved["runs"]]
+    kind = kind_of(saved["settings"])
+    of_kind = "unconstrained" if kind.startswith(MOVED) else kind
+    known = [s for s in LABELS[of_kind] if s not in POOLS[of_kind] and s in saved["runs"]]
     keep(saved, kind, args.solvers.split(",") if args.solvers else known)
     return 0
 

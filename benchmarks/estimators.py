@@ -7,17 +7,24 @@ once on a tenth of the data before, so that nothing is compiled while the clock 
 
     OMP_NUM_THREADS=1 python benchmarks/estimators.py            # minutes
     OMP_NUM_THREADS=1 python benchmarks/estimators.py --seeds 2
+
+On diabetes, where a good fit predicts badly, two larger penalties are tried as well. Everything goes to
+``results/estimators.json``, from which `estimators_report.py` makes the tables of the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import conditions
 import numpy as np
+from estimators_report import FIELDS, data_table
 from sklearn import datasets
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import train_test_split
@@ -42,11 +49,22 @@ CONTENDERS: dict[str, tuple[bool, dict[str, Any]]] = {
     "two-phase, memory-cg": (True, {"convex_method": "memory-cg"}),
     "two-phase, mini-batches of 200": (True, {"batch_size": 200}),
 }
+PENALISED: dict[str, tuple[bool, dict[str, Any]]] = {
+    f"{name}, alpha={alpha}": (ours, {**settings, "alpha": alpha})
+    for name, ours, settings in (("scikit-learn, adam", False, {"solver": "adam"}), ("two-phase", True, {}))
+    for alpha in (10, 30)
+}
+"""Contenders on diabetes alone."""
+
+
+def contenders_on(name: str) -> dict[str, tuple[bool, dict[str, Any]]]:
+    """Return those of a data set: whether they are ours, and their settings."""
+    return CONTENDERS | (PENALISED if name == "diabetes" else {})
 
 
 def model(name: str, classifies: bool, seed: int) -> Any:
     """Return the network, and the pipeline around it."""
-    ours, settings = CONTENDERS[name]
+    ours, settings = (CONTENDERS | PENALISED)[name]
     if classifies:
         net = (TwoPhaseMLPClassifier if ours else MLPClassifier)(random_state=seed, **settings)
         return net, make_pipeline(StandardScaler(), net)
@@ -65,11 +83,11 @@ def compare(name: str, seeds: range) -> dict[str, np.ndarray]:
     """Return held-out score, training loss, seconds and iterations, shape (seeds, 4), of every contender."""
     load, classifies = DATA[name]
     X, y = load(return_X_y=True)
-    rows: dict[str, list[tuple[float, ...]]] = {contender: [] for contender in CONTENDERS}
+    rows: dict[str, list[tuple[float, ...]]] = {contender: [] for contender in contenders_on(name)}
     for seed in seeds:
         parts = train_test_split(X, y, random_state=seed, stratify=y if classifies else None)
         X_train, X_test, y_train, y_test = parts
-        for contender in CONTENDERS:
+        for contender in rows:
             few = slice(0, max(60, len(y_train) // 10))
             model(contender, classifies, seed)[1].fit(X_train[few], y_train[few])
             pipeline = model(contender, classifies, seed)[1]
@@ -82,22 +100,22 @@ def compare(name: str, seeds: range) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Print a table for each data set: median, and the range over the seeds."""
+    """Print a table for each data set, and write what they are made of."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 (default: 5)")
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "estimators.json")
+    args = parser.parse_args()
     warnings.simplefilter("ignore")
-    for name, (_, classifies) in DATA.items():
-        score = "accuracy" if classifies else "R²"
-        print(f"\n**{name}**, seeds 0-{seeds[-1]}, median (least to greatest)\n")
-        print(f"| contender | held-out {score} | training loss | seconds | iterations |")
-        print("| --- | --- | --- | --- | --- |")
-        for contender, values in compare(name, seeds).items():
-            cells = [
-                f"{np.median(column):{form}} ({column.min():{form}} to {column.max():{form}})"
-                for column, form in zip(values.T, (".3f", ".2g", ".2f", ".0f"), strict=True)
-            ]
-            print(f"| {contender} | {' | '.join(cells)} |")
+    began = conditions.begun("scikit-learn")
+    runs = {}
+    for name in DATA:
+        runs[name] = {
+            contender: dict(zip(FIELDS, values.T.tolist(), strict=True))
+            for contender, values in compare(name, range(args.seeds)).items()
+        }
+        print(f"\n{data_table(name, runs[name])}", flush=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps({"conditions": conditions.ended(began), "runs": runs}))
 
 
 if __name__ == "__main__":

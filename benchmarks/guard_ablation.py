@@ -9,28 +9,31 @@ half A of the everyday problems (`everyday_problems.py`; geometric mean, worst, 
 networks that the convex method alone leaves at a poor stationary point (`guard.py`: digits, squared error,
 without and with weight decay, seeds that no constant was chosen on), as the share of the budget that the run
 is behind the better of its two phases (mean, and runs more than a fifth behind). Both with memory-cg. A value
-and a gradient cost one evaluation each.
+and a gradient cost one evaluation each. Everything goes to ``results/guard_ablation.json``, from which
+`guard_ablation_report.py` makes the table of the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import conditions  # noqa: E402
 import everyday_problems  # noqa: E402
 import guard  # noqa: E402  (the neighbour; it finds the package in a checkout)
 import numpy as np  # noqa: E402
-from arena import table  # noqa: E402
 
 BUDGET, EVERYDAY_BUDGET = 1200, 20_000
 FACTORS = (0.5, 2.0)
 MEMORY_CG = "twophase+memory-cg"
+AS_IT_IS = "all at their values"
 
 
 def stop_of(name: str, guarded: bool) -> tuple[int, bool]:
@@ -83,8 +86,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--constants", help="comma-separated; all of them by default")
     parser.add_argument("--half", default="A", help="of the everyday problems")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--out", type=Path, default=guard.HERE / "results" / "guard_ablation.json")
     args = parser.parse_args(argv)
 
+    began = conditions.begun()
     names = list(everyday_problems.names(args.half))
     seeds = [int(seed) for seed in args.seeds.split(",")]
     view = GUARD.view(GUARD.new())
@@ -104,17 +109,20 @@ def main(argv: list[str] | None = None) -> int:
         changes: list[dict[str, float]] = [{}] + [
             {name: factor * initial[name]} for name in wanted for factor in FACTORS
         ]
-        rows = []
+        judged: dict[str, dict[str, float]] = {}
         tasks = [(change, names, seeds, known) for change in changes]
         for change, r in zip(changes, pool.map(measure, tasks), strict=True):
-            label = ", ".join(f"{name} = {value:.3g}" for name, value in change.items()) or "as it is"
-            print(f"  {label}", file=sys.stderr)
-            rows.append([
-                label, f"{r['price']:.3f}", f"{r['worst']:.2f}", f"{r['above']:.0f}",
-                f"{r['solved']:.0f}", f"{r['behind']:.1%}", f"{r['late']:.0f}",
-            ])  # fmt: skip
-    head = ["constant", "price", "worst", "above 1.5", "solved", "behind", "beyond 20 %"]
-    print(table(head, rows))
+            label = ", ".join(f"{name} {value:.3g}" for name, value in change.items()) or AS_IT_IS
+            print(f"{label}: {r}", flush=True)
+            judged[label] = r
+    result = {
+        "conditions": conditions.ended(began),
+        "problems": len(names),
+        "runs": 2 * len(seeds),
+        "judged": judged,
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,11 @@ def vectors(n: int, kind: str, count: int) -> list[np.ndarray]:
     """Seeded normal vectors."""
     rng = np.random.default_rng(0)
     return [rng.standard_normal(n).astype(kind) for _ in range(count)]
+
+
+def threads() -> int:
+    """Threads of every contender, see `speed.section_adam`."""
+    return int(os.environ.get("TWOPHASE_NUM_THREADS", "2"))
 
 
 def adam_ours(n: int, kind: str) -> Call:
@@ -42,10 +48,10 @@ def adam_ours_serial(n: int, kind: str) -> Call:
 
 
 def adam_torch(n: int, kind: str) -> Call:
-    """``torch.optim.Adam(fused=True).step()``, two threads."""
+    """``torch.optim.Adam(fused=True).step()``."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads())
     x, g = map(torch.from_numpy, vectors(n, kind, 2))
     parameter = torch.nn.Parameter(x)
     parameter.grad = g
@@ -57,7 +63,7 @@ def adam_torch_kernel(n: int, kind: str) -> Call:
     """Call ``torch._fused_adam_``, the kernel inside it alone: not what users call, but its lower bound."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads())
     x, m, v, g = map(torch.from_numpy, vectors(n, kind, 4))
     v.abs_()
     t = torch.tensor(5.0)

@@ -16,7 +16,8 @@ data and weights seeded by 0. A call is what the training loop of each library m
 - **JAX**: ``jax.jit(jax.value_and_grad(...))`` over the flat vector, until the gradient is a NumPy array.
 
 Contenders live in processes of their own and take turns (`arena.py`), so that each round gives one ratio.
-All get the same loss and gradient, which is checked first.
+All get the same loss and gradient, which is checked first. Every round goes to ``results/mlp_speed.json``,
+from which `mlp_speed_report.py` makes the tables of the page.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import conditions
 import numpy as np
 from arena import Arena, best_ratio, ratio, show, table
 
@@ -222,7 +224,8 @@ def main() -> None:
     names = present(arguments.contenders.split(","))
     arena = Arena(names, "mlp_speed")
     rivals = [name for name in names if name != "twophase"]
-    result: dict[str, Any] = {"threads": arguments.threads, "load": [os.getloadavg()], "rounds": {}}
+    began = conditions.begun("scikit-learn", "torch", "jax")
+    result: dict[str, Any] = {"threads": arguments.threads, "rounds": {}}
     rows, ratios, work = [], [], []
     for kind in DTYPES:
         for n in map(int, arguments.rows.split(",")):
@@ -239,11 +242,10 @@ def main() -> None:
             )
             print(" ".join(rows[-1]), "|", " ".join(ratios[-1][2:]), "|", " ".join(work[-1][2:]), flush=True)
     arena.close()
-    result["load"].append(os.getloadavg())
-    before, after = (load[0] for load in result["load"])
+    result["conditions"] = conditions.ended(began)
     print(
         f"\nMicroseconds a call, median (quartiles) of {arguments.rounds} rounds, "
-        f"{arguments.threads} threads, load {before:.1f} to {after:.1f}, {platform.machine()}:\n"
+        f"{arguments.threads} threads, {platform.machine()}. {conditions.said(result['conditions'])}\n"
     )
     print(table(["dtype", "rows", *names], rows))
     print("\nTheir time over ours (above 1: ours is faster), median over the rounds and best over best:\n")

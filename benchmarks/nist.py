@@ -6,13 +6,16 @@ success from `--digits` correct digits of all parameters on, terms of one form i
 
 ::
 
-    python benchmarks/nist.py               # the table, in Markdown
+    python benchmarks/nist.py               # every fit, in Markdown
     python benchmarks/nist.py --only MGH10  # one set
+
+Digits and calls go to ``results/nist.json``, from which `nist_report.py` makes the table of the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Callable
@@ -24,6 +27,7 @@ import scipy.optimize
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "tests")]
 
+import conditions  # noqa: E402
 import nist  # noqa: E402
 
 import twophase_min  # noqa: E402
@@ -124,11 +128,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", help="sets, separated by commas")
     parser.add_argument("--digits", type=float, default=6.0, help="digits of a success")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "nist.json")
     asked = parser.parse_args()
     names = asked.only.split(",") if asked.only else list(nist.MODELS)
     print("| set | start |", " | ".join(CONTENDERS), "|")
     print("| --- | --- |", " | ".join(["---"] * len(CONTENDERS)), "|")
+    began = conditions.begun("autograd")
     rows: dict[str, list[tuple[float, int]]] = {name: [] for name in CONTENDERS}
+    fits: dict[str, dict[str, Any]] = {name: {} for name in CONTENDERS}
     for name in names:
         reference = nist.load(name)
         for which, start in enumerate(reference.starts, 1):
@@ -137,6 +144,7 @@ def main() -> None:
                 values, errors, calls = measured(fit, reference, start)
                 cells.append(f"none, {calls}" if values is None else f"{values:.1f} / {errors:.1f}, {calls}")
                 rows[contender].append((0.0 if values is None else values, calls))
+                fits[contender][f"{name}/{which}"] = [values, errors, calls]
             print(f"| {name} | {which} |", " | ".join(cells), "|", flush=True)
     print("\nDigits of parameters / of standard errors, calls of the model.\n")
     for contender, row in rows.items():
@@ -147,6 +155,8 @@ def main() -> None:
             f"median digits {np.median([digits for digits, _ in row]):.1f}, "
             f"median calls {np.median([calls for _, calls in row]):.0f}, in all {sum(c for _, c in row)}"
         )
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    asked.out.write_text(json.dumps({"conditions": conditions.ended(began), "fits": fits}))
 
 
 if __name__ == "__main__":

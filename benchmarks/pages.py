@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,22 @@ REPORTS = (
     "cutest_report",
     "everyday_report",
     "large_report",
+    "memory_cg_variants_report",
+    "cg_descent_report",
     "digits_report",
     "guard_report",
+    "guard_ablation_report",
     "pinn_report",
     "training_report",
+    "mlp_speed_report",
+    "sum_scaling_report",
     "detectors_report",
+    "nist_report",
+    "edges_report",
+    "estimators_report",
+    "quasi_newton_step_report",
+    "calls_report",
+    "speed_report",
 )
 """Modules with a function ``tables() -> {name: Markdown}``."""
 PLACE = re.compile(r"(<!-- (?!end -->)([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -78,11 +91,22 @@ def short(value: float) -> str:
     return "1" if value == 1 else f"{value:.2f}".removeprefix("0")
 
 
+def plain(value: float, digits: int = 3) -> str:
+    """So many digits without an exponent, as ``5.81``, ``109`` and ``1,730,000``."""
+    value = float(f"{value:.{digits}g}")
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}" if value else "0"
+
+
 def scientific(value: float) -> str:
     """Two digits and an exponent without padding, as ``1.2e-7``."""
     value = float(f"{value:.12g}")  # the last bits of a mean depend on the version of NumPy
     digits, exponent = f"{value:.1e}".split("e")
     return f"{digits}e{int(exponent)}" if int(exponent) else digits
+
+
+def paragraphs(*parts: str) -> str:
+    """Join tables and sentences by empty lines; sentences are broken into lines."""
+    return "\n\n".join(part if "|" in part else textwrap.fill(part, 110) for part in parts)
 
 
 def run_report(doc: str, results: str, keep: Callable[[Any], None], argv: list[str] | None = None) -> int:

@@ -6,12 +6,14 @@ The objective is a diagonal quadratic, which costs O(n), so that an iteration is
 phase runs by ask and tell from Python, as the driver runs it. SciPy's BFGS is left out above 3,000 variables.
 There are two yardsticks: one read and one write of all n x n numbers of H (`numpy.copyto`), and a value with
 its gradient of a network of about n variables (10 inputs, one hidden layer, 1,000 samples). All take turns;
-the median over the rounds of the processor time is printed.
+the median over the rounds of the processor time is printed, and goes to ``results/quasi_newton_step.json``,
+from which `quasi_newton_step_report.py` makes the table of the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import statistics
@@ -24,6 +26,7 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import conditions  # noqa: E402
 import numpy as np  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -109,8 +112,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sizes", default="10,100,1000,3000", help="comma-separated numbers of variables")
     parser.add_argument("--methods", default="ssbroyden,bfgs,memory-cg")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "quasi_newton_step.json")
     args = parser.parse_args(argv)
     names = args.methods.split(",")
+    began = conditions.begun()
+    seconds: dict[str, dict[str, float]] = {}
     for name in names:
         ours(name, 3, 3)  # compiled here
     theirs = ("CG", "L-BFGS-B", "BFGS")
@@ -129,10 +135,14 @@ def main(argv: list[str] | None = None) -> int:
                     times[f"scipy {method}"].append(scipys(method, n, many))
             times["evaluation"].append(evaluation(n, 5))
             times["copy of H"].append(copied(n, few))
-        median = {head: statistics.median(seconds or [math.nan]) for head, seconds in times.items()}
+        median = {head: statistics.median(taken or [math.nan]) for head, taken in times.items()}
+        seconds[f"{n}"] = {head: value for head, value in median.items() if times[head]}
         print(f"{n:6d}" + "".join(f"{1e6 * median[head]:16.1f}" for head in heads), end="")
         first = median[names[0]]
         print(f"{first / median['copy of H']:9.2f}{median['scipy BFGS'] / first:9.1f}", flush=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    kept = {"conditions": conditions.ended(began), "rounds": args.rounds, "seconds": seconds}
+    args.out.write_text(json.dumps(kept))
     return 0
 
 

@@ -254,7 +254,6 @@ TINY: dict[str, Callable[[str], Callable[[], Any]]] = {
     "minimize, python": tiny_ours(engine="python", convex_method="memory-cg"),
     "minimize, numba": tiny_ours(engine="numba"),
     "multistart, 1 thread": tiny_many(1),
-    "multistart, 2 threads": tiny_many(2),
 }
 
 

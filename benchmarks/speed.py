@@ -5,7 +5,9 @@ so that a busy machine, a spinning thread pool or a changing clock meets all of 
 that is not timed and a few that are. Tables show the median over the rounds with the quartiles, and ratios
 taken round by round before their median. Imports, compilation and first calls are timed apart.
 
-Kernels: adam, kernels, dispatch. Whole runs: tiny, multistart, growth (`speed_solvers.py`), first-call.
+Kernels: adam, kernels, dispatch. Whole runs: tiny, multistart, growth (`speed_solvers.py`), first-call
+(`first_call.py`). The rounds go to ``results/speed.json``, from which `speed_report.py` makes the tables of
+the page.
 NLopt, JAX, Optimistix and PyTorch are optional: a contender that cannot be imported is left out, and named.
 """
 
@@ -15,17 +17,16 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import conditions
 import numpy as np
 from arena import Arena, best_ratio, ratio, show, table
+from first_call import section_first_call
 from kernel_calls import CONTENDERS, KERNELS, vectors
 from speed_solvers import SECTIONS as SOLVER_SECTIONS
 
@@ -35,9 +36,17 @@ SIZES = (2, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
 
 def section_adam(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Adam's step against PyTorch, optax, NumPy and the copy speed of the machine."""
+    """Adam's step against PyTorch, optax, NumPy and the copy speed of the machine.
+
+    On one thread processor time is taken, which other work on the machine disturbs least.
+    """
+    limits = dict.fromkeys(("TWOPHASE_NUM_THREADS", "OMP_NUM_THREADS"), f"{arguments.threads}")
+    if arguments.threads == 1:
+        limits["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ.update(limits)  # the processes of the contenders inherit them
     names = [name for name in CONTENDERS if "(" not in name]
-    arena = Arena(names, "kernel_calls")
+    began = conditions.begun("torch", "jax", "optax")
+    arena = Arena(names, "kernel_calls", "process_time" if arguments.threads == 1 else "perf_counter")
     rivals = [name for name in names if not name.startswith(("twophase", "copy"))]
     result: dict[str, Any] = {}
     rows, ratios, best = [], [], []
@@ -77,7 +86,7 @@ def section_adam(arguments: argparse.Namespace) -> dict[str, Any]:
     firsts = result[f"float64 {arguments.sizes[0]}"]["first"]
     print("\nFirst call with import, set-up and compilation, seconds:\n")
     print(table(firsts, [[f"{value:.2f}" for value in firsts.values()]]))
-    return result
+    return {"conditions": conditions.ended(began), "rounds": result}
 
 
 def section_kernels(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -151,125 +160,6 @@ def section_dispatch(arguments: argparse.Namespace) -> dict[str, Any]:
     return times
 
 
-FIRST = """
-import time, json
-import numpy, scipy.optimize
-t = [time.perf_counter()]
-import twophase_min
-t.append(time.perf_counter())
-import numba
-t.append(time.perf_counter())
-from twophase_min.jit import kernels as K
-x = numpy.ones(10)
-K.adam_step(x, x.copy(), x.copy(), x.copy(), 1, 1e-3, .9, .999, 1e-8)
-K.dot(x, x), K.norm_inf(x), K.all_finite(x)
-t.append(time.perf_counter())
-if hasattr(twophase_min, 'minimize'):
-    twophase_min.minimize(scipy.optimize.rosen, x, jac=scipy.optimize.rosen_der)
-    t.append(time.perf_counter())
-    twophase_min.minimize(scipy.optimize.rosen, x, jac=scipy.optimize.rosen_der)
-    t.append(time.perf_counter())
-print(json.dumps([b - a for a, b in zip(t, t[1:])]))
-"""
-
-
-FIRST_COMPILED = """
-import time, json, sys
-import numpy, scipy.optimize
-t = [time.perf_counter()]
-import twophase_min
-t.append(time.perf_counter())
-from objective import value, gradient  # imports numba
-x = numpy.ones(10) * 1.2
-t.append(time.perf_counter())
-value(x), gradient(x)
-t.append(time.perf_counter())
-options = {"engine": "numba", "convex_method": "memory-cg"}
-assert twophase_min.minimize(value, x, jac=gradient, options=options).success
-t.append(time.perf_counter())
-assert twophase_min.minimize(value, x, jac=gradient, options=options).success
-t.append(time.perf_counter())
-print(json.dumps([b - a for a, b in zip(t, t[1:])]))
-"""
-
-OBJECTIVE = """
-import numpy
-from numba import njit
-
-@njit(cache={cache})
-def value(x):
-    total = 0.0
-    for i in range(x.size - 1):
-        total += 100.0 * (x[i + 1] - x[i] * x[i]) ** 2 + (1.0 - x[i]) ** 2
-    return total
-
-@njit(cache={cache})
-def gradient(x):
-    g = numpy.zeros(x.size)
-    for i in range(x.size - 1):
-        r = x[i + 1] - x[i] * x[i]
-        g[i] += -400.0 * x[i] * r - 2.0 * (1.0 - x[i])
-        g[i + 1] += 200.0 * r
-    return g
-"""
-
-
-def fresh(script: str, states: list[str], rounds: int, objective: str = "") -> dict[str, list[list[float]]]:
-    """Run a script in fresh processes: the first state has nothing on disk, the others what it left."""
-    result: dict[str, list[list[float]]] = {state: [] for state in states}
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as directory:
-            # A copy without __pycache__: nothing that an earlier run left behind helps the cold start.
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / "twophase_min", Path(directory) / "twophase_min", ignore=ignore)
-            (Path(directory) / "objective.py").write_text(objective)
-            places = {"PYTHONPATH": directory, "NUMBA_CACHE_DIR": str(Path(directory) / "cache")}
-            for state in result:
-                out = subprocess.run(
-                    [sys.executable, "-c", script],
-                    env={**os.environ, **places},
-                    cwd=directory,
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                ).stdout
-                result[state].append(json.loads(out.splitlines()[-1]))
-    return result
-
-
-def section_first_call(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Import and first calls in fresh processes, with an empty and with a filled cache directory."""
-    rounds = max(3, arguments.rounds // 5)
-    states = ["cold", "warm"]
-    python = fresh(FIRST, states, rounds)
-    cached = fresh(FIRST_COMPILED, states, rounds, OBJECTIVE.format(cache=True))
-    uncached = fresh(FIRST_COMPILED, states, rounds, OBJECTIVE.format(cache=False))
-
-    def rows(runs: dict[str, list[list[float]]], parts: slice, note: str = "") -> list[list[str]]:
-        return [
-            [
-                state + note,
-                *(f"{statistics.median(column):.3f}" for column in zip(*seconds, strict=True)),
-                f"{statistics.median(sum(run[parts]) for run in seconds):.3f}",
-            ]
-            for state, seconds in runs.items()
-        ]
-
-    head = ["cache", "import twophase_min", "import numba", "Adam's kernels", "rest of minimize"]
-    print("\nPython objective; seconds in a fresh process with NumPy and SciPy loaded, median:\n")
-    print(table([*head, "second minimize", "first call in all"], rows(python, slice(1, 4))))
-    head = ["cache", "import twophase_min", "import numba", "the objective's own code", "first minimize"]
-    print(
-        "\nCompiled objective; the last column is without the import of numba and the objective's own code:\n"
-    )
-    both = [
-        *rows(cached, slice(3, 4), ", @njit(cache=True)"),
-        *rows(uncached, slice(3, 4), ", @njit"),
-    ]
-    print(table([*head, "second minimize", "first call in all"], both))
-    return {"python": python, "compiled, cached": cached, "compiled": uncached}
-
-
 SECTIONS = {
     "adam": section_adam,
     "kernels": section_kernels,
@@ -286,6 +176,7 @@ def main() -> None:
     )
     parser.add_argument("--section", choices=SECTIONS, action="append", help="may be repeated; default: all")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each contender (15)")
+    parser.add_argument("--threads", type=int, default=1, help="of the contenders of the section adam (1)")
     parser.add_argument("--sizes", type=lambda s: [int(float(v)) for v in s.split(",")], default=SIZES)
     parser.add_argument("--fits", type=int, default=100_000, help="problems of the section multistart")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "speed.json")

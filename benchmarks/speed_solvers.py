@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import conditions
 import numpy as np
 from arena import Arena, ratio, show, table
 from solvers import GTOL, MANY, PYTHON_OBJECTIVE, TINY, quality
@@ -33,23 +34,17 @@ def available(names: Any) -> list[str]:
     return kept
 
 
-def conditions() -> str:
-    """Load and thread settings, to be printed beside figures."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
-    threads = {name: os.environ.get(name, "unset") for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    return f"load {load}; " + ", ".join(f"{name}={value}" for name, value in threads.items())
-
-
 # ---- tiny: one small problem, from a cold call to its solution
 
 
 def section_tiny(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time one solve of a small compiled problem, and what a run costs beyond its evaluations."""
     result: dict[str, Any] = {}
+    began = conditions.begun("nlopt")
     names = available(TINY)
-    arena = Arena(names, "solvers")
+    arena = Arena(names, "solvers", "process_time")
     rivals = [name for name in names if not name.startswith(OURS)]
-    print(f"\nMicroseconds a solve, median (quartiles), to max|g| <= {GTOL:g}; {conditions()}")
+    print(f"\nMicroseconds of processor time a solve, median (quartiles), to max|g| <= {GTOL:g}")
     for problem in ("rosen2", "rosen10", "rosen100", "fit5"):
         times, first = arena.compare((problem,), arguments.rounds)
         reports = {name: arena.ask(name, "report") for name in names}
@@ -78,16 +73,17 @@ def section_tiny(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"\n{problem}:\n")
         print(table([*head, "values + gradients", "f", "max g", "first call, s"], rows))
     arena.close()
-    result["overhead"] = _overhead(arguments)
-    return result
+    overhead = _overhead(arguments)
+    return {"conditions": conditions.ended(began), "problems": result, "overhead": overhead}
 
 
-def _overhead(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Time of a run on ten variables less that of its evaluations, over their number."""
+def _overhead(arguments: argparse.Namespace) -> dict[str, list[float]]:
+    """Time of a run on ten variables less that of its evaluations, over their number, in seconds by round."""
     names = available([*TINY, *PYTHON_OBJECTIVE])
-    arena = Arena([*names, "evaluation, native", "evaluation, called", "evaluation, Python"], "solvers")
+    evaluations = (f"evaluation, {how}" for how in ("native", "called", "Python"))
+    arena = Arena([*names, *evaluations], "solvers", "process_time")
     times, _ = arena.compare(("rosen10",), arguments.rounds)
-    rows = []
+    rows, shares = [], {}
     for name in names:
         report, solves = arena.ask(name, "report"), arena.ask(name, "solves")
         objective = "evaluation, called"
@@ -102,12 +98,13 @@ def _overhead(arguments: argparse.Namespace) -> dict[str, Any]:
             (run / solves - count / 2 * evaluation / pairs) / count
             for run, evaluation in zip(times[name], times[objective], strict=True)
         ]
+        shares[name] = share
         one = statistics.median(times[objective]) / pairs / 2
         rows.append([name, show(share), f"{1e6 * min(share):.3g}", f"{1e6 * one:.3g}", f"{count:g}"])
     arena.close()
     print("\nMicroseconds beyond the objective per evaluation (a value or a gradient), Rosenbrock n = 10:\n")
     print(table(["solver", "overhead", "best", "one evaluation itself", "evaluations"], rows))
-    return {"seconds": times}
+    return shares
 
 
 # ---- multistart: many five-parameter fits
@@ -115,16 +112,17 @@ def _overhead(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def section_multistart(arguments: argparse.Namespace) -> dict[str, Any]:
     """Fit a five-parameter curve to each of many data sets: fits per second."""
+    began = conditions.begun("nlopt", "jax", "optimistix")
     names = available(MANY)
     counts = {name: max(64, int(arguments.fits * MANY[name][1])) for name in names}
     rounds = max(3, arguments.rounds // 5)
-    result: dict[str, Any] = {"counts": counts, "seconds": {name: [] for name in names}}
+    result: dict[str, Any] = {"counts": counts, "seconds": {name: [] for name in names}, "quality": {}}
     first, arenas = {}, {}
     for name in names:  # one process each; built one after the other, their data take memory
         arenas[name] = Arena([name], "solvers")
         first[name] = arenas[name].ask(name, (counts[name],))
         print(name, "ready", round(first[name], 2), file=sys.stderr, flush=True)
-    print(f"\n{conditions()}; {rounds} rounds")
+    print(f"\n{rounds} rounds")
     for _ in range(rounds):
         for name in names:
             time.sleep(0.05)
@@ -140,6 +138,7 @@ def section_multistart(arguments: argparse.Namespace) -> dict[str, Any]:
     ours = speeds["fits, 2 threads"]
     for name in names:
         marks = quality(found[name][:judged], best)
+        result["quality"][name] = {mark: marks[mark] for mark in ("gradient test", "at the best")}
         low, middle, high = statistics.quantiles(speeds[name], n=4)
         over = statistics.median(a / b for a, b in zip(ours, speeds[name], strict=True))
         rows.append(
@@ -156,7 +155,7 @@ def section_multistart(arguments: argparse.Namespace) -> dict[str, Any]:
     head = ["solver", "fits timed", "fits per second", "ours, 2 threads / it", "max g <= 1e-5"]
     print(f"\nCurve fits of five parameters to 100 points; quality over the first {judged}:\n")
     print(table([*head, "f within 1e-4 of the best", "set-up and first call, s"], rows))
-    return result
+    return {"conditions": conditions.ended(began), "first": first, **result}
 
 
 # ---- growth: time and memory from a thousand variables to ten million
@@ -262,7 +261,7 @@ def section_growth(arguments: argparse.Namespace) -> dict[str, Any]:
     """Processor time of an iteration and peak memory on a chain of n variables, one process each."""
     sizes = [n for n in arguments.sizes if n >= 1000]
     result: dict[str, Any] = {}
-    print(f"\n{conditions()}")
+    began = conditions.begun()
     for engine in ENGINES:
         for name, options in GROWTH.items():
             if engine == "numba" and options["convex_method"] != "memory-cg":
@@ -303,7 +302,7 @@ def section_growth(arguments: argparse.Namespace) -> dict[str, Any]:
                 )
             )
     print("\nVectors include the one gradient that the objective hands over, and not the caller's x0.")
-    return result
+    return {"conditions": conditions.ended(began), "runs": result}
 
 
 SECTIONS = {"tiny": section_tiny, "multistart": section_multistart, "growth": section_growth}

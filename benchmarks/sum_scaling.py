@@ -9,13 +9,15 @@ Loss and gradient of a network 784-128-10 over 20,000 seeded rows in float64, in
 caller alone, and by two workers of each kind that ``FiniteSum(workers=)`` takes. BLAS has one thread
 everywhere. The rows lie in a memory-mapped file, so that none of the pools is sent more than a name. Every
 round is one call of each; the ratio to the caller of the same round is what counts where other work runs on
-the machine. Results are checked to have the same bits.
+the machine. Results are checked to have the same bits. The ratios go to ``results/sum_scaling.json``, from
+which `sum_scaling_report.py` makes the table of the page.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import statistics
 import tempfile
@@ -26,6 +28,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import conditions
 import numpy as np
 
 from twophase_min.finite_sum import FiniteSum
@@ -79,9 +82,11 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "sum_scaling.json")
     arguments = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") != "1":
         raise SystemExit("set OMP_NUM_THREADS=1: threads of BLAS beside the workers measure something else")
+    began_under = conditions.begun("joblib", "dask")
     w = net().init(0)
     with tempfile.TemporaryDirectory() as folder, contenders(*data(folder)) as sums:
         times: dict[str, list[float]] = {name: [] for name in sums}
@@ -96,13 +101,18 @@ def main() -> None:
                 total.value_and_gradient(w)
                 times[name].append(time.perf_counter() - began)
     alone = times["caller alone"]
-    print(f"{arguments.rounds} rounds, load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores\n")
+    ratios: dict[str, float] = {}
+    result = {"conditions": conditions.ended(began_under), "rounds": arguments.rounds, "ratios": ratios}
+    print(f"{arguments.rounds} rounds. {conditions.said(result['conditions'])}\n")
     print("| workers | seconds, median | caller alone over it: median | best over best |")
     print("| --- | --- | --- | --- |")
     for name, seconds in times.items():
         pairs = [a / b for a, b in zip(alone, seconds, strict=True)]
         best = min(alone) / min(seconds)
-        print(f"| {name} | {statistics.median(seconds):.3f} | {statistics.median(pairs):.2f} | {best:.2f} |")
+        ratios[name] = statistics.median(pairs)
+        print(f"| {name} | {statistics.median(seconds):.3f} | {ratios[name]:.2f} | {best:.2f} |")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

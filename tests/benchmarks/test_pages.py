@@ -51,6 +51,21 @@ def test_small_numbers_have_an_exponent_without_padding(value, text):
     assert pages.scientific(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0523, "0.0523"),
+        (0.9996, "1.00"),
+        (5.814, "5.81"),
+        (109.4, "109"),
+        (1_734_000, "1,730,000"),
+        (0, "0"),
+    ],
+)
+def test_plain_numbers_have_three_digits(value, text):
+    assert pages.plain(value) == text
+
+
 def row(question):
     """A row of the summary, as it stands on the page."""
     text = (pages.DOCS / "evidence.md").read_text(encoding="utf-8")
@@ -119,6 +134,52 @@ def test_the_summary_quotes_the_networks():
     verdict = row("Networks trained at equal cost")
     assert f"({cost:.2f} by default, {matrix_cost:.2f} `'ssbroyden'`)" in verdict
     assert f"({pages.short(seconds)}, {pages.short(matrix_seconds)})" in verdict
+
+
+def test_the_summary_quotes_bounds_large_problems_and_edges():
+    """Shares solved beside the best peer's; right answers and calls."""
+    import cutest_report
+    import edges_report
+    import large_report
+
+    part = json.loads(cutest_report.KEPT.read_text())["bounds"]
+    ours = cutest_report.figures(part, "twophase+memory-cg")
+    best = max(values[2] for s, values in ours.items() if s in part["peers"])
+    verdict = row(f"{len(part['problems'])} problems with bounds")
+    assert f"{ours['twophase+memory-cg'][2]:.1%}".replace("%", " %") in verdict
+    assert f"{best:.1%}".replace("%", " %") in verdict
+
+    verdict = row("76 large problems")
+    figures = large_report.figures("B")
+    for solver in ("twophase", "twophase+memory-cg", "scipy-lbfgsb"):
+        assert f"{figures[solver]['solved']:.1%}".replace("%", " %") in verdict
+    assert pages.short(figures["twophase+memory-cg"]["to scipy-lbfgsb"]) in verdict
+
+    runs = json.loads(edges_report.KEPT.read_text())["runs"]
+    right = {method: sum(ok for ok, _ in answers) for method, answers in runs.items()}
+    best = max(count for method, count in right.items() if method.startswith("scipy"))
+    verdict = row("Thirty functions with edges")
+    assert f"{right['default']} of 30 right answers, SciPy's best {best}" in verdict
+
+
+def test_the_summary_quotes_fits_and_speed():
+    """Digits of NIST's sets; fits a second, and how long NLopt takes beside ours."""
+    import nist_report
+    import speed_report
+
+    found = nist_report.figures()["ours, autograd"]
+    text = f"{found['to 6']} of {found['fits']} fits right to six digits, {found['to 9']} to nine"
+    assert text in row("`curve_fit` on NIST")
+
+    kept = json.loads(speed_report.KEPT.read_text())
+    one = kept["multistart"]["rows"]["fits, 1 thread"]["a second"][1]
+    nlopt, single = (
+        speed_report.span(speed_report.over(kept["tiny"], ours, "nlopt"))
+        for ours in (speed_report.MANY, speed_report.SINGLE)
+    )
+    verdict = row("How fast?")
+    assert f"{pages.plain(one)} curve fits a second on one thread" in verdict
+    assert f"{nlopt} times as fast as by NLopt, a single one {single} times" in verdict
 
 
 def test_the_readme_quotes_the_kept_losses():
