@@ -15,7 +15,9 @@ mini-batches. Adam's rate, the share before L-BFGS-B and our named options are c
 the seeds 0 to 4.
 
 A run is a line of ``benchmarks/results/paper.jsonl`` and is not made twice, so that a command that was broken
-off goes on. Two commands with different ``--seeds`` may run side by side, after one with ``--tune``.
+off goes on. Those that ``benchmarks/paper.json`` keeps are not made again either, unless `--names` picks them
+by how their names begin: ``--names ours`` makes our rows anew beside the kept ones of the rivals. Two
+commands with different ``--seeds`` may run side by side, after one with ``--tune``.
 """
 
 from __future__ import annotations
@@ -42,12 +44,13 @@ for _path in (HERE, HERE.parent):
 from paper_contenders import CONTENDERS, OPTIONS, RATES, SHARES, Counted  # noqa: E402
 from paper_data import SETS, Data, load  # noqa: E402
 from paper_models import FULL, LOSSES, MODELS, REDUCED, Size, batch_loss, count, initial, network  # noqa: E402
+from paper_report import KEPT, RUNS  # noqa: E402
+from paper_report import load as load_kept  # noqa: E402
 
 from twophase_min import FiniteSum  # noqa: E402
 from twophase_min.curvature import extreme_eigenvalues  # noqa: E402
 from twophase_min.gradients import from_jax  # noqa: E402
 
-RUNS = HERE / "results" / "paper.jsonl"
 FOLDER = Path("data")
 TUNING = 5
 """The seed on which settings are chosen."""
@@ -161,26 +164,38 @@ def short(value: float) -> float:
 
 
 class Cells:
-    """The runs on disk, a line each, by what sets them apart.
+    """The runs on disk, by what sets them apart.
 
     Parameters
     ----------
     setting : dict
-        What all runs of this command have in common: data, loss, size.
+        What all runs of this command have in common: data, loss, size, budget.
+    path : Path
+        Runs since the last ``paper_report.py --keep``, a line each.
+    kept : Path
+        Runs that are kept; newer ones of ``path`` take their place.
+
+    Attributes
+    ----------
+    runs : dict
+        All of them.
     """
 
-    def __init__(self, setting: dict[str, Any], path: Path = RUNS):
+    def __init__(self, setting: dict[str, Any], path: Path = RUNS, kept: Path = KEPT):
         self.setting, self.path = setting, path
-        self.runs = read(path)
+        self._new = read(path)
+        old = load_kept(kept)[0] if kept.exists() else []
+        self.runs = {key(row): row for row in old} | self._new
 
-    def get(self, model: str, seed: int, name: str, rate: float) -> Run | None:
-        """Return a run that has been made."""
-        return self.runs.get(key({**self.setting, "model": model, "seed": seed, "name": name, "rate": rate}))
+    def get(self, model: str, seed: int, name: str, rate: float, renew: bool = False) -> Run | None:
+        """Return a run that has been made; with ``renew`` only one since the last that are kept."""
+        runs = self._new if renew else self.runs
+        return runs.get(key({**self.setting, "model": model, "seed": seed, "name": name, "rate": rate}))
 
     def add(self, model: str, seed: int, name: str, made: Run) -> Run:
         """Keep a run."""
         made = {**self.setting, "model": model, "seed": seed, "name": name, **made}
-        self.runs[key(made)] = made
+        self.runs[key(made)] = self._new[key(made)] = made
         self.path.parent.mkdir(exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(made) + "\n")
@@ -193,7 +208,7 @@ def key(row: Run) -> tuple[Any, ...]:
 
 
 def read(path: Path = RUNS) -> dict[tuple[Any, ...], Run]:
-    """Return the runs made so far."""
+    """Return the runs of a file with a line each."""
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -259,7 +274,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--budget", type=float, help="evaluations over all data")
-    parser.add_argument("--only", default="", help="contenders, separated by semicolons")
+    parser.add_argument(
+        "--names",
+        default="",
+        help="contenders to make anew: semicolon-separated beginnings; '=' before a whole name",
+    )
     parser.add_argument("--full", action="store_true", help="the paper's sizes")
     parser.add_argument("--tune", action="store_true", help="only choose settings, on seed 5")
     parser.add_argument("--sizes", action="store_true", help="only print the parameters of all models")
@@ -277,7 +296,7 @@ def main(argv: list[str] | None = None) -> int:
     warm: set[tuple[str, str]] = set()
 
     def cell(model: str, seed: int, name: str, rate: float, make: Any) -> None:
-        if cells.get(model, seed, name, rate):
+        if not named(name, args.names) or cells.get(model, seed, name, rate, renew=bool(args.names)):
             return
         task = make()
         if (model, name) not in warm:
@@ -317,9 +336,13 @@ def main(argv: list[str] | None = None) -> int:
                     cell(model, seed, name, rate, make)
                 continue
             for name, rate in judged(chosen(list(_here(cells)), model)).items():
-                if not args.only or name in args.only.split(";"):
-                    cell(model, seed, name, rate, make)
+                cell(model, seed, name, rate, make)
     return 0
+
+
+def named(name: str, names: str) -> bool:
+    """Whether a contender is one of those of ``--names``, which are all where there are none."""
+    return any(name == one[1:] if one.startswith("=") else name.startswith(one) for one in names.split(";"))
 
 
 def _here(cells: Cells) -> list[Run]:

@@ -103,13 +103,14 @@ def geometric(values: list[float]) -> float:
 
 
 def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
-    """Write the ends of all runs, and the curves that are drawn."""
-    rows = [json.loads(line) for line in runs.read_text().splitlines()]
-    unique = {tuple(str(row[key]) for key in FIELDS[:8]): row for row in rows}
+    """Enter the ends of new runs, and the curves that are drawn; what was kept and not run anew stays."""
+    new = [json.loads(line) for line in runs.read_text().splitlines()]
+    old, curves = load(kept) if kept.exists() else ([], {})
+    unique = {tuple(row[key] for key in FIELDS[:8]): row for row in [*old, *new]}
     ends = [[_short(row[key]) for key in FIELDS] for row in unique.values()]
-    curves = {
+    curves |= {
         "|".join(str(row[key]) for key in ("data", "loss_kind", "model", "seed", "name")): falling(row)
-        for row in unique.values()
+        for row in new
         if row["name"] in DRAWN and row["seed"] in JUDGED
     }
     lines = ",\n".join(json.dumps(end) for end in sorted(ends, key=str))

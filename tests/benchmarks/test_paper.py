@@ -348,6 +348,46 @@ def test_settings_are_chosen_on_the_other_seed_and_refused_where_it_is_missing()
     assert names["Adam, cosine decay"] == choice.cosine != names["Adam"]
 
 
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        ("", ["Adam", "ours: default", "ours: memory-cg"]),
+        ("ours", ["ours: default", "ours: memory-cg"]),
+        ("=Adam;=ours: default", ["Adam", "ours: default"]),
+        ("=ours", []),
+    ],
+)
+def test_contenders_are_named_by_beginnings(names, wanted):
+    every = ["Adam", "ours: default", "ours: memory-cg"]
+    assert [name for name in every if paper.named(name, names)] == wanted
+
+
+def test_kept_runs_count_as_made_unless_they_are_made_anew(tmp_path):
+    more = {"cost": 9.0, "last": 1.0, "train": 0.5, "out": 0.4, "seconds": 1.0, "hessian": {}, "curve": []}
+    runs, kept = tmp_path / "runs.jsonl", tmp_path / "kept.json"
+    old = [made(name="Adam", loss=1.0, **more), made(name="ours: default", loss=2.0, **more)]
+    runs.write_text("\n".join(map(paper.json.dumps, old)))
+    paper_report.keep(runs, kept)
+    runs.unlink()
+
+    setting = {key: old[0][key] for key in ("data", "loss_kind", "size", "budget")}
+    cells = paper.Cells(setting, runs, kept)
+    assert cells.get("vit-mlp", 0, "ours: default", 1e-3)["loss"] == 2.0
+    assert cells.get("vit-mlp", 0, "ours: default", 1e-3, renew=True) is None
+    assert cells.get("vit-mlp", 1, "ours: default", 1e-3) is None
+    cells.add("vit-mlp", 0, "ours: default", {"rate": 1e-3, "loss": 3.0, **more})
+
+    cells = paper.Cells(setting, runs, kept)  # of a later command
+    assert cells.get("vit-mlp", 0, "ours: default", 1e-3, renew=True)["loss"] == 3.0
+    assert cells.get("vit-mlp", 0, "ours: default", 1e-3)["loss"] == 3.0
+    paper_report.keep(runs, kept)
+    assert {row["name"]: row["loss"] for row in paper_report.load(kept)[0]} == {
+        "Adam": 1.0,
+        "ours: default": 3.0,
+    }
+    assert list(paper_report.load(kept)[1]) == ["d|mse|vit-mlp|0|Adam"]
+
+
 def test_ratios_are_paired_by_seed():
     rows = [made(seed=s, loss=f) for s, f in enumerate((1.0, 10.0, 100.0))]
     rows += [made(seed=s, name="CG", loss=f) for s, f in enumerate((0.5, 20.0, 10.0))]
