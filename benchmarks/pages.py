@@ -32,6 +32,7 @@ REPORTS = (
     "pinn_report",
     "training_report",
     "detectors_report",
+    "paper_report",
 )
 """Modules with a function ``tables() -> {name: Markdown}``."""
 PLACE = re.compile(r"(<!-- (?!end -->)([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -1,9 +1,9 @@
-"""Tables, statements and the picture of what `paper.py` has run.
+"""Tables, statements and the pictures of what `paper.py` has run.
 
-    python benchmarks/paper_report.py                   # from benchmarks/paper.json
-    python benchmarks/paper_report.py --keep            # write that file from benchmarks/results/paper.jsonl
-    python benchmarks/paper_report.py --write           # put the tables into docs/paper.md
-    python benchmarks/paper_report.py --pictures        # draw docs/images/paper_norm_against_loss.png
+    python benchmarks/paper_report.py --keep            # enter benchmarks/results/paper.jsonl into paper.json
+    python benchmarks/paper_report.py --pictures        # draw docs/images/paper_norm_against_loss*.png
+    python benchmarks/paper_report.py --loss cross-entropy      # print the tables of one loss
+    python benchmarks/pages.py paper_report             # put the tables into docs/paper.md
 
 ``benchmarks/paper.json`` has the end of every run, the Hessians measured, and the curves that are drawn.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -29,9 +28,13 @@ from arena import table  # noqa: E402
 
 RUNS = HERE / "results" / "paper.jsonl"
 KEPT = HERE / "paper.json"
-DOCS = HERE.parent / "docs"
-PAGE = DOCS / "paper.md"
-PICTURE = DOCS / "images" / "paper_norm_against_loss.png"
+IMAGES = HERE.parent / "docs" / "images"
+PAGE = {"data": "fashion", "size": "reduced", "budget": 200}
+"""What the page shows."""
+LOSSES = ("mse", "cross-entropy")
+"""Losses of the page."""
+SECOND = ("hessians", "losses", "against-adam", "against-cosine", "out")
+"""Tables of the second loss on the page."""
 JUDGED = (0, 1, 2, 3, 4)
 FIELDS = ("data", "loss_kind", "size", "budget", "model", "seed", "name", "rate", "cost", "loss", "last")
 FIELDS = (*FIELDS, "train", "out", "seconds", "hessian")
@@ -377,7 +380,7 @@ def picture(curves: dict[str, Any], rows: list[Run], data: str, loss: str) -> No
     handles = [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in DRAWN.values()]
     handles += [plt.Line2D([], [], ls="", label=label, **look) for label, look in MARKS.items()]
     axes[1, 2].legend(handles=handles, loc="center", frameon=False, fontsize=11)
-    figure.savefig(PICTURE, dpi=90)
+    figure.savefig(IMAGES / f"paper_norm_against_loss{'' if loss == LOSSES[0] else '_' + loss}.png", dpi=90)
     plt.close(figure)
 
 
@@ -385,12 +388,12 @@ def picture(curves: dict[str, Any], rows: list[Run], data: str, loss: str) -> No
 
 
 def sections(rows: list[Run]) -> dict[str, str]:
-    """Return the tables by the names that they have in the page."""
+    """Return the tables of one loss by name."""
     return {
         "losses": losses(rows),
         "beside": beside(rows),
-        "against adam": against(rows, "Adam"),
-        "against cosine": against(rows, "Adam, cosine decay"),
+        "against-adam": against(rows, "Adam"),
+        "against-cosine": against(rows, "Adam, cosine decay"),
         "pairs": pairs(rows),
         "hessians": hessians(rows),
         "along": along(rows),
@@ -402,24 +405,24 @@ def sections(rows: list[Run]) -> dict[str, str]:
     }
 
 
-def write(parts: dict[str, str], page: Path = PAGE) -> None:
-    """Put the tables between the marks ``<!-- name -->`` and ``<!-- end -->`` of the page."""
-    text = page.read_text()
-    for name, part in parts.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda found, part=part: f"{found[1]}\n{part}\n\n{found[2]}", text, flags=re.S)
-    page.write_text(text)
+def tables() -> dict[str, str]:
+    """Return the tables of the page by the names of their places."""
+    rows = of(load()[0], **PAGE)
+    first, second = (
+        sections([row for row in of(rows, loss_kind=loss) if row["seed"] in JUDGED]) for loss in LOSSES
+    )
+    parts = {f"paper-{name}": part for name, part in first.items()}
+    return parts | {f"paper-second-{name}": second[name] for name in SECOND}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--data", default="fashion")
-    parser.add_argument("--loss", default="mse")
+    parser.add_argument("--loss", default=LOSSES[0])
     parser.add_argument("--budget", type=float, default=200.0)
-    parser.add_argument("--keep", action="store_true", help="write benchmarks/paper.json from the runs")
-    parser.add_argument("--write", action="store_true", help="put the tables into the page")
-    parser.add_argument("--pictures", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="enter the runs into benchmarks/paper.json")
+    parser.add_argument("--pictures", action="store_true", help="draw that of the loss")
     args = parser.parse_args(argv)
     if args.keep:
         keep()
@@ -429,8 +432,6 @@ def main(argv: list[str] | None = None) -> int:
     parts = sections(judged)
     for name, part in parts.items():
         print(f"\n{name}\n\n{part}")
-    if args.write:
-        write(parts)
     if args.pictures:
         picture(curves, judged, args.data, args.loss)
     return 0
