@@ -41,6 +41,7 @@ for _path in (HERE, HERE.parent):
     if str(_path) not in sys.path:
         sys.path.insert(0, str(_path))  # run from a checkout without installing
 
+from paper_choice import TUNING, chosen, judged  # noqa: E402
 from paper_contenders import CONTENDERS, OPTIONS, RATES, SHARES, Counted  # noqa: E402
 from paper_data import SETS, Data, load  # noqa: E402
 from paper_models import FULL, LOSSES, MODELS, REDUCED, Size, batch_loss, count, initial, network  # noqa: E402
@@ -52,8 +53,6 @@ from twophase_min.curvature import extreme_eigenvalues  # noqa: E402
 from twophase_min.gradients import from_jax  # noqa: E402
 
 FOLDER = Path("data")
-TUNING = 5
-"""The seed on which settings are chosen."""
 POINTS = 60
 """Points of a run that are kept."""
 MARKED = {
@@ -213,56 +212,6 @@ def read(path: Path = RUNS) -> dict[tuple[Any, ...], Run]:
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return {key(row): row for row in rows}
-
-
-class Chosen(NamedTuple):
-    """What was chosen on the other seed: Adam's rates, the share before L-BFGS-B, our options."""
-
-    rate: float
-    cosine: float
-    share: str
-    options: str
-
-
-def chosen(runs: list[Run], model: str) -> Chosen:
-    """Choose by the lowest loss; shares and options by the geometric mean over the models tuned so far.
-
-    Raises
-    ------
-    LookupError
-        If Adam's rates have not all been run.
-    """
-    own = [row for row in runs if row["seed"] == TUNING]
-
-    def rate(name: str, model: str) -> float:
-        found = {row["rate"]: row["loss"] for row in own if row["name"] == name and row["model"] == model}
-        if set(found) < set(RATES):
-            raise LookupError(f"Adam's rates have not all been run on {model}: run with --tune first.")
-        return min(RATES, key=found.__getitem__)
-
-    rates = {name: rate("Adam", name) for name in {row["model"] for row in own} | {model}}
-
-    def best(names: list[str]) -> str:
-        def mean(name: str) -> float:
-            losses = [
-                row["loss"] for row in own if row["name"] == name and row["rate"] == rates[row["model"]]
-            ]
-            return float(np.mean(np.log(losses))) if losses else np.inf
-
-        return min(names, key=mean)
-
-    shares = [f"Adam {share:.0%} + L-BFGS-B" for share in SHARES]
-    cosine = rate("Adam, cosine decay", model)
-    return Chosen(rates[model], cosine, best(shares), best(list(OPTIONS)))
-
-
-def judged(choice: Chosen) -> dict[str, float]:
-    """Return the contenders of the seeds that judge, with Adam's rate."""
-    others = {f"Adam {share:.0%} + L-BFGS-B" for share in SHARES} | set(OPTIONS)
-    names = [name for name in CONTENDERS if name not in others - {choice.share, choice.options}]
-    if choice.options != "ours: memory-cg":
-        names.append("ours: memory-cg")
-    return {name: choice.cosine if "cosine" in name else choice.rate for name in names}
 
 
 def main(argv: list[str] | None = None) -> int:

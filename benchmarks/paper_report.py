@@ -25,6 +25,7 @@ for _path in (HERE, HERE.parent):
         sys.path.insert(0, str(_path))  # run from a checkout without installing
 
 from arena import table  # noqa: E402
+from paper_choice import chosen, judged  # noqa: E402
 
 RUNS = HERE / "results" / "paper.jsonl"
 KEPT = HERE / "paper.json"
@@ -106,11 +107,15 @@ def geometric(values: list[float]) -> float:
 
 
 def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
-    """Enter the ends of new runs, and the curves that are drawn; what was kept and not run anew stays."""
+    """Enter the ends of new runs, and the curves that are drawn; what was kept and not run anew stays.
+
+    Runs of named options that are no longer the chosen ones go.
+    """
     new = [json.loads(line) for line in runs.read_text().splitlines()]
     old, curves = load(kept) if kept.exists() else ([], {})
     unique = {tuple(row[key] for key in FIELDS[:8]): row for row in [*old, *new]}
-    ends = [[_short(row[key]) for key in FIELDS] for row in unique.values()]
+    every = list(unique.values())
+    ends = [[_short(row[key]) for key in FIELDS] for row in every if is_judged(row, every)]
     curves |= {
         "|".join(str(row[key]) for key in ("data", "loss_kind", "model", "seed", "name")): falling(row)
         for row in new
@@ -123,6 +128,17 @@ def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
         f'"curve": ["loss", "norm of the gradient"],\n'
         f'"curves": {{\n{drawn}\n}}}}\n'
     )
+
+
+def is_judged(row: Run, rows: list[Run]) -> bool:
+    """Whether a run is of a contender of its seed; where nothing has been chosen, every one is."""
+    if row["seed"] not in JUDGED:
+        return True
+    same = of(rows, **{key: row[key] for key in FIELDS[:4]})
+    try:
+        return row["name"] in judged(chosen(same, row["model"]))
+    except LookupError:
+        return True
 
 
 def falling(row: Run) -> list[list[float]]:
@@ -428,12 +444,12 @@ def main(argv: list[str] | None = None) -> int:
         keep()
     rows, curves = load()
     rows = of(rows, data=args.data, loss_kind=args.loss, budget=args.budget)
-    judged = [row for row in rows if row["seed"] in JUDGED]
-    parts = sections(judged)
+    rows = [row for row in rows if row["seed"] in JUDGED]
+    parts = sections(rows)
     for name, part in parts.items():
         print(f"\n{name}\n\n{part}")
     if args.pictures:
-        picture(curves, judged, args.data, args.loss)
+        picture(curves, rows, args.data, args.loss)
     return 0
 
 

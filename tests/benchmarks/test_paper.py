@@ -388,6 +388,23 @@ def test_kept_runs_count_as_made_unless_they_are_made_anew(tmp_path):
     assert list(paper_report.load(kept)[1]) == ["d|mse|vit-mlp|0|Adam"]
 
 
+def test_options_that_are_no_longer_the_chosen_ones_are_not_kept(tmp_path):
+    more = {"cost": 9.0, "last": 1.0, "train": 0.5, "out": 0.4, "seconds": 1.0, "hessian": {}, "curve": []}
+    first, *_, last = [name for name in paper.OPTIONS if name != "ours: memory-cg"]
+    tuned = [
+        made(seed=5, name=name, rate=rate, loss=rate)
+        for name in ("Adam", "Adam, cosine decay")
+        for rate in paper.RATES
+    ]
+    tuned += [made(seed=5, name=first, loss=1.0), made(seed=5, name=last, loss=2.0)]
+    judged = [made(name=name) for name in ("Adam", "ours: default", "ours: memory-cg", first, last)]
+    runs, kept = tmp_path / "runs.jsonl", tmp_path / "kept.json"
+    runs.write_text("\n".join(paper.json.dumps(row | more) for row in tuned + judged))
+    paper_report.keep(runs, kept)
+    names = [row["name"] for row in paper_report.load(kept)[0] if row["seed"] == 0]
+    assert sorted(names) == sorted(["Adam", "ours: default", "ours: memory-cg", first])
+
+
 def test_ratios_are_paired_by_seed():
     rows = [made(seed=s, loss=f) for s, f in enumerate((1.0, 10.0, 100.0))]
     rows += [made(seed=s, name="CG", loss=f) for s, f in enumerate((0.5, 20.0, 10.0))]
