@@ -225,14 +225,16 @@ def against(rows: list[Run], other: str) -> str:
 def pairs(rows: list[Run]) -> str:
     """Tabulate ratios of what differs in one respect: the convex method, or the rule and what runs it."""
     share = next((name for name in names(rows) if "L-BFGS-B" in name and "Adam" in name), "L-BFGS-B")
-    best = next((name for name in names(rows) if "ours" in name and "best rate" in name), "ours: default")
+    plain = ("ours: default", "ours: memory-cg")
+    best = next((name for name in names(rows) if "ours" in name and name not in plain), plain[0])
     lines = []
     for one, other in (
         (share, share.replace("L-BFGS-B", "CG")),
         ("L-BFGS-B", "CG"),
         ("Adam 30% + CG, searches uncharged", "Adam 30% + CG"),
         ("ours: default", "Algorithm 1"),
-        ("ours: memory-cg", "ours: default"),
+        (plain[0], share.replace("L-BFGS-B", "CG")),
+        (plain[1], plain[0]),
         (best, share.replace("L-BFGS-B", "CG")),
         (best, share),
     ):
