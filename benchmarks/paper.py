@@ -114,7 +114,7 @@ def problem(data: Data, model: str, size: Size, loss: str, seed: int) -> Problem
 
 
 def compiled(task: Problem) -> None:
-    """Evaluate once over all data and over the mini-batches of an epoch: JAX compiles before the clock runs."""
+    """Evaluate over all data and an epoch of mini-batches once: JAX compiles before the clock runs."""
     task.sum.value_and_gradient(task.start)
     for indices in task.sum.batches(0):
         task.sum.batch_value_and_gradient(task.start, indices)
