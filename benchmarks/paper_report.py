@@ -172,6 +172,11 @@ def ratios(rows: list[Run], model: str, one: str, other: str) -> list[float]:
     return [ratio for _, ratio in pairs]
 
 
+def models(rows: list[Run]) -> list[str]:
+    """Return the models that have been run."""
+    return [model for model in MODELS if of(rows, model=model)]
+
+
 def names(rows: list[Run]) -> list[str]:
     """Return the contenders in the order of the tables: the rivals, then ours."""
     found = dict.fromkeys(row["name"] for row in rows)
@@ -185,11 +190,11 @@ def losses(rows: list[Run]) -> str:
     lines = []
     for name in names(rows):
         line = [name]
-        for model in MODELS:
+        for model in models(rows):
             own = [row["loss"] for row in of(rows, model=model, name=name)]
             line.append(spread(own, ".2e"))
         lines.append(line)
-    return table(["training loss", *MODELS], lines)
+    return table(["training loss", *models(rows)], lines)
 
 
 def spread(values: list[float], form: str) -> str:
@@ -204,9 +209,9 @@ def medians(rows: list[Run], field: str, form: str) -> str:
     """Tabulate the medians of a field."""
     lines = []
     for name in names(rows):
-        own = [[row[field] for row in of(rows, model=model, name=name)] for model in MODELS]
+        own = [[row[field] for row in of(rows, model=model, name=name)] for model in models(rows)]
         lines.append([name, *(format(statistics.median(v), form) if v else "" for v in own)])
-    return table(["median", *MODELS], lines)
+    return table(["median", *models(rows)], lines)
 
 
 def against(rows: list[Run], other: str) -> str:
@@ -215,11 +220,11 @@ def against(rows: list[Run], other: str) -> str:
     for name in names(rows):
         if name == other:
             continue
-        every = [ratios(rows, model, name, other) for model in MODELS]
+        every = [ratios(rows, model, name, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
         cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
         lines.append([name, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
-    return table([f"loss over that of {other}", *MODELS, "all"], lines)
+    return table([f"loss over that of {other}", *models(rows), "all"], lines)
 
 
 def pairs(rows: list[Run]) -> str:
@@ -238,11 +243,11 @@ def pairs(rows: list[Run]) -> str:
         (best, share.replace("L-BFGS-B", "CG")),
         (best, share),
     ):
-        every = [ratios(rows, model, one, other) for model in MODELS]
+        every = [ratios(rows, model, one, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
         cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
         lines.append([one, other, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
-    return table(["loss of", "over that of", *MODELS, "all"], lines)
+    return table(["loss of", "over that of", *models(rows), "all"], lines)
 
 
 def wins(values: list[float]) -> str:
@@ -253,7 +258,7 @@ def wins(values: list[float]) -> str:
 def beside(rows: list[Run]) -> str:
     """Tabulate the paper's ratios, Adam with CG over Adam, beside ours."""
     lines = []
-    for model in MODELS:
+    for model in models(rows):
         theirs = [f"{after / before:.2f}" for before, after in PUBLISHED[model]]
         ours = []
         for name in ("Adam 30% + CG, searches uncharged", "Adam 30% + CG"):
@@ -272,15 +277,17 @@ def hessians(rows: list[Run]) -> str:
     lines = []
     for label, (name, mark) in POINTS.items():
         line = [label]
-        for model in MODELS:
+        for model in models(rows):
             found = measured(rows, model, name, mark)
             shares = [h[0] / h[2] for h in found]
             convex = sum(is_convex(h) for h in found)
             line.append(f"{statistics.median(shares):.2g} ({convex} of {len(found)})" if found else "")
-        every = [h for model in MODELS for h in measured(rows, model, name, mark)]
+        every = [h for model in models(rows) for h in measured(rows, model, name, mark)]
         below = sum(h[0] + h[1] < 0 for h in every)
         lines.append([*line, f"{sum(map(is_convex, every))} of {len(every)}", f"{below} of {len(every)}"])
-    return table(["smallest over largest eigenvalue", *MODELS, "convex", "negative beyond its error"], lines)
+    return table(
+        ["smallest over largest eigenvalue", *models(rows), "convex", "negative beyond its error"], lines
+    )
 
 
 def measured(rows: list[Run], model: str, name: str, mark: str) -> list[list[float]]:
@@ -299,13 +306,15 @@ def along(rows: list[Run]) -> str:
     lines = []
     for label, (name, mark) in POINTS.items():
         line = [label]
-        for model in MODELS:
+        for model in models(rows):
             found = measured(rows, model, name, mark)
             positive = sum(h[4] > 0 for h in found)
             worst = max((h[1] / max(h[2], -h[0]) for h in found), default=np.nan)
             line.append(f"{positive} of {len(found)}; {worst:.0e}" if found else "")
         lines.append(line)
-    return table(["curvature along the gradient positive; largest error of an eigenvalue", *MODELS], lines)
+    return table(
+        ["curvature along the gradient positive; largest error of an eigenvalue", *models(rows)], lines
+    )
 
 
 def norms(rows: list[Run]) -> str:
@@ -313,12 +322,12 @@ def norms(rows: list[Run]) -> str:
     lines = []
     for label, (name, mark) in POINTS.items():
         line = [label]
-        for model in MODELS:
+        for model in models(rows):
             found = measured(rows, model, name, mark)
             loss, norm = (statistics.median(h[i] for h in found) if found else np.nan for i in (5, 6))
             line.append(f"{norm:.2g} at {loss:.2g}" if found else "")
         lines.append(line)
-    return table(["norm of the gradient at the loss", *MODELS], lines)
+    return table(["norm of the gradient at the loss", *models(rows)], lines)
 
 
 # -- statements ----------------------------------------------------------------------------------------------
@@ -326,11 +335,7 @@ def norms(rows: list[Run]) -> str:
 
 def statements(rows: list[Run]) -> str:
     """Say for every model whether the loss swapped, and whether CG paid."""
-    return "\n".join(
-        f"- **{model}.** {swapped(rows, model)} {paid(rows, model)}"
-        for model in MODELS
-        if of(rows, model=model)
-    )
+    return "\n".join(f"- **{model}.** {swapped(rows, model)} {paid(rows, model)}" for model in models(rows))
 
 
 def swapped(rows: list[Run], model: str) -> str:
