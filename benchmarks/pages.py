@@ -45,6 +45,7 @@ REPORTS = (
     "quasi_newton_step_report",
     "calls_report",
     "speed_report",
+    "paper_report",
 )
 """Modules with a function ``tables() -> {name: Markdown}``."""
 PLACE = re.compile(r"(<!-- (?!end -->)([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

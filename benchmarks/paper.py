@@ -15,7 +15,9 @@ mini-batches. Adam's rate, the share before L-BFGS-B and our named options are c
 the seeds 0 to 4.
 
 A run is a line of ``benchmarks/results/paper.jsonl`` and is not made twice, so that a command that was broken
-off goes on. Two commands with different ``--seeds`` may run side by side, after one with ``--tune``.
+off goes on. Those that ``benchmarks/paper.json`` keeps are not made again either, unless `--names` picks them
+by how their names begin: ``--names ours`` makes our rows anew beside the kept ones of the rivals. Two
+commands with different ``--seeds`` may run side by side, after one with ``--tune``.
 """
 
 from __future__ import annotations
@@ -39,18 +41,18 @@ for _path in (HERE, HERE.parent):
     if str(_path) not in sys.path:
         sys.path.insert(0, str(_path))  # run from a checkout without installing
 
+from paper_choice import TUNING, chosen, judged  # noqa: E402
 from paper_contenders import CONTENDERS, OPTIONS, RATES, SHARES, Counted  # noqa: E402
 from paper_data import SETS, Data, load  # noqa: E402
 from paper_models import FULL, LOSSES, MODELS, REDUCED, Size, batch_loss, count, initial, network  # noqa: E402
+from paper_report import KEPT, RUNS  # noqa: E402
+from paper_report import load as load_kept  # noqa: E402
 
 from twophase_min import FiniteSum  # noqa: E402
 from twophase_min.curvature import extreme_eigenvalues  # noqa: E402
 from twophase_min.gradients import from_jax  # noqa: E402
 
-RUNS = HERE / "results" / "paper.jsonl"
 FOLDER = Path("data")
-TUNING = 5
-"""The seed on which settings are chosen."""
 POINTS = 60
 """Points of a run that are kept."""
 MARKED = {
@@ -111,6 +113,13 @@ def problem(data: Data, model: str, size: Size, loss: str, seed: int) -> Problem
     return Problem(total, adapted.x0, accuracy, data)
 
 
+def compiled(task: Problem) -> None:
+    """Evaluate over all data and an epoch of mini-batches once: JAX compiles before the clock runs."""
+    task.sum.value_and_gradient(task.start)
+    for indices in task.sum.batches(0):
+        task.sum.batch_value_and_gradient(task.start, indices)
+
+
 def curvature(total: FiniteSum, w: np.ndarray) -> list[float]:
     """Measure the Hessian over all data at a point.
 
@@ -161,26 +170,38 @@ def short(value: float) -> float:
 
 
 class Cells:
-    """The runs on disk, a line each, by what sets them apart.
+    """The runs on disk, by what sets them apart.
 
     Parameters
     ----------
     setting : dict
-        What all runs of this command have in common: data, loss, size.
+        What all runs of this command have in common: data, loss, size, budget.
+    path : Path
+        Runs since the last ``paper_report.py --keep``, a line each.
+    kept : Path
+        Runs that are kept; newer ones of ``path`` take their place.
+
+    Attributes
+    ----------
+    runs : dict
+        All of them.
     """
 
-    def __init__(self, setting: dict[str, Any], path: Path = RUNS):
+    def __init__(self, setting: dict[str, Any], path: Path = RUNS, kept: Path = KEPT):
         self.setting, self.path = setting, path
-        self.runs = read(path)
+        self._new = read(path)
+        old = load_kept(kept)[0] if kept.exists() else []
+        self.runs = {key(row): row for row in old} | self._new
 
-    def get(self, model: str, seed: int, name: str, rate: float) -> Run | None:
-        """Return a run that has been made."""
-        return self.runs.get(key({**self.setting, "model": model, "seed": seed, "name": name, "rate": rate}))
+    def get(self, model: str, seed: int, name: str, rate: float, renew: bool = False) -> Run | None:
+        """Return a run that has been made; with ``renew`` only one since the last that are kept."""
+        runs = self._new if renew else self.runs
+        return runs.get(key({**self.setting, "model": model, "seed": seed, "name": name, "rate": rate}))
 
     def add(self, model: str, seed: int, name: str, made: Run) -> Run:
         """Keep a run."""
         made = {**self.setting, "model": model, "seed": seed, "name": name, **made}
-        self.runs[key(made)] = made
+        self.runs[key(made)] = self._new[key(made)] = made
         self.path.parent.mkdir(exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(made) + "\n")
@@ -193,61 +214,11 @@ def key(row: Run) -> tuple[Any, ...]:
 
 
 def read(path: Path = RUNS) -> dict[tuple[Any, ...], Run]:
-    """Return the runs made so far."""
+    """Return the runs of a file with a line each."""
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return {key(row): row for row in rows}
-
-
-class Chosen(NamedTuple):
-    """What was chosen on the other seed: Adam's rates, the share before L-BFGS-B, our options."""
-
-    rate: float
-    cosine: float
-    share: str
-    options: str
-
-
-def chosen(runs: list[Run], model: str) -> Chosen:
-    """Choose by the lowest loss; shares and options by the geometric mean over the models tuned so far.
-
-    Raises
-    ------
-    LookupError
-        If Adam's rates have not all been run.
-    """
-    own = [row for row in runs if row["seed"] == TUNING]
-
-    def rate(name: str, model: str) -> float:
-        found = {row["rate"]: row["loss"] for row in own if row["name"] == name and row["model"] == model}
-        if set(found) < set(RATES):
-            raise LookupError(f"Adam's rates have not all been run on {model}: run with --tune first.")
-        return min(RATES, key=found.__getitem__)
-
-    rates = {name: rate("Adam", name) for name in {row["model"] for row in own} | {model}}
-
-    def best(names: list[str]) -> str:
-        def mean(name: str) -> float:
-            losses = [
-                row["loss"] for row in own if row["name"] == name and row["rate"] == rates[row["model"]]
-            ]
-            return float(np.mean(np.log(losses))) if losses else np.inf
-
-        return min(names, key=mean)
-
-    shares = [f"Adam {share:.0%} + L-BFGS-B" for share in SHARES]
-    cosine = rate("Adam, cosine decay", model)
-    return Chosen(rates[model], cosine, best(shares), best(list(OPTIONS)))
-
-
-def judged(choice: Chosen) -> dict[str, float]:
-    """Return the contenders of the seeds that judge, with Adam's rate."""
-    others = {f"Adam {share:.0%} + L-BFGS-B" for share in SHARES} | set(OPTIONS)
-    names = [name for name in CONTENDERS if name not in others - {choice.share, choice.options}]
-    if choice.options != "ours: memory-cg":
-        names.append("ours: memory-cg")
-    return {name: choice.cosine if "cosine" in name else choice.rate for name in names}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -259,7 +230,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--budget", type=float, help="evaluations over all data")
-    parser.add_argument("--only", default="", help="contenders, separated by semicolons")
+    parser.add_argument(
+        "--names",
+        default="",
+        help="contenders to make anew: semicolon-separated beginnings; '=' before a whole name",
+    )
     parser.add_argument("--full", action="store_true", help="the paper's sizes")
     parser.add_argument("--tune", action="store_true", help="only choose settings, on seed 5")
     parser.add_argument("--sizes", action="store_true", help="only print the parameters of all models")
@@ -277,7 +252,7 @@ def main(argv: list[str] | None = None) -> int:
     warm: set[tuple[str, str]] = set()
 
     def cell(model: str, seed: int, name: str, rate: float, make: Any) -> None:
-        if cells.get(model, seed, name, rate):
+        if not named(name, args.names) or cells.get(model, seed, name, rate, renew=bool(args.names)):
             return
         task = make()
         if (model, name) not in warm:
@@ -305,6 +280,7 @@ def main(argv: list[str] | None = None) -> int:
                     data = load(args.data, size.side, size.samples, seed, args.folder.expanduser())
                 if not made:
                     made.append(problem(data, model, size, args.loss, seed))
+                    compiled(made[0])
                 return made[0]
 
             if seed == TUNING:
@@ -317,9 +293,13 @@ def main(argv: list[str] | None = None) -> int:
                     cell(model, seed, name, rate, make)
                 continue
             for name, rate in judged(chosen(list(_here(cells)), model)).items():
-                if not args.only or name in args.only.split(";"):
-                    cell(model, seed, name, rate, make)
+                cell(model, seed, name, rate, make)
     return 0
+
+
+def named(name: str, names: str) -> bool:
+    """Whether a contender is one of those of ``--names``, which are all where there are none."""
+    return any(name == one[1:] if one.startswith("=") else name.startswith(one) for one in names.split(";"))
 
 
 def _here(cells: Cells) -> list[Run]:

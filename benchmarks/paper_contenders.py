@@ -307,9 +307,13 @@ def best_rate(task: Counted, rate: float) -> float:
     return rate
 
 
-def after(share: float) -> Callable[[Counted, float], int]:
-    """Return the option ``swap`` for this share of the budget; an epoch and its reading cost 2."""
-    return lambda task, rate: round(share * task.budget / 2)
+def after(share: float, reading: float = 1.0) -> Callable[[Counted, float], int]:
+    """Return the option ``swap`` for this share of the budget.
+
+    An epoch costs 1 and its share of a reading: with a rate given all data are read after every epoch, and
+    without after every eighth at most.
+    """
+    return lambda task, rate: round(share * task.budget / (1 + reading))
 
 
 OPTIONS: dict[str, Callable[..., None]] = {
@@ -324,6 +328,8 @@ OPTIONS: dict[str, Callable[..., None]] = {
     "ours: ssbfgs, best rate, Adam 60%": ours(
         True, convex_method="ssbfgs", learning_rate=best_rate, swap=after(0.6)
     ),
+    "ours: ssbfgs": ours(True, convex_method="ssbfgs"),
+    "ours: ssbfgs, Adam 60%": ours(True, convex_method="ssbfgs", swap=after(0.6, 1 / 8)),
     "ours: whole data": ours(False),
     "ours: whole data, ssbfgs": ours(False, convex_method="ssbfgs"),
 }

@@ -1,9 +1,9 @@
-"""Tables, statements and the picture of what `paper.py` has run.
+"""Tables, statements and the pictures of what `paper.py` has run.
 
-    python benchmarks/paper_report.py                   # from benchmarks/paper.json
-    python benchmarks/paper_report.py --keep            # write that file from benchmarks/results/paper.jsonl
-    python benchmarks/paper_report.py --write           # put the tables into docs/paper.md
-    python benchmarks/paper_report.py --pictures        # draw docs/images/paper_norm_against_loss.png
+    python benchmarks/paper_report.py --keep            # enter benchmarks/results/paper.jsonl into paper.json
+    python benchmarks/paper_report.py --pictures        # draw docs/images/paper_norm_against_loss*.png
+    python benchmarks/paper_report.py --loss cross-entropy      # print the tables of one loss
+    python benchmarks/pages.py paper_report             # put the tables into docs/paper.md
 
 ``benchmarks/paper.json`` has the end of every run, the Hessians measured, and the curves that are drawn.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -26,12 +25,17 @@ for _path in (HERE, HERE.parent):
         sys.path.insert(0, str(_path))  # run from a checkout without installing
 
 from arena import table  # noqa: E402
+from paper_choice import chosen, judged  # noqa: E402
 
 RUNS = HERE / "results" / "paper.jsonl"
 KEPT = HERE / "paper.json"
-DOCS = HERE.parent / "docs"
-PAGE = DOCS / "paper.md"
-PICTURE = DOCS / "images" / "paper_norm_against_loss.png"
+IMAGES = HERE.parent / "docs" / "images"
+PAGE = {"data": "fashion", "size": "reduced", "budget": 200}
+"""What the page shows."""
+LOSSES = ("mse", "cross-entropy")
+"""Losses of the page."""
+SECOND = ("hessians", "losses", "against-adam", "against-cosine", "out")
+"""Tables of the second loss on the page."""
 JUDGED = (0, 1, 2, 3, 4)
 FIELDS = ("data", "loss_kind", "size", "budget", "model", "seed", "name", "rate", "cost", "loss", "last")
 FIELDS = (*FIELDS, "train", "out", "seconds", "hessian")
@@ -103,13 +107,18 @@ def geometric(values: list[float]) -> float:
 
 
 def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
-    """Write the ends of all runs, and the curves that are drawn."""
-    rows = [json.loads(line) for line in runs.read_text().splitlines()]
-    unique = {tuple(str(row[key]) for key in FIELDS[:8]): row for row in rows}
-    ends = [[_short(row[key]) for key in FIELDS] for row in unique.values()]
-    curves = {
+    """Enter the ends of new runs, and the curves that are drawn; what was kept and not run anew stays.
+
+    Runs of named options that are no longer the chosen ones go.
+    """
+    new = [json.loads(line) for line in runs.read_text().splitlines()]
+    old, curves = load(kept) if kept.exists() else ([], {})
+    unique = {tuple(row[key] for key in FIELDS[:8]): row for row in [*old, *new]}
+    every = list(unique.values())
+    ends = [[_short(row[key]) for key in FIELDS] for row in every if is_judged(row, every)]
+    curves |= {
         "|".join(str(row[key]) for key in ("data", "loss_kind", "model", "seed", "name")): falling(row)
-        for row in unique.values()
+        for row in new
         if row["name"] in DRAWN and row["seed"] in JUDGED
     }
     lines = ",\n".join(json.dumps(end) for end in sorted(ends, key=str))
@@ -119,6 +128,17 @@ def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
         f'"curve": ["loss", "norm of the gradient"],\n'
         f'"curves": {{\n{drawn}\n}}}}\n'
     )
+
+
+def is_judged(row: Run, rows: list[Run]) -> bool:
+    """Whether a run is of a contender of its seed; where nothing has been chosen, every one is."""
+    if row["seed"] not in JUDGED:
+        return True
+    same = of(rows, **{key: row[key] for key in FIELDS[:4]})
+    try:
+        return row["name"] in judged(chosen(same, row["model"]))
+    except LookupError:
+        return True
 
 
 def falling(row: Run) -> list[list[float]]:
@@ -152,6 +172,11 @@ def ratios(rows: list[Run], model: str, one: str, other: str) -> list[float]:
     return [ratio for _, ratio in pairs]
 
 
+def models(rows: list[Run]) -> list[str]:
+    """Return the models that have been run."""
+    return [model for model in MODELS if of(rows, model=model)]
+
+
 def names(rows: list[Run]) -> list[str]:
     """Return the contenders in the order of the tables: the rivals, then ours."""
     found = dict.fromkeys(row["name"] for row in rows)
@@ -165,11 +190,11 @@ def losses(rows: list[Run]) -> str:
     lines = []
     for name in names(rows):
         line = [name]
-        for model in MODELS:
+        for model in models(rows):
             own = [row["loss"] for row in of(rows, model=model, name=name)]
             line.append(spread(own, ".2e"))
         lines.append(line)
-    return table(["training loss", *MODELS], lines)
+    return table(["training loss", *models(rows)], lines)
 
 
 def spread(values: list[float], form: str) -> str:
@@ -184,9 +209,9 @@ def medians(rows: list[Run], field: str, form: str) -> str:
     """Tabulate the medians of a field."""
     lines = []
     for name in names(rows):
-        own = [[row[field] for row in of(rows, model=model, name=name)] for model in MODELS]
+        own = [[row[field] for row in of(rows, model=model, name=name)] for model in models(rows)]
         lines.append([name, *(format(statistics.median(v), form) if v else "" for v in own)])
-    return table(["median", *MODELS], lines)
+    return table(["median", *models(rows)], lines)
 
 
 def against(rows: list[Run], other: str) -> str:
@@ -195,32 +220,34 @@ def against(rows: list[Run], other: str) -> str:
     for name in names(rows):
         if name == other:
             continue
-        every = [ratios(rows, model, name, other) for model in MODELS]
+        every = [ratios(rows, model, name, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
         cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
         lines.append([name, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
-    return table([f"loss over that of {other}", *MODELS, "all"], lines)
+    return table([f"loss over that of {other}", *models(rows), "all"], lines)
 
 
 def pairs(rows: list[Run]) -> str:
     """Tabulate ratios of what differs in one respect: the convex method, or the rule and what runs it."""
     share = next((name for name in names(rows) if "L-BFGS-B" in name and "Adam" in name), "L-BFGS-B")
-    best = next((name for name in names(rows) if "ours" in name and "best rate" in name), "ours: default")
+    plain = ("ours: default", "ours: memory-cg")
+    best = next((name for name in names(rows) if "ours" in name and name not in plain), plain[0])
     lines = []
     for one, other in (
         (share, share.replace("L-BFGS-B", "CG")),
         ("L-BFGS-B", "CG"),
         ("Adam 30% + CG, searches uncharged", "Adam 30% + CG"),
         ("ours: default", "Algorithm 1"),
-        ("ours: memory-cg", "ours: default"),
+        (plain[0], share.replace("L-BFGS-B", "CG")),
+        (plain[1], plain[0]),
         (best, share.replace("L-BFGS-B", "CG")),
         (best, share),
     ):
-        every = [ratios(rows, model, one, other) for model in MODELS]
+        every = [ratios(rows, model, one, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
         cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
         lines.append([one, other, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
-    return table(["loss of", "over that of", *MODELS, "all"], lines)
+    return table(["loss of", "over that of", *models(rows), "all"], lines)
 
 
 def wins(values: list[float]) -> str:
@@ -231,7 +258,7 @@ def wins(values: list[float]) -> str:
 def beside(rows: list[Run]) -> str:
     """Tabulate the paper's ratios, Adam with CG over Adam, beside ours."""
     lines = []
-    for model in MODELS:
+    for model in models(rows):
         theirs = [f"{after / before:.2f}" for before, after in PUBLISHED[model]]
         ours = []
         for name in ("Adam 30% + CG, searches uncharged", "Adam 30% + CG"):
@@ -250,15 +277,17 @@ def hessians(rows: list[Run]) -> str:
     lines = []
     for label, (name, mark) in POINTS.items():
         line = [label]
-        for model in MODELS:
+        for model in models(rows):
             found = measured(rows, model, name, mark)
             shares = [h[0] / h[2] for h in found]
             convex = sum(is_convex(h) for h in found)
             line.append(f"{statistics.median(shares):.2g} ({convex} of {len(found)})" if found else "")
-        every = [h for model in MODELS for h in measured(rows, model, name, mark)]
+        every = [h for model in models(rows) for h in measured(rows, model, name, mark)]
         below = sum(h[0] + h[1] < 0 for h in every)
         lines.append([*line, f"{sum(map(is_convex, every))} of {len(every)}", f"{below} of {len(every)}"])
-    return table(["smallest over largest eigenvalue", *MODELS, "convex", "negative beyond its error"], lines)
+    return table(
+        ["smallest over largest eigenvalue", *models(rows), "convex", "negative beyond its error"], lines
+    )
 
 
 def measured(rows: list[Run], model: str, name: str, mark: str) -> list[list[float]]:
@@ -277,13 +306,15 @@ def along(rows: list[Run]) -> str:
     lines = []
     for label, (name, mark) in POINTS.items():
         line = [label]
-        for model in MODELS:
+        for model in models(rows):
             found = measured(rows, model, name, mark)
             positive = sum(h[4] > 0 for h in found)
             worst = max((h[1] / max(h[2], -h[0]) for h in found), default=np.nan)
             line.append(f"{positive} of {len(found)}; {worst:.0e}" if found else "")
         lines.append(line)
-    return table(["curvature along the gradient positive; largest error of an eigenvalue", *MODELS], lines)
+    return table(
+        ["curvature along the gradient positive; largest error of an eigenvalue", *models(rows)], lines
+    )
 
 
 def norms(rows: list[Run]) -> str:
@@ -291,12 +322,12 @@ def norms(rows: list[Run]) -> str:
     lines = []
     for label, (name, mark) in POINTS.items():
         line = [label]
-        for model in MODELS:
+        for model in models(rows):
             found = measured(rows, model, name, mark)
             loss, norm = (statistics.median(h[i] for h in found) if found else np.nan for i in (5, 6))
             line.append(f"{norm:.2g} at {loss:.2g}" if found else "")
         lines.append(line)
-    return table(["norm of the gradient at the loss", *MODELS], lines)
+    return table(["norm of the gradient at the loss", *models(rows)], lines)
 
 
 # -- statements ----------------------------------------------------------------------------------------------
@@ -304,11 +335,7 @@ def norms(rows: list[Run]) -> str:
 
 def statements(rows: list[Run]) -> str:
     """Say for every model whether the loss swapped, and whether CG paid."""
-    return "\n".join(
-        f"- **{model}.** {swapped(rows, model)} {paid(rows, model)}"
-        for model in MODELS
-        if of(rows, model=model)
-    )
+    return "\n".join(f"- **{model}.** {swapped(rows, model)} {paid(rows, model)}" for model in models(rows))
 
 
 def swapped(rows: list[Run], model: str) -> str:
@@ -376,7 +403,7 @@ def picture(curves: dict[str, Any], rows: list[Run], data: str, loss: str) -> No
     handles = [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in DRAWN.values()]
     handles += [plt.Line2D([], [], ls="", label=label, **look) for label, look in MARKS.items()]
     axes[1, 2].legend(handles=handles, loc="center", frameon=False, fontsize=11)
-    figure.savefig(PICTURE, dpi=90)
+    figure.savefig(IMAGES / f"paper_norm_against_loss{'' if loss == LOSSES[0] else '_' + loss}.png", dpi=90)
     plt.close(figure)
 
 
@@ -384,12 +411,12 @@ def picture(curves: dict[str, Any], rows: list[Run], data: str, loss: str) -> No
 
 
 def sections(rows: list[Run]) -> dict[str, str]:
-    """Return the tables by the names that they have in the page."""
+    """Return the tables of one loss by name."""
     return {
         "losses": losses(rows),
         "beside": beside(rows),
-        "against adam": against(rows, "Adam"),
-        "against cosine": against(rows, "Adam, cosine decay"),
+        "against-adam": against(rows, "Adam"),
+        "against-cosine": against(rows, "Adam, cosine decay"),
         "pairs": pairs(rows),
         "hessians": hessians(rows),
         "along": along(rows),
@@ -401,37 +428,35 @@ def sections(rows: list[Run]) -> dict[str, str]:
     }
 
 
-def write(parts: dict[str, str], page: Path = PAGE) -> None:
-    """Put the tables between the marks ``<!-- name -->`` and ``<!-- end -->`` of the page."""
-    text = page.read_text()
-    for name, part in parts.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda found, part=part: f"{found[1]}\n{part}\n\n{found[2]}", text, flags=re.S)
-    page.write_text(text)
+def tables() -> dict[str, str]:
+    """Return the tables of the page by the names of their places."""
+    rows = of(load()[0], **PAGE)
+    first, second = (
+        sections([row for row in of(rows, loss_kind=loss) if row["seed"] in JUDGED]) for loss in LOSSES
+    )
+    parts = {f"paper-{name}": part for name, part in first.items()}
+    return parts | {f"paper-second-{name}": second[name] for name in SECOND}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; see ``--help``."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--data", default="fashion")
-    parser.add_argument("--loss", default="mse")
+    parser.add_argument("--loss", default=LOSSES[0])
     parser.add_argument("--budget", type=float, default=200.0)
-    parser.add_argument("--keep", action="store_true", help="write benchmarks/paper.json from the runs")
-    parser.add_argument("--write", action="store_true", help="put the tables into the page")
-    parser.add_argument("--pictures", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="enter the runs into benchmarks/paper.json")
+    parser.add_argument("--pictures", action="store_true", help="draw that of the loss")
     args = parser.parse_args(argv)
     if args.keep:
         keep()
     rows, curves = load()
     rows = of(rows, data=args.data, loss_kind=args.loss, budget=args.budget)
-    judged = [row for row in rows if row["seed"] in JUDGED]
-    parts = sections(judged)
+    rows = [row for row in rows if row["seed"] in JUDGED]
+    parts = sections(rows)
     for name, part in parts.items():
         print(f"\n{name}\n\n{part}")
-    if args.write:
-        write(parts)
     if args.pictures:
-        picture(curves, judged, args.data, args.loss)
+        picture(curves, rows, args.data, args.loss)
     return 0
 
 

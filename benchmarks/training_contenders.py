@@ -28,7 +28,9 @@ BATCH = 128
 PATIENCE = 2.0
 """Times the budget that a contender may use to come to the seconds of our default."""
 LM_WORK = 3e9
-"""Residuals times squared weights up to which Levenberg-Marquardt's factorisation is waited for."""
+"""Residuals times squared weights up to which MINPACK's factorisation is waited for."""
+ROWS = 128
+"""Samples of which the Jacobian is in memory at a time, where only its products are needed."""
 
 
 class Problem(NamedTuple):
@@ -336,30 +338,70 @@ def torch_lbfgs(problem: Problem, trace: Trace) -> None:
 # -- Levenberg-Marquardt -------------------------------------------------------------------------------------
 
 
-def fits_lm(problem: Problem) -> bool:
-    """Whether it is a squared error whose Jacobian's factorisation can be waited for."""
-    n = problem.net.n_params
-    residuals = problem.objective.n_samples * problem.net.sizes[-1] + n
-    return problem.loss == "half_mse" and n < 5000 and residuals * n**2 <= LM_WORK
-
-
 def takes_part(contender: str, problem: Problem) -> bool:
     """Whether a contender is made for a problem of this loss and size."""
     if contender == "Levenberg-Marquardt":
-        return fits_lm(problem)
+        return problem.loss == "half_mse" and problem.net.n_params < 5000
     if contender in ONLY_LARGE:  # elsewhere there are no mini-batches
         return problem.objective.n_samples > MINI_BATCHES
     return "ssb" not in contender or problem.net.n_params <= 5000  # a full matrix over all weights
 
 
 def levenberg_marquardt(problem: Problem, trace: Trace) -> None:
+    """MINPACK's where its factorisation can be waited for; else by the normal equations."""
+    n = problem.net.n_params
+    residuals = problem.objective.n_samples * problem.net.sizes[-1] + n
+    (minpack if residuals * n**2 <= LM_WORK else normal_equations)(problem, trace)
+
+
+def targets(problem: Problem) -> np.ndarray:
+    """Return what the outputs should be, one-hot for classes."""
+    return problem.y if problem.classes == 0 else np.eye(problem.classes)[problem.y]
+
+
+def penalised(problem: Problem) -> np.ndarray:
+    """Return which parameters have a penalty: weights, and not offsets."""
+    net = problem.net
+    layers = [(np.ones_like(W), np.zeros_like(b)) for W, b in net.unpack(problem.start)]
+    return np.asarray(net.pack(layers) > 0)
+
+
+def normal_equations(problem: Problem, trace: Trace) -> None:
+    """Solve (JᵀJ + mu I) s = -Jᵀr by Cholesky's factors, as MATLAB's default does (Hagan & Menhaj 1994).
+
+    mu starts at 1e-3, falls tenfold after a step that lowers the loss, and grows tenfold after one that does
+    not. The Jacobian J is made for some samples at a time.
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    net, X, T = problem.net, problem.X, targets(problem)
+    shrink = net.l2 * penalised(problem)
+    objective = Counted(problem, trace)
+    w, mu = problem.start, 1e-3
+    loss = objective.value(w)
+    while mu <= 1e10:
+        trace.spend(T.shape[1])
+        H, g = np.diag(shrink), shrink * w
+        for i in range(0, len(X), ROWS):
+            J = network_jacobian(net, w, X[i : i + ROWS])
+            H += J.T @ J / T.size
+            g += J.T @ (net.forward(w, X[i : i + ROWS]) - T[i : i + ROWS]).ravel() / T.size
+        while mu <= 1e10:
+            with contextlib.suppress(np.linalg.LinAlgError):  # mu is lost in the rounding of H
+                trial = w - cho_solve(cho_factor(H + mu * np.eye(w.size)), g)
+                new = objective.value(trial)
+                if new < loss:
+                    w, loss, mu = trial, new, mu / 10
+                    break
+            mu *= 10
+
+
+def minpack(problem: Problem, trace: Trace) -> None:
     """MINPACK's, by `scipy.optimize.least_squares`, with the penalty as further residuals."""
     from scipy.optimize import least_squares
 
-    net, X = problem.net, problem.X
-    T = problem.y if problem.classes == 0 else np.eye(problem.classes)[problem.y]
-    scale, shrink = 1 / np.sqrt(T.size), np.sqrt(net.l2)
-    weights = net.pack([(np.ones_like(W), np.zeros_like(b)) for W, b in net.unpack(problem.start)]) > 0
+    net, X, T = problem.net, problem.X, targets(problem)
+    scale, shrink, weights = 1 / np.sqrt(T.size), np.sqrt(net.l2), penalised(problem)
 
     def residuals(w: np.ndarray) -> np.ndarray:
         r = np.concatenate([scale * (net.forward(w, X) - T).ravel(), shrink * w[weights]])

@@ -274,22 +274,27 @@ if __name__ == "__main__":
 """
 
 
-def test_mpi4py_serves_as_it_is(serial, by_differences, summed, tmp_path):
+def by_mpi(tmp_path, text, *before):
+    """Run a script in three processes of MPI."""
     pytest.importorskip("mpi4py")
     beside = Path(sys.executable).with_name("mpiexec")
     mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
     if mpiexec is None:
         pytest.skip("needs an MPI library with mpiexec, such as the package mpich")
     script = tmp_path / "by_mpi.py"
-    script.write_text(BY_MPI)
-    done = subprocess.run(
-        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures", str(script)],
+    script.write_text(text)
+    return subprocess.run(
+        [mpiexec, "-n", "3", sys.executable, *before, str(script)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))},
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def test_mpi4py_serves_as_it_is(serial, by_differences, summed, tmp_path):
+    done = by_mpi(tmp_path, BY_MPI, "-m", "mpi4py.futures")
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["2", "MPIPoolExecutor"]
     with np.load(tmp_path / "found.npz") as found:
@@ -297,3 +302,32 @@ def test_mpi4py_serves_as_it_is(serial, by_differences, summed, tmp_path):
             assert np.array_equal(found[name], serial[name]), name
         assert found["spread"] == by_differences.fun
         assert found["sum"].tolist() == summed
+
+
+BY_ALLREDUCE = """
+import sys
+import numpy as np
+from mpi4py import MPI
+from twophase_min import FiniteSum, minimize
+from test_parallel import residuals, shards
+
+comm = MPI.COMM_WORLD
+total = FiniteSum(residuals, shards(), jac=True, chunk_size=10, workers=comm)
+if total.serve():
+    f, g = total.value_and_gradient(np.ones(3))
+    result = minimize(total, np.ones(3), options={"convex_method": "memory-cg"})
+    print(comm.Get_size(), result.success)
+    np.savez("found.npz", f=f, g=g, x=result.x)
+    sys.exit(5)  # without close(): the others go on all the same
+print("served", comm.Get_rank())
+"""
+
+
+def test_processes_of_a_communicator_add_up_their_shares(summed, tmp_path):
+    done = by_mpi(tmp_path, BY_ALLREDUCE)
+    assert done.returncode == 5
+    assert sorted(done.stdout.split("\n")) == ["", "3 True", "served 1", "served 2"], done.stderr[-3000:]
+    with np.load(tmp_path / "found.npz") as found:
+        np.testing.assert_allclose([found["f"], *found["g"]], summed[: 1 + len(found["g"])], rtol=1e-12)
+        X, y = map(np.concatenate, zip(*(shards().rows(p) for p in shards().pieces(10**9)), strict=True))
+        np.testing.assert_allclose(found["x"], np.linalg.lstsq(X, y, rcond=None)[0], atol=1e-5)

@@ -32,7 +32,9 @@ CORE = (
 SIDE = {
     "_shards": set(),
     "_spread": {"_errstate", "_shards", "jit", "objective"},
-    "finite_sum": {"_shards", "_spread", "objective"},
+    "_mean": set(),
+    "_ranks": {"_mean", "_spread"},
+    "finite_sum": {"_mean", "_ranks", "_shards", "_spread", "objective"},
     "gradients": {"_caller", "objective"},
     "networks": {"_errstate", "finite_sum", "jit"},
     "estimators": {"_minimize", "_status", "finite_sum", "networks", "phases"},

@@ -460,7 +460,7 @@ ERRSTATE = {
     "jit/compilation.py": "kernels in plain Python; what they call of the user's goes by `users`",
     "curvature/path.py": "arithmetic on arrays",
     "objective/differences.py": "arithmetic on arrays, after the user's function has been called",
-    "finite_sum.py": "arithmetic on arrays",
+    "_mean.py": "arithmetic on arrays",
     "_spread.py": "in a process that the package has started, what the caller has set",
 }
 

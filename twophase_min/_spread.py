@@ -80,7 +80,7 @@ class Spread:
         if self.client is not None:
             return self._by_dask(owner, task, list(pieces), common)
         if self.mapper is not None:
-            return self._mapped(_Sent(task, common), owner, list(pieces))
+            return self._mapped(Sent(task, common), owner, list(pieces))
         if self.count == 1:
             return (task(owner, piece, *common) for piece in pieces)
         if self.backend == "threads":
@@ -94,7 +94,7 @@ class Spread:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    def _mapped(self, task: _Sent, owner: Any, pieces: list[Any]) -> Iterator[Any]:
+    def _mapped(self, task: Sent, owner: Any, pieces: list[Any]) -> Iterator[Any]:
         assert self.mapper is not None
         waiting: dict[int, Any] = {}
         following = 0
@@ -126,7 +126,7 @@ class Spread:
             _of_rows,
             [self._held[whole] for whole in wholes],
             items,
-            sent=_Sent(task, common),
+            sent=Sent(task, common),
             functions=functions,
             pure=False,
         )
@@ -203,17 +203,17 @@ class Spread:
         )
 
 
-class _Sent:
-    """A task as it travels to workers of others."""
+class Sent:
+    """A task as it travels to workers of others: a function of a module, and what it has in common."""
 
     def __init__(self, task: Callable[..., Any], common: Any) -> None:
-        self._task, self._common = task, common
+        self._task, self.common = task, common
         self._errors = dict(np.geterr())
 
     def of(self, owner: Any, piece: Any) -> Any:
         """Return the result, with NumPy's floating-point errors as the caller has set them."""
         with np.errstate(**self._errors):  # type: ignore[arg-type]
-            return self._task(owner, piece, *self._common)
+            return self._task(owner, piece, *self.common)
 
     def __call__(self, numbered: tuple[int, Any, Any]) -> tuple[int, Any]:
         """Return the number of the piece, and its result."""
@@ -227,7 +227,7 @@ def _rows(source: Any, piece: Any) -> tuple[Any, ...]:
     return rows
 
 
-def _of_rows(rows: tuple[Any, ...], ends: tuple[int, int], sent: _Sent, functions: Any) -> Any:
+def _of_rows(rows: tuple[Any, ...], ends: tuple[int, int], sent: Sent, functions: Any) -> Any:
     start, stop = ends
     part = Whole(tuple(array[start:stop] for array in rows))
     return sent.of(functions.alone(part), Piece(0, 0, stop - start))

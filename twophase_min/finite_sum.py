@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from twophase_min._mean import Mean
+from twophase_min._ranks import Ranks, is_communicator
 from twophase_min._shards import Piece, Shards, Whole, as_data
 from twophase_min._spread import Spread
 from twophase_min.objective import hessian
@@ -50,11 +52,12 @@ class FiniteSum:
         without the gradient.
     hessp : callable, optional
         ``hessp(w, v, *batch)`` is the Hessian of ``fun`` times v. With autograd it is made by autograd.
-    workers : int, executor, pool, Dask client, joblib.Parallel or map-like callable, default 1
+    workers : int, executor, pool, Dask client, joblib.Parallel, map-like callable or MPI.Comm, default 1
         What evaluates the chunks of all data side by side: so many threads or processes, -1 for every core;
         or what the tool at hand gives, which is left open. A callable, ``workers(task, pieces)``, returns or
         yields what ``task`` returned, in any order. The workers of a Dask client keep their chunks; other
-        pools get the rows of a chunk with every call, or the name of a file, or what loads the shard.
+        pools get the rows of a chunk with every call, or the name of a file, or what loads the shard. The
+        processes of a communicator of mpi4py have their chunks and add them up by an allreduce: see `serve`.
         Mini-batches are evaluated by the caller, one after the other.
     backend : {'threads', 'processes'}, default 'threads'
         Threads share the data, and gain where ``fun`` releases the GIL, as matrix products do. Processes get
@@ -81,7 +84,8 @@ class FiniteSum:
         ``fun``, ``value`` or ``hessp`` is not callable, or a size or the seed is not an integer; from the
         methods, if autograd cannot trace ``fun``, or if it cannot be sent to a process.
     RuntimeError
-        From the methods: worker processes die again and again.
+        From the methods: worker processes die again and again; or, with a communicator, the process is not
+        that of rank 0, or `serve` was not called.
 
     Notes
     -----
@@ -91,7 +95,8 @@ class FiniteSum:
 
     Values over chunks are accumulated in float64; gradients too, and come back in the dtype in which
     ``fun`` or ``jac`` gave them. The result equals the mean over all samples to rounding, for any chunk; for
-    one chunk size it has the same bits with any number and kind of workers.
+    one chunk size it has the same bits with any number and kind of workers, but for a communicator, whose
+    processes add up what is theirs first.
 
     Examples
     --------
@@ -135,7 +140,8 @@ class FiniteSum:
         self.chunk_size = min(_integer("chunk_size", chunk_size, 1), self.n_samples)
         self.seed = _integer("seed", seed, 0)
         self._value, self._hessp = value, hessp
-        self._spread = Spread(workers, backend)
+        self._ranks = Ranks(workers) if is_communicator(workers) else None
+        self._spread = Spread(1 if self._ranks else workers, backend)
         if self.jac == "autograd" and self._spread.by_threads:
             raise ValueError("autograd keeps one trace a process: use processes as workers, or pass jac")
 
@@ -145,7 +151,7 @@ class FiniteSum:
         It is what is sent to the others.
         """
         one = copy.copy(self)
-        one._spread = Spread(1, "threads")
+        one._ranks, one._spread = None, Spread(1, "threads")
         if source is not None:
             one.__setstate__({"_source": source})
         return one
@@ -158,6 +164,7 @@ class FiniteSum:
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         del state["data"]  # the source has it
+        state["_ranks"] = None  # a communicator cannot travel
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -178,31 +185,40 @@ class FiniteSum:
 
     def value(self, w: ArrayLike) -> float:
         """Return the mean over all samples, a float."""
-        total = 0.0
-        for weight, f in self._each(_value_of, w):
-            total += weight * f
-        return total
+        return self._mean(_value_of, w).value
 
     def gradient(self, w: ArrayLike) -> Array:
         """Return the gradient over all samples, a new array of the shape of ``w``."""
         if not callable(self.jac):
             return self.value_and_gradient(w)[1]
-        mean = _VectorMean()
-        for weight, g in self._each(_gradient_of, w):
-            mean.add(weight, g)
-        return mean.result()
+        return self._mean(_gradient_of, w).vector()
 
     def value_and_gradient(self, w: ArrayLike) -> tuple[float, Array]:
         """Return both over all samples; charged as one whole-data value and one gradient."""
-        total, mean = 0.0, _VectorMean()
-        for weight, (f, g) in self._each(_both_of, w):
-            total += weight * f
-            mean.add(weight, g)
-        return total, mean.result()
+        mean = self._mean(_both_of, w)
+        return mean.value, mean.vector()
+
+    def serve(self) -> bool:
+        """With a communicator of MPI as ``workers``, help the process of rank 0 until it calls `close`.
+
+        All processes call it. Without a communicator it does nothing.
+
+        Returns
+        -------
+        bool
+            True, at once, in the process of rank 0, which is the one to run the method, and without a
+            communicator; False in the others, after `close`.
+        """
+        return self._ranks is None or self._ranks.serve(self)
 
     def close(self) -> None:
-        """End the worker processes or threads, if any were started; a later evaluation starts new ones."""
+        """End the worker processes or threads, if any were started; a later evaluation starts new ones.
+
+        With a communicator, end `serve` in the other processes.
+        """
         self._spread.close()
+        if self._ranks is not None:
+            self._ranks.close()
 
     @property
     def hessp(self) -> Callable[[ArrayLike, ArrayLike], Array] | None:
@@ -248,15 +264,16 @@ class FiniteSum:
 
     # -- the user's functions -----------------------------------------------------------------------------
 
-    def _each(
-        self, task: Callable[..., Any], w: ArrayLike, *vectors: NDArray[Any]
-    ) -> Iterator[tuple[float, Any]]:
-        """Yield (share of the samples, what the task computes) for all chunks, in order."""
+    def _mean(self, task: Callable[..., Any], w: ArrayLike, *vectors: NDArray[Any]) -> Mean:
+        """Return the mean of what the task computes of all chunks, added in order."""
         w = np.asarray(w)
+        if self._ranks is not None:
+            return self._ranks.sum(self, task, w, *vectors)
+        mean = Mean()
         pieces = list(self._source.pieces(self.chunk_size))
-        results = self._spread(self, task, pieces, w, *vectors)
-        for piece, result in zip(pieces, results, strict=True):
-            yield (piece.stop - piece.start) / self.n_samples, result
+        for piece, result in zip(pieces, self._spread(self, task, pieces, w, *vectors), strict=True):
+            mean.add((piece.stop - piece.start) / self.n_samples, result)
+        return mean
 
     def _batch_value(self, w: NDArray[Any], batch: tuple[Any, ...]) -> float:
         if self._value is not None:
@@ -300,10 +317,7 @@ class FiniteSum:
         w, v = np.asarray(w), np.asarray(v)
         if v.shape != w.shape:
             raise ValueError(f"v must have the shape of w, {w.shape}, got {v.shape}")
-        mean = _VectorMean()
-        for weight, product in self._each(_product_of, w, v):
-            mean.add(weight, product)
-        return mean.result()
+        return self._mean(_product_of, w, v).vector()
 
     def _batch_product(self, w: NDArray[Any], v: NDArray[Any], batch: tuple[Any, ...]) -> Array:
         if self._hessp is not None:
@@ -333,27 +347,6 @@ def _both_of(total: FiniteSum, piece: Piece, w: NDArray[Any]) -> tuple[float, Ar
 
 def _product_of(total: FiniteSum, piece: Piece, w: NDArray[Any], v: NDArray[Any]) -> Array:
     return total._batch_product(w, v, total._source.rows(piece)).copy()
-
-
-class _VectorMean:
-    """A weighted mean of vectors, accumulated in float64, returned in the dtype of its parts."""
-
-    def __init__(self) -> None:
-        self._total: NDArray[np.float64] | None = None
-        self._dtype: np.dtype[Any] | None = None
-
-    def add(self, weight: float, part: Array) -> None:
-        with np.errstate(all="ignore"):  # inf - inf is a NaN that the caller looks for
-            if self._total is None:
-                self._dtype = part.dtype
-                self._total = np.multiply(part, weight, dtype=np.float64)
-            else:
-                self._total += np.multiply(part, weight, dtype=np.float64)
-
-    def result(self) -> Array:
-        assert self._total is not None  # there is at least one sample
-        with np.errstate(all="ignore"):
-            return self._total.astype(self._dtype, copy=False)
 
 
 def _value_and_gradient(fun: Callable[..., Any], w: NDArray[Any]) -> Any:

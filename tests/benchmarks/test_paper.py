@@ -348,6 +348,63 @@ def test_settings_are_chosen_on_the_other_seed_and_refused_where_it_is_missing()
     assert names["Adam, cosine decay"] == choice.cosine != names["Adam"]
 
 
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        ("", ["Adam", "ours: default", "ours: memory-cg"]),
+        ("ours", ["ours: default", "ours: memory-cg"]),
+        ("=Adam;=ours: default", ["Adam", "ours: default"]),
+        ("=ours", []),
+    ],
+)
+def test_contenders_are_named_by_beginnings(names, wanted):
+    every = ["Adam", "ours: default", "ours: memory-cg"]
+    assert [name for name in every if paper.named(name, names)] == wanted
+
+
+def test_kept_runs_count_as_made_unless_they_are_made_anew(tmp_path):
+    more = {"cost": 9.0, "last": 1.0, "train": 0.5, "out": 0.4, "seconds": 1.0, "hessian": {}, "curve": []}
+    runs, kept = tmp_path / "runs.jsonl", tmp_path / "kept.json"
+    old = [made(name="Adam", loss=1.0, **more), made(name="ours: default", loss=2.0, **more)]
+    runs.write_text("\n".join(map(paper.json.dumps, old)))
+    paper_report.keep(runs, kept)
+    runs.unlink()
+
+    setting = {key: old[0][key] for key in ("data", "loss_kind", "size", "budget")}
+    cells = paper.Cells(setting, runs, kept)
+    assert cells.get("vit-mlp", 0, "ours: default", 1e-3)["loss"] == 2.0
+    assert cells.get("vit-mlp", 0, "ours: default", 1e-3, renew=True) is None
+    assert cells.get("vit-mlp", 1, "ours: default", 1e-3) is None
+    cells.add("vit-mlp", 0, "ours: default", {"rate": 1e-3, "loss": 3.0, **more})
+
+    cells = paper.Cells(setting, runs, kept)  # of a later command
+    assert cells.get("vit-mlp", 0, "ours: default", 1e-3, renew=True)["loss"] == 3.0
+    assert cells.get("vit-mlp", 0, "ours: default", 1e-3)["loss"] == 3.0
+    paper_report.keep(runs, kept)
+    assert {row["name"]: row["loss"] for row in paper_report.load(kept)[0]} == {
+        "Adam": 1.0,
+        "ours: default": 3.0,
+    }
+    assert list(paper_report.load(kept)[1]) == ["d|mse|vit-mlp|0|Adam"]
+
+
+def test_options_that_are_no_longer_the_chosen_ones_are_not_kept(tmp_path):
+    more = {"cost": 9.0, "last": 1.0, "train": 0.5, "out": 0.4, "seconds": 1.0, "hessian": {}, "curve": []}
+    first, *_, last = [name for name in paper.OPTIONS if name != "ours: memory-cg"]
+    tuned = [
+        made(seed=5, name=name, rate=rate, loss=rate)
+        for name in ("Adam", "Adam, cosine decay")
+        for rate in paper.RATES
+    ]
+    tuned += [made(seed=5, name=first, loss=1.0), made(seed=5, name=last, loss=2.0)]
+    judged = [made(name=name) for name in ("Adam", "ours: default", "ours: memory-cg", first, last)]
+    runs, kept = tmp_path / "runs.jsonl", tmp_path / "kept.json"
+    runs.write_text("\n".join(paper.json.dumps(row | more) for row in tuned + judged))
+    paper_report.keep(runs, kept)
+    names = [row["name"] for row in paper_report.load(kept)[0] if row["seed"] == 0]
+    assert sorted(names) == sorted(["Adam", "ours: default", "ours: memory-cg", first])
+
+
 def test_ratios_are_paired_by_seed():
     rows = [made(seed=s, loss=f) for s, f in enumerate((1.0, 10.0, 100.0))]
     rows += [made(seed=s, name="CG", loss=f) for s, f in enumerate((0.5, 20.0, 10.0))]
@@ -366,7 +423,7 @@ def test_convex_means_that_the_smallest_eigenvalue_is_shown_to_be_near_zero_or_a
     assert not paper_report.is_convex(h(-1.0, 0.0, 1e-3))
 
 
-def test_the_report_keeps_reads_and_writes_what_was_run(tmp_path):
+def test_the_report_keeps_and_reads_what_was_run(tmp_path):
     ends = {
         "cost": 9.0,
         "last": 1.0,
@@ -380,7 +437,7 @@ def test_the_report_keeps_reads_and_writes_what_was_run(tmp_path):
         made(name="Adam", loss=1.0, hessian={"start": start, "rule": start}, **ends),
         made(name="Adam 30% + CG", loss=0.25, hessian={"end": end}, **ends),
     ]
-    runs, kept, page = (tmp_path / name for name in ("runs.jsonl", "kept.json", "page.md"))
+    runs, kept = tmp_path / "runs.jsonl", tmp_path / "kept.json"
     runs.write_text("\n".join(map(paper.json.dumps, rows)))
     paper_report.keep(runs, kept)
     read, curves = paper_report.load(kept)
@@ -390,6 +447,3 @@ def test_the_report_keeps_reads_and_writes_what_was_run(tmp_path):
     parts = paper_report.sections(read)
     assert "From non-convex to convex in 1 of 1 runs" in parts["statements"]
     assert "Adam 30% + CG 0.25 of Adam (lower in 1 of 1)" in parts["statements"]
-    page.write_text("a\n<!-- losses -->\nold\n<!-- end -->\nb\n<!-- end -->\n")
-    paper_report.write(parts, page)
-    assert page.read_text() == f"a\n<!-- losses -->\n\n{parts['losses']}\n\n<!-- end -->\nb\n<!-- end -->\n"

@@ -12,6 +12,7 @@ pytest.importorskip("sklearn")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import training
+import training_contenders
 import training_report
 from training_contenders import (
     OURS,
@@ -81,6 +82,30 @@ def test_rivals_minimise_our_loss_from_our_weights(contender, name, loss):
     assert trace.best < start
     assert given.objective.value(trace.w) == pytest.approx(trace.best, rel=1e-9)
     assert trace.cost >= 12.0
+
+
+def test_levenberg_marquardt_by_the_normal_equations_takes_the_steps_of_least_squares(monkeypatch):
+    """Its first step is that of the residuals with sqrt(mu) beneath, which `lstsq` solves."""
+    monkeypatch.setattr(training_contenders, "LM_WORK", 0)
+    given = problem("wine", "half_mse", 40.0)
+    points = []
+    trace = Trace(40.0)
+    monkeypatch.setattr(trace, "record", lambda f, w: points.append(w().copy()) or Trace.record(trace, f, w))
+    run_to_end(RIVALS["Levenberg-Marquardt"], given, trace)
+    net, w = given.net, given.start
+    T = np.eye(3)[given.y]
+    root = np.concatenate([np.repeat([net.l2**0.5, 0.0], [W.size, b.size]) for W, b in net.unpack(w)])
+    J = np.vstack([network_jacobian(net, w, given.X) / np.sqrt(T.size), np.diag(root)])
+    r = np.concatenate([(net.forward(w, given.X) - T).ravel() / np.sqrt(T.size), root * w])
+    damped = np.vstack([J, np.sqrt(1e-3) * np.eye(w.size)])
+    step = np.linalg.lstsq(damped, np.concatenate([-r, np.zeros(w.size)]), rcond=None)[0]
+    np.testing.assert_allclose(points[0], w)
+    np.testing.assert_allclose(points[1], w + step, rtol=1e-6, atol=1e-8)
+    assert trace.rows[1][0] == 0.5 + 3 + 0.5
+    monkeypatch.undo()
+    other = run_to_end(RIVALS["Levenberg-Marquardt"], given, Trace(40.0))
+    assert trace.best == pytest.approx(other.best, rel=0.2)
+    assert trace.best < 0.1 * trace.rows[0][2]
 
 
 def test_pytorch_has_our_loss():

@@ -14,6 +14,8 @@ APART = (
     "networks",
     "demo",
     "finite_sum.py",
+    "_mean.py",
+    "_ranks.py",
     "_shards.py",
     "_spread.py",
     "__main__.py",
