@@ -2,6 +2,9 @@
 
 python benchmarks/cg_descent_report.py --keep RESULTS.json    # into benchmarks/cg_descent.json
 python benchmarks/pages.py cg_descent_report                  # into the page
+
+The page has the counts of an earlier run, without a place for this table; once results are kept, the report's
+name belongs into `pages.REPORTS`.
 """
 
 from __future__ import annotations
