@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 from typing import Any
 
@@ -112,11 +113,11 @@ CAUSES = {
     ),
     Cause.STALLED: (
         "{e.spent:.0f} evaluations after the handover the convex phase is not on course to converge: at its "
-        "recent pace it needs {e.ahead:.3g} more; Adam is tried"
+        "recent pace it needs {ahead} more; Adam is tried"
     ),
     Cause.SLOW: (
         "{e.spent:.0f} evaluations after the handover the convex phase is slow: at its recent pace it needs "
-        "{e.ahead:.3g} more"
+        "{ahead} more"
     ),
     Cause.ONLY_LOWER: "The lowest points found have a finite objective, but no finite gradient to go on by.",
     Cause.HOLLOW: (
@@ -152,7 +153,9 @@ def sentence(cause: int, event: Any = None, text: str = "") -> str:
     text : str, default ""
         What the part of the run that knows more says.
     """
-    return CAUSES[Cause(cause)].format(e=event, text=text)
+    pace = getattr(event, "ahead", math.nan)
+    ahead = f"{pace:.3g}" if math.isfinite(pace) else "ever"
+    return CAUSES[Cause(cause)].format(e=event, text=text, ahead=ahead)
 
 
 class Stop(BaseException):
