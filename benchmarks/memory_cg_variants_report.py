@@ -59,7 +59,7 @@ def tables() -> dict[str, str]:
         rows.append([label, *means, f"{unsolved[name]}"])
     head = ["change", "to 1e-6", "at stop", f"not solved of {len(base)}"]
     note = (
-        f"The standard error is {short(min(errors))} to {short(max(errors))}. "
+        f"The standard errors are {short(max(errors))} at most. "
         f"As it is, the phase leaves {unsolved[BASE]} of {len(base)} unsolved."
     )
     parts = table(head, rows), note, said(kept["conditions"], timed=False)
