@@ -25,7 +25,7 @@ for _path in (HERE, HERE.parent):
         sys.path.insert(0, str(_path))  # run from a checkout without installing
 
 from arena import table  # noqa: E402
-from paper_choice import chosen, judged  # noqa: E402
+from paper_choice import FLOOR, chosen, judged  # noqa: E402
 
 RUNS = HERE / "results" / "paper.jsonl"
 KEPT = HERE / "paper.json"
@@ -165,11 +165,12 @@ def load(kept: Path = KEPT) -> tuple[list[Run], dict[str, Any]]:
 
 
 def ratios(rows: list[Run], model: str, one: str, other: str) -> list[float]:
-    """Return the ratios of final losses, seed by seed, where both have run."""
-    theirs = {row["seed"]: row["loss"] for row in of(rows, model=model, name=other)}
-    ours = of(rows, model=model, name=one)
-    pairs = sorted((row["seed"], row["loss"] / theirs[row["seed"]]) for row in ours if row["seed"] in theirs)
-    return [ratio for _, ratio in pairs]
+    """Return the ratios of final losses, of `FLOOR` at least, seed by seed, where both have run."""
+    ours, theirs = (
+        {row["seed"]: max(row["loss"], FLOOR) for row in of(rows, model=model, name=name)}
+        for name in (one, other)
+    )
+    return [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
 
 
 def models(rows: list[Run]) -> list[str]:
@@ -393,6 +394,7 @@ def picture(curves: dict[str, Any], rows: list[Run], data: str, loss: str) -> No
                     axis.plot(h[5], h[6], ls="", **look)
         axis.set_title(model, fontsize=10)
         axis.grid(alpha=0.3)
+        axis.set_visible(bool(of(rows, model=model)))
     axes[0, 0].invert_xaxis()  # shared by all
     for axis in axes[:, 0]:
         axis.set_ylabel("norm of the gradient")
