@@ -223,8 +223,8 @@ def against(rows: list[Run], other: str) -> str:
             continue
         every = [ratios(rows, model, name, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
-        cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
-        lines.append([name, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
+        cells = [f"{short(geometric(some))} ({wins(some)})" if some else "" for some in every]
+        lines.append([name, *cells, f"{short(geometric(flat))} ({wins(flat)})"])
     return table([f"loss over that of {other}", *models(rows), "all"], lines)
 
 
@@ -246,9 +246,14 @@ def pairs(rows: list[Run]) -> str:
     ):
         every = [ratios(rows, model, one, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
-        cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
-        lines.append([one, other, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
+        cells = [f"{short(geometric(some))} ({wins(some)})" if some else "" for some in every]
+        lines.append([one, other, *cells, f"{short(geometric(flat))} ({wins(flat)})"])
     return table(["loss of", "over that of", *models(rows), "all"], lines)
+
+
+def short(value: float) -> str:
+    """Two decimals; one digit of what they would hide."""
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.1g}"
 
 
 def wins(values: list[float]) -> str:
