@@ -10,6 +10,9 @@ from paper_contenders import CONTENDERS, OPTIONS, RATES, SHARES
 TUNING = 5
 """The seed on which settings are chosen."""
 
+FLOOR = 1e-4
+"""Lower losses count as this: cross-entropy has no minimum where a network separates the samples."""
+
 Run = dict[str, Any]
 
 
@@ -45,7 +48,7 @@ def chosen(runs: list[Run], model: str) -> Chosen:
             losses = [
                 row["loss"] for row in own if row["name"] == name and row["rate"] == rates[row["model"]]
             ]
-            return float(np.mean(np.log(losses))) if losses else np.inf
+            return float(np.mean(np.log(np.maximum(losses, FLOOR)))) if losses else np.inf
 
         return min(names, key=mean)
 

@@ -25,7 +25,7 @@ for _path in (HERE, HERE.parent):
         sys.path.insert(0, str(_path))  # run from a checkout without installing
 
 from arena import table  # noqa: E402
-from paper_choice import chosen, judged  # noqa: E402
+from paper_choice import FLOOR, chosen, judged  # noqa: E402
 
 RUNS = HERE / "results" / "paper.jsonl"
 KEPT = HERE / "paper.json"
@@ -165,11 +165,12 @@ def load(kept: Path = KEPT) -> tuple[list[Run], dict[str, Any]]:
 
 
 def ratios(rows: list[Run], model: str, one: str, other: str) -> list[float]:
-    """Return the ratios of final losses, seed by seed, where both have run."""
-    theirs = {row["seed"]: row["loss"] for row in of(rows, model=model, name=other)}
-    ours = of(rows, model=model, name=one)
-    pairs = sorted((row["seed"], row["loss"] / theirs[row["seed"]]) for row in ours if row["seed"] in theirs)
-    return [ratio for _, ratio in pairs]
+    """Return the ratios of final losses, of `FLOOR` at least, seed by seed, where both have run."""
+    ours, theirs = (
+        {row["seed"]: max(row["loss"], FLOOR) for row in of(rows, model=model, name=name)}
+        for name in (one, other)
+    )
+    return [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
 
 
 def models(rows: list[Run]) -> list[str]:
@@ -222,8 +223,8 @@ def against(rows: list[Run], other: str) -> str:
             continue
         every = [ratios(rows, model, name, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
-        cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
-        lines.append([name, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
+        cells = [f"{short(geometric(some))} ({wins(some)})" if some else "" for some in every]
+        lines.append([name, *cells, f"{short(geometric(flat))} ({wins(flat)})"])
     return table([f"loss over that of {other}", *models(rows), "all"], lines)
 
 
@@ -245,9 +246,14 @@ def pairs(rows: list[Run]) -> str:
     ):
         every = [ratios(rows, model, one, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
-        cells = [f"{geometric(some):.2f} ({wins(some)})" if some else "" for some in every]
-        lines.append([one, other, *cells, f"{geometric(flat):.2f} ({wins(flat)})"])
+        cells = [f"{short(geometric(some))} ({wins(some)})" if some else "" for some in every]
+        lines.append([one, other, *cells, f"{short(geometric(flat))} ({wins(flat)})"])
     return table(["loss of", "over that of", *models(rows), "all"], lines)
+
+
+def short(value: float) -> str:
+    """Two decimals; one digit of what they would hide."""
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.1g}"
 
 
 def wins(values: list[float]) -> str:
@@ -393,6 +399,7 @@ def picture(curves: dict[str, Any], rows: list[Run], data: str, loss: str) -> No
                     axis.plot(h[5], h[6], ls="", **look)
         axis.set_title(model, fontsize=10)
         axis.grid(alpha=0.3)
+        axis.set_visible(bool(of(rows, model=model)))
     axes[0, 0].invert_xaxis()  # shared by all
     for axis in axes[:, 0]:
         axis.set_ylabel("norm of the gradient")

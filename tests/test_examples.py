@@ -35,7 +35,7 @@ PRINTED = {
         "L-BFGS loss 0.02",
         "Adam   loss 0.0",
     ),
-    "detector_sklearn": ("swap: gradient norm", "conjugate gradients: loss 0.00", "Adam: loss 0.0"),
+    "detector_sklearn": ("swap: gradient norm", "conjugate gradients: loss 0.00", "Adam: loss 0.1"),
     "dask_starts": ("30 of 30 problems solved", "was killed; rows equal: True"),
     "exponentials": ("MGH17: 33 points", "two-phase 10.", "Lanczos3: 24 points", "b6 = 4.98636 +- 0.034"),
     "killed_and_resumed": ("in one go:", "killed 2:", "x equal: True"),

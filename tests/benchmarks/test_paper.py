@@ -412,6 +412,12 @@ def test_ratios_are_paired_by_seed():
     assert ratios == pytest.approx([0.5, 2.0, 0.1])
 
 
+def test_losses_that_have_come_to_nothing_count_alike():
+    rows = [made(loss=1e-2), made(name="CG", loss=1e-9), made(name="L-BFGS-B", loss=1e-12)]
+    assert paper_report.ratios(rows, "vit-mlp", "CG", "Adam") == pytest.approx([1e-2])
+    assert paper_report.ratios(rows, "vit-mlp", "CG", "L-BFGS-B") == [1.0]
+
+
 def test_convex_means_that_the_smallest_eigenvalue_is_shown_to_be_near_zero_or_above():
     def h(low, error, high):
         return [low, error, high, 0.0, 1.0, 1.0, 1.0, 9]
