@@ -2,9 +2,6 @@
 
 python benchmarks/cg_descent_report.py --keep RESULTS.json    # into benchmarks/cg_descent.json
 python benchmarks/pages.py cg_descent_report                  # into the page
-
-The page has the counts of an earlier run, without a place for this table; once results are kept, the report's
-name belongs into `pages.REPORTS`.
 """
 
 from __future__ import annotations
@@ -59,7 +56,7 @@ def verdict(runs: dict[str, Any]) -> str:
     )
     fewer = sum(r < 1 for r in found.values())
     return (
-        f"Fewer on {fewer} of {len(runs) - len(SAME)}; the geometric mean of the ratios is {mean:.2f}, "
+        f"Fewer on {fewer} of {sum(name not in SAME for name in runs)}; the geometric mean of the ratios is {mean:.2f}, "
         f"without {far}, where ours is furthest behind, {rest:.2f}."
     )
 

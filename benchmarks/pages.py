@@ -30,6 +30,7 @@ REPORTS = (
     "everyday_report",
     "large_report",
     "memory_cg_variants_report",
+    "cg_descent_report",
     "digits_report",
     "guard_report",
     "guard_ablation_report",
