@@ -54,9 +54,9 @@ def verdict(runs: dict[str, Any]) -> str:
         float(np.exp(np.mean([np.log(r) for name, r in found.items() if name != without])))
         for without in ("", far)
     )
-    fewer = sum(r < 1 for r in found.values())
+    fewer, all_of_them = sum(r < 1 for r in found.values()), sum(name not in SAME for name in runs)
     return (
-        f"Fewer on {fewer} of {sum(name not in SAME for name in runs)}; the geometric mean of the ratios is {mean:.2f}, "
+        f"Fewer on {fewer} of {all_of_them}; the geometric mean of the ratios is {mean:.2f}, "
         f"without {far}, where ours is furthest behind, {rest:.2f}."
     )
 
