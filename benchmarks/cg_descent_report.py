@@ -14,7 +14,7 @@ import numpy as np
 from arena import table
 from cg_descent import PUBLISHED
 from conditions import said
-from pages import paragraphs, run_report
+from pages import by_lines, paragraphs, run_report
 
 KEPT = Path(__file__).with_name("cg_descent.json")
 OURS = "memory-cg-0"
@@ -27,9 +27,7 @@ def keep(saved: dict[str, Any]) -> None:
     runs = {
         name: [run[OURS][k] for k in ("nfev", "njev", "converged")] for name, run in saved["runs"].items()
     }
-    KEPT.write_text(
-        json.dumps({"conditions": saved["conditions"], "runs": runs}).replace("], ", "],\n") + "\n"
-    )
+    KEPT.write_text(by_lines({"conditions": saved["conditions"], "runs": runs}, "],"))
 
 
 def counts(values: int, gradients: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import table
 from conditions import said
-from pages import paragraphs, run_report
+from pages import by_lines, paragraphs, run_report
 
 KEPT = Path(__file__).with_name("edges.json")
 LABELS = {
@@ -27,7 +27,7 @@ LABELS = {
 
 def keep(saved: dict[str, Any]) -> None:
     """Write by method whether each answer is right, and its calls."""
-    KEPT.write_text(json.dumps(saved).replace("]], ", "]],\n") + "\n")
+    KEPT.write_text(by_lines(saved, "]],"))
 
 
 def tables() -> dict[str, str]:

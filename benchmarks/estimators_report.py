@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from arena import table
 from conditions import said
-from pages import paragraphs, run_report
+from pages import by_lines, paragraphs, run_report
 
 KEPT = Path(__file__).with_name("estimators.json")
 FIELDS = {"score": ".3f", "loss": ".2g", "seconds": ".2f", "iterations": ".0f"}
@@ -36,8 +36,7 @@ def keep(saved: dict[str, Any]) -> None:
         }
         for name, of_data in saved["runs"].items()
     }
-    text = json.dumps({"conditions": saved["conditions"], "runs": runs})
-    KEPT.write_text(text.replace("}, ", "},\n") + "\n")
+    KEPT.write_text(by_lines({"conditions": saved["conditions"], "runs": runs}, "},"))
 
 
 def median(fits: dict[str, list[float]], field: str) -> float:

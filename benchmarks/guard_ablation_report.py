@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import table
 from conditions import said
-from pages import paragraphs, run_report
+from pages import by_lines, paragraphs, run_report
 
 KEPT = Path(__file__).with_name("guard_ablation.json")
 
@@ -23,7 +23,7 @@ def keep(saved: dict[str, Any]) -> None:
         label: {name: float(f"{value:.5g}") for name, value in figures.items()}
         for label, figures in saved["judged"].items()
     }
-    KEPT.write_text(json.dumps({**saved, "judged": judged}).replace("}, ", "},\n") + "\n")
+    KEPT.write_text(by_lines({**saved, "judged": judged}, "},"))
 
 
 def tables() -> dict[str, str]:

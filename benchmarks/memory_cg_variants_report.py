@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from arena import table
 from conditions import said
-from pages import paragraphs, run_report, short
+from pages import by_lines, paragraphs, run_report, short
 
 KEPT = Path(__file__).with_name("memory_cg_variants.json")
 BASE = "as it is"
@@ -31,7 +31,7 @@ LABELS = {
 
 def keep(saved: dict[str, Any]) -> None:
     """Write the evaluations until solved and until the stop, run by run."""
-    KEPT.write_text(json.dumps(saved).replace("]], ", "]],\n") + "\n")
+    KEPT.write_text(by_lines(saved, "]],"))
 
 
 def ratios(ours: list[list[int | None]], base: list[list[int | None]]) -> tuple[np.ndarray, np.ndarray]:

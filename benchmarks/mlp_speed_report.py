@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import ratio, table
 from conditions import said
-from pages import paragraphs, plain, run_report
+from pages import by_lines, paragraphs, plain, run_report
 
 KEPT = Path(__file__).with_name("mlp_speed.json")
 OURS = "twophase"
@@ -33,7 +33,7 @@ def keep(saved: dict[str, Any]) -> None:
             "processor": {who: float(f"{t:.4g}") for who, t in measured["processor"].items()},
         }
     kept[f"{saved['threads']}"] = {"conditions": saved["conditions"], "rows": rows}
-    KEPT.write_text(json.dumps(kept).replace("}, ", "},\n") + "\n")
+    KEPT.write_text(by_lines(kept, "},"))
 
 
 def kept(threads: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from arena import table
 from conditions import said
-from pages import paragraphs, run_report
+from pages import by_lines, paragraphs, run_report
 
 KEPT = Path(__file__).with_name("nist.json")
 LABELS = {
@@ -35,8 +35,7 @@ def keep(saved: dict[str, Any]) -> None:
         }
         for contender, fits in saved["fits"].items()
     }
-    text = json.dumps({"conditions": saved["conditions"], "fits": fits})
-    KEPT.write_text(text.replace("}, ", "},\n") + "\n")
+    KEPT.write_text(by_lines({"conditions": saved["conditions"], "fits": fits}, "},"))
 
 
 def figures() -> dict[str, dict[str, float]]:

@@ -110,6 +110,11 @@ def paragraphs(*parts: str) -> str:
     return "\n\n".join(part if "|" in part else textwrap.fill(part, 110) for part in parts)
 
 
+def by_lines(content: Any, after: str) -> str:
+    """Return content as JSON, with a new line after each such end of an entry: a change shows by lines."""
+    return json.dumps(content).replace(f"{after} ", f"{after}\n") + "\n"
+
+
 def run_report(doc: str, results: str, keep: Callable[[Any], None], argv: list[str] | None = None) -> int:
     """Run a report from the command line: ``--keep FILE`` enters what a benchmark wrote into what is kept.
 

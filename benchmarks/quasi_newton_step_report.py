@@ -12,7 +12,7 @@ from typing import Any
 
 from arena import table
 from conditions import said
-from pages import paragraphs, plain, run_report
+from pages import by_lines, paragraphs, plain, run_report
 
 KEPT = Path(__file__).with_name("quasi_newton_step.json")
 LABELS = {
@@ -33,7 +33,7 @@ def keep(saved: dict[str, Any]) -> None:
     seconds = {
         n: {head: float(f"{value:.3g}") for head, value in row.items()} for n, row in saved["seconds"].items()
     }
-    KEPT.write_text(json.dumps({**saved, "seconds": seconds}).replace("}, ", "},\n") + "\n")
+    KEPT.write_text(by_lines({**saved, "seconds": seconds}, "},"))
 
 
 def verdict(seconds: dict[str, dict[str, float]]) -> str:

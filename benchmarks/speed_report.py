@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from arena import ratio, table
 from conditions import said
-from pages import paragraphs, plain, run_report
+from pages import by_lines, paragraphs, plain, run_report
 
 KEPT = Path(__file__).with_name("speed.json")
 Section = dict[str, Any]
@@ -113,7 +113,7 @@ def keep(saved: dict[str, Section]) -> None:
     """Enter the sections of a run."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     kept |= {name: rounded(KEEP[name](section)) for name, section in saved.items() if name in KEEP}
-    KEPT.write_text(json.dumps(kept).replace("}, ", "},\n") + "\n")
+    KEPT.write_text(by_lines(kept, "},"))
 
 
 # ---- the tables
