@@ -8,7 +8,7 @@ from twophase_min._status import Cause
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy
 from twophase_min.phases import XT
-from twophase_min.run import exactness, machine
+from twophase_min.run import machine
 from twophase_min.run.event import note_event
 from twophase_min.run.points import cost_of, distance, look_back, move, noise_at, norm_of, size_of
 from twophase_min.run.state import ALL_AT_ONCE, PAIRS, STOP
@@ -81,7 +81,7 @@ def _reconsider(state, address, table, size):
     for i in range(x.size):
         away[i] = v[memo.best, i] - x[i]
     # with the noise of the values measured
-    going = noise_at(state, address, table, x, loop.f, away, (loop.f - loop.best_f) / exactness.DEVIATIONS)
+    going = noise_at(state, address, table, x, loop.f, away, loop.f - loop.best_f)
     if going and machine.passes(state.loop, loop.best_f, loop.f, size, distance(x, v[memo.best])):
         machine.converge(state.loop)
 

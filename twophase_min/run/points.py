@@ -185,17 +185,19 @@ def cost_of(memo):
 def noise_at(state, address, table, x, f, u, need=0.0):
     """Measure the noise of f at x along u where that is due (`noise.measure`); whether the run may go on.
 
-    The trials stand in Adam's, which holds nothing between two iterations.
+    A difference of values below ``need`` does not matter to the caller. The trials stand in Adam's, which
+    holds nothing between two iterations.
     """
     memo, trial, cost = state.memo[0], state.adam.vectors[adam_phase.XT], cost_of(state.memo[0])
     if not exactness.noise_is_due(state.loop, cost, f):
         return True
     values, work = state.answer[1 : 1 + noise.POINTS], state.answer[1 + noise.POINTS :]
     h, low, high, found = noise.first_distance(x, u), 0.0, math.inf, 0.0
+    least = need / exactness.DEVIATIONS
     spent = 0
     v = state.vectors
     bounded = v.shape[0] > LOWER
-    while spent + noise.POINTS - 1 <= noise.BUDGET and h > 0.0 and not noise.is_vain(low, f, need):
+    while spent + noise.POINTS - 1 <= noise.BUDGET and h > 0.0 and not noise.is_vain(low, f, least):
         if bounded and not noise.within_bounds(x, u, h, v[LOWER], v[UPPER], v[REDUCED]):
             break
         verdict, tied, whole = noise.TOO_SHORT, False, True
