@@ -485,3 +485,24 @@ def test_refined_steps_go_on_after_resuming():
     rest = minimize(fun, [0.3, 4e-6], jac="3-point", options={**options, "resume": half.state})
     np.testing.assert_array_equal(rest.x, whole.x)
     assert (rest.nfev, rest.nit) == (whole.nfev, whole.nit)
+
+
+@pytest.mark.parametrize("need", [0.0, 1e-3])
+def test_equal_values_are_followed_as_far_as_their_noise_could_matter(need):
+    assert _calls_on_a_plateau(need) > 8
+
+
+def test_on_a_plateau_a_noise_that_could_not_matter_is_not_looked_for():
+    """Of values equal over a distance the error is at most 2^-8 of f: half of f is out of reach."""
+    assert _calls_on_a_plateau(0.5) == 2
+
+
+def _calls_on_a_plateau(need):
+    seen = []
+
+    def value(x):
+        seen.append(x)
+        return 1.0
+
+    assert noise.measure(value, np.array([3.0]), 1.0, np.array([1.0]), None, need) == 0.0
+    return len(seen)
