@@ -1,4 +1,4 @@
-"""What the parts of `memory-cg` are worth: the phase by itself, with one of them left out or changed.
+"""What the parts of `memory-cg` are worth: the phase by itself, left out or changed, and other forms.
 
 ::
 
@@ -28,6 +28,7 @@ import cutest
 import large
 import numpy as np
 import scalable
+from memory_cg_forms import Regularised, Subspace, TrustRegion
 
 from twophase_min.phases import METRIC
 from twophase_min.phases.memory_cg import MemoryCG
@@ -59,6 +60,11 @@ VARIANTS: dict[str, tuple[type[MemoryCG], dict[str, Any]]] = {
     "memory 100": (MemoryCG, {"memory": 100}),
     "c2 0.5": (MemoryCG, {"c2": 0.5}),
     "c2 0.99": (MemoryCG, {"c2": 0.99}),
+    "subspace 5": (Subspace, {"steps": 5}),
+    "subspace 20": (Subspace, {"steps": 20}),
+    "trust region": (TrustRegion, {}),
+    "trust region anew": (TrustRegion, {"kept": False}),
+    "regularised": (Regularised, {}),
 }
 
 

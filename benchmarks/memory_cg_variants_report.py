@@ -25,6 +25,11 @@ LABELS = {
     "memory 100": "`memory=100`",
     "c2 0.5": "curvature condition `c2=0.5` in place of 0.9",
     "c2 0.99": "`c2=0.99`",
+    "subspace 5": "a subspace step: the last 5 steps and the usual direction",
+    "subspace 20": "the same with 20 steps",
+    "trust region": "a trust region: a failed trial turns the direction",
+    "trust region anew": "the same, its radius forgotten after each iteration",
+    "regularised": "a regularised step",
 }
 """Rows of the table, in order."""
 
