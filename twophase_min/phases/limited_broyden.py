@@ -32,7 +32,7 @@ LEAST, MOST, BYTES = 4, 200, 2**29
 
 
 def default_memory(n: int) -> int:
-    """Return the updates to keep when nobody says: 200, fewer where they take more than 512 MB, at least 4."""
+    """Return how many updates to keep: 200, fewer where they take more than 512 MB, at least 4."""
     return int(min(MOST, max(LEAST, BYTES // (24 * max(n, 1)))))
 
 
