@@ -11,6 +11,7 @@ from scipy.optimize import rosen, rosen_der
 from twophase_min import minimize
 from twophase_min.jit.compilation import jit
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, PHASES
+from twophase_min.phases.broyden import BFGS, SSBFGS, SSBROYDEN
 from twophase_min.phases.compiled import copy_state
 from twophase_min.phases.limited_broyden import LimitedSSBroyden, default_memory
 from twophase_min.phases.limited_broyden_kernels import (
@@ -27,7 +28,6 @@ from twophase_min.phases.limited_broyden_kernels import (
 )
 from twophase_min.phases.packed import OPERAND, OUT
 from twophase_min.phases.quasi_newton import SSBroyden
-from twophase_min.phases.quasi_newton_kernels import BFGS, SSBFGS, SSBROYDEN
 
 START = np.array([-1.2, 1.0, 0.5, 2.0, -0.7, 1.4, 0.9, 1.1])
 

@@ -14,14 +14,13 @@ from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy, dot
 from twophase_min.jit.records import Record, count, real
 from twophase_min.phases import ITERATION, METRIC, rows_of
+from twophase_min.phases.broyden import SSBROYDEN, coefficients
 from twophase_min.phases.line_search import line_init
 from twophase_min.phases.metric import metric_of
 from twophase_min.phases.packed import OPERAND, OUT, PRODUCT
 from twophase_min.phases.quasi_newton_kernels import (
     FAMILY,
-    SSBROYDEN,
     add_pair,
-    coefficients,
     direction,
     forget,
     learn_step,

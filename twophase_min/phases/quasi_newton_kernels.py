@@ -18,6 +18,7 @@ from twophase_min.jit.records import Record, count, real
 from twophase_min.phases import FREE, ITERATION, METRIC, XT, G, P, matrix, rows_of
 from twophase_min.phases import search as _search
 from twophase_min.phases.box import free_part, is_bounded
+from twophase_min.phases.broyden import BFGS, SSBROYDEN, coefficients
 from twophase_min.phases.edge import lead_inwards, project
 from twophase_min.phases.first_trial import within_reach
 from twophase_min.phases.line_search import line_init
@@ -37,11 +38,6 @@ from twophase_min.phases.search import SEARCH, begin, new_edges, next_trial, tel
 
 __all__ = ["add_pair", "copy_state", "new_state", "next_trial", "start", "tell", "use_sizes"]
 
-SSBROYDEN, SSBFGS, BFGS = range(3)
-"""Members of the family, see `quasi_newton`."""
-
-COLLINEAR = 1e-12
-"""Below this ``a = b h - 1`` is rounding: s and H y are parallel, and the limit of the formulas is taken."""
 LOST = 0.5
 """``b h`` below this contradicts the inequality of Cauchy and Schwarz (b h >= 1): H is not definite."""
 
@@ -131,44 +127,6 @@ def multiply(state, phase):
     phase.ss = 0.0
     phase.sw = 0.0
     phase.ww = 0.0
-
-
-@jit
-def coefficients(member, n, sy, q, b):
-    """Coefficients of the update, see `quasi_newton` for the formulas.
-
-    Parameters
-    ----------
-    member : int
-        SSBROYDEN, SSBFGS or BFGS.
-    n : int
-        Number of variables.
-    sy, q : float
-        ``s'y`` and ``y'Hy``, both positive.
-    b : float
-        ``s'Bs / s'y``, B the inverse of H; not looked at for BFGS.
-
-    Returns
-    -------
-    tuple of float
-        keep, ss, sw, ww as `update_and_multiply` takes them.
-    """
-    rho = 1.0 / sy
-    h = q * rho
-    phi = 1.0
-    tau = 1.0
-    if member != BFGS and n > 1:
-        short = min(1.0, 1.0 / b)
-        tau = short
-        a = b * h - 1.0
-        if member == SSBROYDEN and a > COLLINEAR:
-            bound = max(1.0, b * (1.0 + math.sqrt(a / (1.0 + a))))
-            theta = max((1.0 / bound - 1.0) / a, min(bound, 1.0 / b - 1.0))
-            sigma = 1.0 + theta * a
-            phi = (1.0 - theta) / sigma
-            even = sigma ** (1.0 / (1.0 - n))
-            tau = min(short * even, sigma) if theta <= 0.0 else short * min(even, 1.0 / theta)
-    return 1.0 / tau, rho * (1.0 + phi * h / tau), -phi * rho / tau, (phi - 1.0) / (q * tau)
 
 
 # ---- learning ----------------------------------------------------------------------------------------------
