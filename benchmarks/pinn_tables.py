@@ -165,6 +165,7 @@ def parts(rows: list[Run], wide: tuple[int, ...]) -> dict[str, str]:
         "pinn-basins": basins(usual, "reaction"),
         "pinn-tuning": compared(usual, "loss", (5,), None),
         "pinn-limited": compared(usual, "loss", labels=LIMITED),
+        "pinn-limited-wide": compared(wider, "loss", labels=LIMITED),
         "pinn-large": compared(large, "loss", labels=LIMITED),
         "pinn-large-errors": compared(large, "error", labels=LIMITED),
     }
