@@ -277,6 +277,16 @@ def test_whole_runs_reach_the_minimum(memory):
     np.testing.assert_allclose(result.x, 1.0, atol=1e-4)
 
 
+@pytest.mark.parametrize("iterations", [4, 13, 31])
+def test_a_run_resumes_bit_for_bit(iterations):
+    own = {"convex_method": "l-ssbroyden", "convex_options": {"memory": 6}, "guard": False, "gtol": 0.0}
+    whole = minimize(rosen, START, jac=rosen_der, options={**own, "maxiter": 45})
+    part = minimize(rosen, START, jac=rosen_der, options={**own, "maxiter": iterations})
+    rest = minimize(rosen, part.x, jac=rosen_der, options={**own, "maxiter": 45, "resume": part.state})
+    assert rest.x.tobytes() == whole.x.tobytes()
+    assert rest.nfev == whole.nfev
+
+
 def test_single_precision_vectors_keep_double_updates():
     x0 = START.astype(np.float32)
     solver = LimitedSSBroyden(precondition=None)
