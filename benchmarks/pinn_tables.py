@@ -28,6 +28,7 @@ LIMITED = {
     "Adam 10 % + L-BFGS-B, memory 50": LABELS["Adam 10 % + L-BFGS-B, memory 50"],
     "ours: memory-cg": LABELS["ours: memory-cg"],
     "ours: memory-cg, no guard": "ours, `'memory-cg'`, `guard=False`",
+    "ours: l-ssbroyden": "ours, `'l-ssbroyden'`",
     "ours: l-ssbroyden, memory 50, no guard": "ours, `'l-ssbroyden'`, memory 50, `guard=False`",
     "ours: l-ssbroyden, no guard": "**ours, `'l-ssbroyden'`, `guard=False`**",
     OURS: "ours, `'ssbroyden'`, `guard=False`",
