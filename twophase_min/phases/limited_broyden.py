@@ -8,13 +8,12 @@ third, y. A product with H goes through them one after the other, and costs what
 steps a third dearer on average. Else a step takes one product, as H y is the difference of two products with
 gradients.
 
-*Scaling.* What is forgotten is forgotten but for its factors ``1 / tau``: they go on scaling D. A D that
-learnt from the pairs forgotten, as in `memory_cg` with self-scaled pairs, ended a hundred times higher on
-physics-informed networks (docs/pinn.md).
+*Scaling.* What is forgotten is forgotten but for its factors ``1 / tau``: they go on scaling D. With a D that
+learnt from the pairs forgotten runs on physics-informed networks ended ten to two hundred times higher.
 
-The update, its derivation and its sources are those of `quasi_newton`. That H is kept by the vectors s and
-H y is how limited memory is done for all members of Broyden's family; that they are forgotten by halves, and
-the rest is made anew with the numbers b that the updates had, is this package's.
+The update, its derivation and its sources are those of `quasi_newton`. How its H is kept and forgotten here
+was found by trial (docs/pinn.md), not taken from a paper. An update that is made anew keeps the number
+``b = s'Bs / s'y`` that it had.
 """
 
 from __future__ import annotations
