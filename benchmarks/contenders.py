@@ -282,6 +282,7 @@ SOLVERS: dict[str, Solver] = {
     "memory-cg-0": _phase("memory-cg", memory=0),
     "memory-cg-5": _phase("memory-cg", memory=5),
     "ssbroyden": _phase("ssbroyden"),
+    "l-ssbroyden": _phase("l-ssbroyden"),
     "ssbfgs": _phase("ssbfgs"),
     "bfgs": _phase("bfgs"),
     "twophase": _twophase(),

@@ -29,6 +29,8 @@ HELD_OUT = 61
 
 MORE = 1.2
 """Points inside the domain for each variable of the network."""
+MOST = 1200
+"""Points inside at most."""
 
 Streams = dict[tuple[int, ...], Any]
 """A function and its derivatives at points, by the inputs that it is derived by: () is the function."""
@@ -279,7 +281,7 @@ def _functions(name: str, hidden: tuple[int, ...], dtype: str) -> tuple[Any, ...
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_cpu_enable_async_dispatch", False)  # computed by the thread that asks
     units = (1 if name == "poisson" else 2, *hidden, 1)
-    equation = EQUATIONS[name](round(MORE * size(units)))
+    equation = EQUATIONS[name](min(round(MORE * size(units)), MOST))
     low, high = np.array(equation.low), np.array(equation.high)
     scale = (2 / (high - low)).astype(dtype)
 

@@ -331,6 +331,10 @@ def contenders() -> dict[str, tuple[Solver, dict[str, Any]]]:
             given = {**fixed, "learning_rate": 5e-3}
             all_of[f"ours: {name}, swap {at}, rate 0.005"] = ours, given
             all_of[f"ours: {name}, swap {at}, rate 0.005, no guard"] = ours, {**given, "guard": False}
+    for more, memory in {"": {}, ", memory 50": {"convex_options": {"memory": 50}}}.items():
+        limited = {"convex_method": "l-ssbroyden", **memory}
+        all_of[f"ours: l-ssbroyden{more}"] = ours, limited
+        all_of[f"ours: l-ssbroyden{more}, no guard"] = ours, {**limited, "guard": False}
     swept = {"convex_method": "ssbroyden", "guard": False}
     for rate, more in {"": {}, ", rate 0.005": {"learning_rate": 5e-3}}.items():
         for steps in SWEPT_STEPS:

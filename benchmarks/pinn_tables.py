@@ -24,6 +24,18 @@ LABELS = {
     OURS: "**ours, `'ssbroyden'`, `guard=False`**",
 }
 """The main contenders."""
+LIMITED = {
+    "Adam 10 % + L-BFGS-B, memory 50": LABELS["Adam 10 % + L-BFGS-B, memory 50"],
+    "ours: memory-cg": LABELS["ours: memory-cg"],
+    "ours: memory-cg, no guard": "ours, `'memory-cg'`, `guard=False`",
+    "ours: l-ssbroyden": "ours, `'l-ssbroyden'`",
+    "ours: l-ssbroyden, memory 50, no guard": "ours, `'l-ssbroyden'`, memory 50, `guard=False`",
+    "ours: l-ssbroyden, no guard": "**ours, `'l-ssbroyden'`, `guard=False`**",
+    OURS: "ours, `'ssbroyden'`, `guard=False`",
+}
+"""Contenders with a limited memory, and the dense method."""
+LARGE = (100, 100)
+"""Hidden layers of the networks beyond 10,000 weights."""
 
 SWEPT_SEEDS, JUDGED = (5, 6), (0, 1, 2, 3, 4)
 """Seeds that settings are chosen on, and seeds of the tables."""
@@ -55,10 +67,9 @@ def of_width(rows: list[Run], hidden: tuple[int, ...], budget: int = 3000) -> li
     return [row for row in rows if row["hidden"] == list(hidden) and row["budget"] == budget]
 
 
-def compared(rows: list[Run], field: str, seeds: Any = JUDGED, every: bool = False) -> str:
-    """Compare the main contenders, or every one that there is, by equation; the worst come first."""
-    names = {row["name"]: row["name"] for row in rows if not row["name"].startswith("sweep")}
-    names = names if every else LABELS
+def compared(rows: list[Run], field: str, seeds: Any = JUDGED, labels: dict[str, str] | None = LABELS) -> str:
+    """Compare contenders by equation, without ``labels`` every one that there is; the worst come first."""
+    names = labels or {row["name"]: row["name"] for row in rows if not row["name"].startswith("sweep")}
     equations = list(dict.fromkeys(row["equation"] for row in rows))
     equations = [e for e in ("poisson", "convection 20", "convection 40", "reaction", "burgers", "wave")
                  if e in equations]  # fmt: skip
@@ -142,7 +153,7 @@ def basins(rows: list[Run], equation: str) -> str:
 
 def parts(rows: list[Run], wide: tuple[int, ...]) -> dict[str, str]:
     """Every table of the page by the name of its place, but that of the median curves."""
-    usual, wider = of_width(rows, (16, 16)), of_width(rows, wide)
+    usual, wider, large = of_width(rows, (16, 16)), of_width(rows, wide), of_width(rows, LARGE, 2000)
     return {
         "pinn-losses": compared(usual, "loss"),
         "pinn-errors": compared(usual, "error"),
@@ -153,5 +164,9 @@ def parts(rows: list[Run], wide: tuple[int, ...]) -> dict[str, str]:
         "pinn-wide-errors": compared(wider, "error"),
         "pinn-wide-ratios": beside_rivals(wider),
         "pinn-basins": basins(usual, "reaction"),
-        "pinn-tuning": compared(usual, "loss", (5,), every=True),
+        "pinn-tuning": compared(usual, "loss", (5,), None),
+        "pinn-limited": compared(usual, "loss", labels=LIMITED),
+        "pinn-limited-wide": compared(wider, "loss", labels=LIMITED),
+        "pinn-large": compared(large, "loss", labels=LIMITED),
+        "pinn-large-errors": compared(large, "error", labels=LIMITED),
     }

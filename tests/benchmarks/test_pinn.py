@@ -129,8 +129,8 @@ def test_updates_of_the_published_loop_satisfy_the_secant_equation_and_stay_defi
 
 
 def test_the_rival_and_our_phase_agree_on_the_coefficients_of_the_update():
-    """Two texts of one formula: `quasi_newton_kernels.coefficients` and the second choice of theta here."""
-    from twophase_min.phases.quasi_newton_kernels import SSBROYDEN, coefficients
+    """Two texts of one formula: `broyden.coefficients` and the second choice of theta here."""
+    from twophase_min.phases.broyden import SSBROYDEN, coefficients
 
     rng = np.random.default_rng(0)
     for _ in range(200):

@@ -191,6 +191,14 @@ def test_dense_quasi_newton_visits_the_same_points_as_in_the_driver(name, method
         np.testing.assert_allclose(compiled.hess_inv, python.hess_inv, rtol=1e-3, atol=1e-3 * size)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_limited_memory_visits_the_same_points_as_in_the_driver(name):
+    fun, jac, x0 = CASES[name]
+    own = {"convex_method": "l-ssbroyden", "convex_options": {"memory": 6}}
+    compiled, python = both(fun, jac, x0, maxiter=60, **own)
+    assert_same_run(compiled, python)
+
+
 STRICT = {
     "lost trials": (
         {"trial_least": 0.5, "trial_share": 0.0, "past": 1 / 3},

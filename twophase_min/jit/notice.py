@@ -19,6 +19,7 @@ _PARTS = {
     "run.compiled": ENGINE,
     "phases.memory_cg_kernels": MEMORY_CG,
     "phases.quasi_newton_kernels": DENSE,
+    "phases.limited_broyden_kernels": DENSE,
 }
 """What takes seconds to compile, by the module whose kernels come first. Other modules of ``phases`` count as
 a convex phase."""

@@ -251,6 +251,23 @@ _PHASES = (
         ),
     ),
     _quasi_newton("ssbroyden", "SSBroyden"),
+    Phase(
+        "l-ssbroyden",
+        "twophase_min.phases.limited_broyden:LimitedSSBroyden",
+        compiled=True,
+        wolfe=True,
+        memory="3 memory + 9",
+        options=(
+            Option(
+                "memory",
+                "Updates of the inverse Hessian to keep; between half of them and all are in use.",
+                "200, less where they would take more than 512 MB",
+                "None or an integer >= 2",
+                lambda m: m is None or (isinstance(m, Integral) and not isinstance(m, bool) and int(m) >= 2),
+            ),
+            *_searching("the option `c2`, else 0.9"),
+        ),
+    ),
     _quasi_newton("ssbfgs", "SSBFGS"),
     _quasi_newton("bfgs", "BFGS"),
 )

@@ -145,7 +145,7 @@ class QuasiNewton(ConvexPhase):
             raise ValueError(
                 f"convex_method {self.name!r} would need {needed:.3g} bytes for the inverse Hessian of {n} "
                 f"variables, more than memory_limit={self.memory_limit:.3g}: take convex_method "
-                "'memory-cg', or raise convex_options={'memory_limit': ...}."
+                "'l-ssbroyden' or 'memory-cg', or raise convex_options={'memory_limit': ...}."
             )
         if self.hess_inv0 is not None and np.shape(self.hess_inv0) != (n, n):
             raise ValueError(

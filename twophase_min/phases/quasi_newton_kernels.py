@@ -15,9 +15,10 @@ import numpy as np
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy, dot
 from twophase_min.jit.records import Record, count, real
-from twophase_min.phases import FREE, ITERATION, METRIC, XT, G, P, rows_of
+from twophase_min.phases import FREE, ITERATION, METRIC, XT, G, P, matrix, rows_of
 from twophase_min.phases import search as _search
 from twophase_min.phases.box import free_part, is_bounded
+from twophase_min.phases.broyden import BFGS, SSBROYDEN, coefficients
 from twophase_min.phases.edge import lead_inwards, project
 from twophase_min.phases.first_trial import within_reach
 from twophase_min.phases.line_search import line_init
@@ -37,17 +38,10 @@ from twophase_min.phases.search import SEARCH, begin, new_edges, next_trial, tel
 
 __all__ = ["add_pair", "copy_state", "new_state", "next_trial", "start", "tell", "use_sizes"]
 
-SSBROYDEN, SSBFGS, BFGS = range(3)
-"""Members of the family, see `quasi_newton`."""
-
-COLLINEAR = 1e-12
-"""Below this ``a = b h - 1`` is rounding: s and H y are parallel, and the limit of the formulas is taken."""
 LOST = 0.5
 """``b h`` below this contradicts the inequality of Cauchy and Schwarz (b h >= 1): H is not definite."""
 
-QUASI_NEWTON = Record(
-    "QuasiNewton",
-    *SEARCH,
+FAMILY = (
     count("member", "of the family: SSBROYDEN, SSBFGS or BFGS"),
     count("stored", "pairs that H has learnt from; 0 while it is a multiple of D"),
     count("known", "flag: row FULL is H g"),
@@ -57,6 +51,8 @@ QUASI_NEWTON = Record(
     real("sw", "coefficient of s (H y)' + (H y) s'"),
     real("ww", "coefficient of (H y) (H y)'"),
 )
+"""Members of the record of a quasi-Newton phase, behind those of a search."""
+QUASI_NEWTON = Record("QuasiNewton", *SEARCH, *FAMILY)
 """Scalars of `QuasiNewtonState`."""
 
 
@@ -124,51 +120,13 @@ def new_state(
 
 
 @jit(no_cpython_wrapper=True)
-def _multiply(state, phase):
+def multiply(state, phase):
     """Multiply H by row OPERAND into row OUT; no update is due then."""
     update_and_multiply(state.inverse, state.work, phase.keep, phase.ss, phase.sw, phase.ww)
     phase.keep = 1.0
     phase.ss = 0.0
     phase.sw = 0.0
     phase.ww = 0.0
-
-
-@jit
-def coefficients(member, n, sy, q, b):
-    """Coefficients of the update, see `quasi_newton` for the formulas.
-
-    Parameters
-    ----------
-    member : int
-        SSBROYDEN, SSBFGS or BFGS.
-    n : int
-        Number of variables.
-    sy, q : float
-        ``s'y`` and ``y'Hy``, both positive.
-    b : float
-        ``s'Bs / s'y``, B the inverse of H; not looked at for BFGS.
-
-    Returns
-    -------
-    tuple of float
-        keep, ss, sw, ww as `update_and_multiply` takes them.
-    """
-    rho = 1.0 / sy
-    h = q * rho
-    phi = 1.0
-    tau = 1.0
-    if member != BFGS and n > 1:
-        short = min(1.0, 1.0 / b)
-        tau = short
-        a = b * h - 1.0
-        if member == SSBROYDEN and a > COLLINEAR:
-            bound = max(1.0, b * (1.0 + math.sqrt(a / (1.0 + a))))
-            theta = max((1.0 / bound - 1.0) / a, min(bound, 1.0 / b - 1.0))
-            sigma = 1.0 + theta * a
-            phi = (1.0 - theta) / sigma
-            even = sigma ** (1.0 / (1.0 - n))
-            tau = min(short * even, sigma) if theta <= 0.0 else short * min(even, 1.0 / theta)
-    return 1.0 / tau, rho * (1.0 + phi * h / tau), -phi * rho / tau, (phi - 1.0) / (q * tau)
 
 
 # ---- learning ----------------------------------------------------------------------------------------------
@@ -204,13 +162,24 @@ def _take(state, phase, s, y, sy, member, b, gamma):
     keep, ss, sw, ww = coefficients(member, y.size, sy, q, b)
     if not (math.isfinite(keep) and math.isfinite(ss) and math.isfinite(sw) and math.isfinite(ww)):
         return False
-    copy(s, state.work[STEP])
     phase.keep = keep * gamma
     phase.ss = ss
     phase.sw = sw
     phase.ww = ww
     phase.stored += 1
+    matrix.store(state, phase, s, y, member, b, gamma)
     return True
+
+
+@jit(no_cpython_wrapper=True)
+def store(state, phase, s, y, member, b, gamma):
+    """Leave the update for the next product."""
+    copy(s, state.work[STEP])
+
+
+@jit(no_cpython_wrapper=True)
+def make_room(state, phase):
+    """Do nothing: there is room in a matrix."""
 
 
 @jit(no_cpython_wrapper=True)
@@ -248,7 +217,7 @@ def learn_step(state, phase, a, f, g):
             return
     else:
         copy(g, operand)
-        _multiply(state, phase)
+        matrix.multiply(state, phase)
         if not curved:
             copy(out, full)
             return
@@ -291,7 +260,7 @@ def _learn_within_bounds(state, phase, a):
         b = length(state.vectors, s) ** 2 / (gamma * sy)
     else:
         copy(y, work[OPERAND])
-        _multiply(state, phase)
+        matrix.multiply(state, phase)
         copy(work[OUT], work[PRODUCT])
         member = phase.member if phase.newton and phase.bent == 0 else BFGS
         b = -a * a * phase.slope / sy
@@ -308,7 +277,7 @@ def _learn_within_bounds(state, phase, a):
 
 
 @jit(no_cpython_wrapper=True)
-def _take_out_held(state, phase):
+def take_out_held(state, phase):
     """Take the variables that bounds have come to hold out of H."""
     work = state.work
     due = True
@@ -316,7 +285,7 @@ def _take_out_held(state, phase):
         if state.vectors[FREE, i] == 0.0 and work[APART, i] == 0.0:
             if due:
                 copy(state.vectors[G], work[OPERAND])
-                _multiply(state, phase)
+                matrix.multiply(state, phase)
                 due = False
             take_out(state.inverse, work[OUT], i)
             work[APART, i] = 1.0
@@ -340,8 +309,9 @@ def add_pair(state, s, y):
         gamma = length(state.vectors, s) ** 2 / sy
         _first_product(state, y, gamma)
     else:
+        matrix.make_room(state, phase)
         copy(y, state.work[OPERAND])
-        _multiply(state, phase)
+        matrix.multiply(state, phase)
         copy(state.work[OUT], state.work[PRODUCT])
     if not _take(state, phase, s, y, sy, BFGS, 1.0, gamma):
         phase.skipped += 1
@@ -363,7 +333,7 @@ def _mark_apart(state, flag):
 
 
 @jit(no_cpython_wrapper=True)
-def _become_metric(state, phase):
+def become_metric(state, phase):
     """Set ``H = D``."""
     scaled, metric = metric_of(state.vectors)
     inverse = state.inverse
@@ -387,7 +357,7 @@ def forget(state, phase):
     """Set ``H = D``; whether it was something else."""
     if phase.stored == 0:
         return False
-    _become_metric(state, phase)
+    matrix.become_metric(state, phase)
     return True
 
 
@@ -399,7 +369,7 @@ def start(state, x, f, g, first_step):
     """
     phase = state.slot[0]
     begin(state, phase, x, f, g, first_step)
-    _become_metric(state, phase)
+    matrix.become_metric(state, phase)
     if state.given.size > 0:
         copy(state.given, state.inverse)
         phase.stored = 1
@@ -412,7 +382,7 @@ def use_sizes(state):
     """Take the sizes of x as those of the variables if the gradient supports it (`typical_metric`); if so."""
     used = _search.use_sizes(state)
     if used and state.slot[0].stored == 0:
-        _become_metric(state, state.slot[0])
+        matrix.become_metric(state, state.slot[0])
     return used
 
 
@@ -438,15 +408,16 @@ def direction(state, phase):
     full, operand, out = state.work[FULL], state.work[OPERAND], state.work[OUT]
     if phase.stored == 0:
         return 0.0, 0.0
+    matrix.make_room(state, phase)
     bounded = phase.held > 0
     if bounded:
         phase.known = 0
-        _take_out_held(state, phase)
+        matrix.take_out_held(state, phase)
     if phase.known == 0:
         copy(g, operand)
         if bounded:
             free_part(state.vectors, operand)
-        _multiply(state, phase)
+        matrix.multiply(state, phase)
         copy(out, full)
         phase.known = 0 if bounded else 1
     phase.newton = 1
@@ -456,7 +427,7 @@ def direction(state, phase):
         if bounded:
             free_part(state.vectors, operand)
         project(state, phase.edge, operand)
-        _multiply(state, phase)
+        matrix.multiply(state, phase)
         for i in range(p.size):
             p[i] = -out[i]
         project(state, phase.edge, p)
@@ -477,7 +448,7 @@ def column(state, phase, i, out):
         return False
     if phase.keep != 1.0 or phase.ss != 0.0 or phase.ww != 0.0:  # the update that is due is put in first
         copy(state.vectors[G], state.work[OPERAND])
-        _multiply(state, phase)
+        matrix.multiply(state, phase)
     for j in range(out.size):
         out[j] = state.inverse[place(i, j)] * state.vectors[FREE, j]
     return True
