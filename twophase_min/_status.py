@@ -83,6 +83,7 @@ class Cause(IntEnum):
     ABOVE = 23
     COARSER = 24
     PLATEAU = 25
+    SADDLE = 26
 
 
 CAUSES = {
@@ -131,6 +132,10 @@ CAUSES = {
     Cause.PLATEAU: (
         "the slope was gone after a single step, as on a plateau; half-way back f is lower: the phase begins "
         "anew there"
+    ),
+    Cause.SADDLE: (
+        "a saddle: variables that began alike have stayed alike, and to the side f is lower: the phase "
+        "begins anew there"
     ),
     Cause.RESUMED: "{text}; back to the best point, f = {e.best_f:.6g}",
 }

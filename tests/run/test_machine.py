@@ -877,14 +877,14 @@ class Play:
             form.accept(slot, *counts, least, f, norm, size, abs(distance))
             if loop.doubted == ALL_AT_ONCE:
                 form.narrow(slot, sigma, 1.0, 0.0)
-                loop.plateau = int(decided)
+                loop.aside = int(decided)
                 form.converge(slot)
             elif loop.doubted and form.noise_is_due(slot, counts[1], f):
                 form.note_noise(slot, sigma, counts[1], f)
                 if form.passes(slot, least, f, size, abs(distance)):
                     form.converge(slot)
-            if loop.next == STOP and loop.plateau:
-                loop.plateau = 0
+            if loop.next == STOP and loop.aside:
+                loop.aside = 0
                 form.reopen(slot, Cause.PLATEAU, True)
                 self.follow(reason)
                 return

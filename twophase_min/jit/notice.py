@@ -26,7 +26,7 @@ a convex phase."""
 ALONG = frozenset(
     (
         *("jit.kernels", "phases.adam", "phases.adam_kernels", "phases.scaling"),
-        *("run.event", "run.exactness", "run.hollow", "run.noise", "run.plateau"),
+        *("run.event", "run.exactness", "run.hollow", "run.noise", "run.plateau", "run.saddle"),
     )
 )
 """Modules whose kernels come after those, and take less than two seconds by themselves."""

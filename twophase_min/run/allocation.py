@@ -92,5 +92,7 @@ def new_state(
         suspended,
         pack(run_detector(options, sampled=False)),
         np.zeros((2, PAIRS if keep else 0, 2, n)),
+        np.zeros((5, n)),
+        np.zeros((2, n), dtype=np.int64),
         np.zeros(1, dtype=np.int64) if stop is None else stop,
     )

@@ -16,10 +16,10 @@ from twophase_min.jit.kernels import all_finite, copy, norm_inf
 from twophase_min.phases import FAILED, ITERATION, METRIC, NEED_F, NEED_G, NEED_NOISE, XT, G, P, X
 from twophase_min.phases import adam_kernels as adam_phase
 from twophase_min.phases import compiled as phase
-from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_start, adam_tell
+from twophase_min.phases.adam_kernels import adam_next, adam_scales, adam_tell
 from twophase_min.phases.metric import power_of_two_in_kernels
 from twophase_min.run import detecting, exactness, hollow, machine
-from twophase_min.run.iterates import accept, go_back, is_due, note, record
+from twophase_min.run.iterates import accept, end_is_taken_back, is_due, new_adam, note, record
 from twophase_min.run.points import cost_of, evaluate, move, noise_at, norm_of, relative_gradient, size_of
 from twophase_min.run.state import (
     ADAM,
@@ -54,16 +54,6 @@ _inner = jit(no_cpython_wrapper=True)
 
 
 # ---- Adam --------------------------------------------------------------------------------------------------
-
-
-@_inner
-def _new_adam(state, x, f, g):
-    """Adam from scratch at an evaluated point, with the settings of the run."""
-    memo, adam = state.memo[0], state.adam.slot[0]
-    adam.probing = adam.adapting  # 1 where no rate was given
-    adam.rate = memo.given_rate
-    adam.epsilon = memo.given_epsilon
-    adam_start(state.adam, x, f, g)
 
 
 @_inner
@@ -265,7 +255,7 @@ def _leave_convex(state, events, cause):
     machine.leave(state.loop, cause, float(memo.nfev), cost, cost, loop.best_f, adam.f)
     following, reason, phase_f = loop.next, convex.reason, convex.f
     if following == NEW_ADAM:
-        _new_adam(state, v[memo.best], loop.best_f, v[memo.best + 1])
+        new_adam(state, v[memo.best], loop.best_f, v[memo.best + 1])
     elif following == BACK_TO_ADAM and cause == Cause.STALLED:
         _keep_pairs(state, 0, 1)
         memo.suspended_pairs = memo.pairs
@@ -308,7 +298,7 @@ def _begin(state, address, table, rows, events):
     detecting.update(state.detector, f, norm)
     if memo.precondition == AUTOMATIC:
         _typical_sizes(state, x, g)
-    _new_adam(state, x, f, g)
+    new_adam(state, x, f, g)
     if loop.next == BEGIN_CONVEX:
         note(state, events, 0, math.nan)
         memo.convex_begun = 0
@@ -405,8 +395,8 @@ def solve(state, address, table, x0s, x, jac, fun, numbers, rows, events, pause)
                 going = _adam_run(state, address, table[i], rows, events, pause)
             else:
                 going = _convex_run(state, address, table[i], rows, events, pause)
-            if loop.next == STOP and loop.plateau != 0:
-                go_back(state, events)
+            if loop.next == STOP:
+                end_is_taken_back(state, address, table[i], x0s[i], events)
         status = loop.status if loop.next == STOP else PAUSED
         if status == PAUSED and state.stop[0] != 0:
             status = _INTERRUPTED

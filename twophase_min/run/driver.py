@@ -28,7 +28,7 @@ from twophase_min.objective.calls import Objective
 from twophase_min.objective.memory import Point
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_NOISE, is_ours
 from twophase_min.phases.metric import typical_sizes
-from twophase_min.run import epochs, external, machine, own, refit, resume, settling
+from twophase_min.run import ends, epochs, external, machine, own, refit, resume, settling
 from twophase_min.run.build import fallbacks, own_solver, quick, run_detector
 from twophase_min.run.checkpoint import Checkpoint
 from twophase_min.run.detecting import can_compile
@@ -119,6 +119,7 @@ class Driver(Report):
         self.users_rule = not can_compile(self.detector)
         assert self.start is not None
         self.point = self.before = self.start
+        self.x0 = self.start.x
         if options.gtol_rel == 0.0:
             self.start = None  # given up as soon as it can be
         self.adam: Any = None
@@ -130,9 +131,8 @@ class Driver(Report):
         self.suspended_own: Any = None
         self.suspended_pairs: list[tuple[Array, Array]] = []
         self.suspended_scales: Array | None = None
-        self.found_lower, self.looks = False, 0
-        self.measured: list[float] = []
-        self.epoch, self.stretch = 0, epochs.Stretch()
+        self.measured: list[Any] = []
+        self.found_lower, self.looks, self.epoch, self.stretch = False, 0, 0, epochs.Stretch()
         self.epoch_start: dict[str, Any] | None = None
         self.inexact = ""
         if options.checkpoint is not None:
@@ -215,7 +215,7 @@ class Driver(Report):
                 self._stop_if_due()
                 (self._adam_run if self.loop.phase == ADAM else self._convex_run)()
             except Stop as end:
-                if not (refit.goes_back(self) or refit.reopens(self, end)):
+                if not (ends.goes_back(self) or refit.reopens(self, end) or ends.leaves_saddle(self, end)):
                     raise
 
     def _begin(self) -> None:

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import math
 
-from twophase_min._status import Cause
+from twophase_min._status import Status
 from twophase_min.jit.compilation import jit
 from twophase_min.jit.kernels import copy
 from twophase_min.phases import XT
-from twophase_min.run import machine
+from twophase_min.phases.adam_kernels import adam_start
+from twophase_min.run import detecting, machine, saddle
 from twophase_min.run.event import note_event
-from twophase_min.run.points import cost_of, distance, look_back, move, noise_at, norm_of, size_of
-from twophase_min.run.state import ALL_AT_ONCE, PAIRS, STOP
+from twophase_min.run.points import (
+    cost_of,
+    distance,
+    look_back,
+    look_beside,
+    move,
+    noise_at,
+    norm_of,
+    size_of,
+)
+from twophase_min.run.state import ALL_AT_ONCE, CONVEX, PAIRS, STOP
+
+# as numbers, for a member that holds one or another
+_CONVERGED, _WORKING_PRECISION = int(Status.CONVERGED), int(Status.WORKING_PRECISION)
+_PRECISION_LOSS = int(Status.PRECISION_LOSS)
 
 _inner = jit(no_cpython_wrapper=True)
 
@@ -100,15 +114,34 @@ def note(state, events, reason, phase_f):
 
 
 @_inner
-def go_back(state, events):
-    """Begin the phase anew before the plateau on which the run has just converged."""
+def new_adam(state, x, f, g):
+    """Adam from scratch at an evaluated point, with the settings of the run."""
+    memo, adam = state.memo[0], state.adam.slot[0]
+    adam.probing = adam.adapting  # 1 where no rate was given
+    adam.rate = memo.given_rate
+    adam.epsilon = memo.given_epsilon
+    adam_start(state.adam, x, f, g)
+
+
+@_inner
+def end_is_taken_back(state, address, table, x0, events):
+    """Go on from a lower point aside of the one that has ended the run, where one is known or found."""
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
-    loop.plateau = 0
+    rest = loop.status == _CONVERGED or loop.status == _WORKING_PRECISION or loop.status == _PRECISION_LOSS
+    if loop.aside == 0 and rest and loop.escapes < saddle.ESCAPES:
+        look_beside(state, address, table, x0)
+    if loop.aside == 0:
+        return
+    cause, convex = loop.aside, loop.phase == CONVEX
+    loop.aside = 0
     memo.pairs = 0
-    machine.reopen(state.loop, Cause.PLATEAU, True)
+    machine.reopen(state.loop, cause, convex)
+    x, g = v[memo.best], v[memo.best + 1]
+    if not convex:
+        new_adam(state, x, loop.best_f, g)
+        detecting.rearm(state.detector)
     note(state, events, 0, math.nan)
     machine.enter(state.loop, loop.best_f)
-    x, g = v[memo.best], v[memo.best + 1]
     loop.start_size = size_of(state, x, g, norm_of(state, x, g))
     loop.size = loop.start_size
     move(state, x, loop.best_f, g)

@@ -14,11 +14,12 @@ from twophase_min.jit.kernels import all_finite, copy, norm2, norm_inf, out_of_l
 from twophase_min.objective.compiled import DONE, GRADIENT, VALUE, call
 from twophase_min.phases import adam_kernels as adam_phase
 from twophase_min.phases import box
-from twophase_min.run import exactness, machine, noise, plateau
+from twophase_min.run import exactness, machine, noise, plateau, saddle
 from twophase_min.run.state import (
     BAD_X,
     BEST_POINT,
     HANDED,
+    ITERATE,
     LOWER,
     REDUCED,
     TIME_IS_UP,
@@ -154,6 +155,31 @@ def evaluate(state, address, table, x, gradient):
 
 
 @_inner
+def gradient_alone(state, address, table, x):
+    """Evaluate the gradient at x, without the value where that is a call of its own, not to be remembered.
+
+    Answers whether the run may go on. The gradient is left in the row below ``memo.at``.
+    """
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    if memo.fused != 0:
+        return evaluate(state, address, table, x, True)
+    if state.stop[0] == TIME_IS_UP:
+        machine.stop(loop, Status.MAXTIME, Cause.NONE, BEST_POINT)
+        return False
+    row = _free_row(memo)
+    if row == memo.last:
+        memo.last_known = 0
+    memo.at = row
+    memo.njev += 1
+    copy(x, v[HANDED])
+    if call(address, v[HANDED], state.answer, v[row + 1], table, GRADIENT) != DONE:
+        copy(x, v[HANDED])
+        machine.stop(loop, Status.EXCEPTION, Cause.NONE, BEST_POINT)
+        return False
+    return True
+
+
+@_inner
 def norm_of(state, x, g):
     """Euclidean norm of the gradient at x; within bounds of the projected one, which is left in REDUCED."""
     v = state.vectors
@@ -252,7 +278,7 @@ def look_back(state, address, table, before):
     if not evaluate(state, address, table, v[memo.best], True):
         return False
     if loop.best_f < loop.f - exactness.exactness(state.loop, loop.f):
-        loop.plateau = 1
+        loop.aside = Cause.PLATEAU
         loop.bend = norm2(v[memo.best + 1]) / distance(v[memo.best], before)
     return True
 
@@ -297,3 +323,47 @@ def relative_gradient(x, f, g):
     if f == 0.0:
         return 1.0 if largest > 0.0 else 0.0
     return largest / abs(f)
+
+
+@_inner
+def look_beside(state, address, table, x0):
+    """Look for a lower point across what a run from a symmetric start has seen; see `saddle`.
+
+    The trials stand where those of a measurement of noise do.
+    """
+    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    trial, order, beside = state.adam.vectors[adam_phase.XT], state.order, state.beside
+    if loop.final != ITERATE:
+        if not evaluate(state, address, table, v[memo.best], True):
+            return
+        move(state, v[memo.best], loop.best_f, v[memo.best + 1])
+    f, x, g = loop.f, v[memo.point], v[memo.point + 1]
+    lower, upper = x[:0], x[:0]
+    if v.shape[0] > LOWER:
+        lower, upper = v[LOWER], v[UPPER]
+    error, left, h, verdict = exactness.exactness(state.loop, f), saddle.allowed(cost_of(memo)), 0.0, 0
+    for sign in (saddle.ZERO, saddle.ALIKE):
+        h = saddle.across(sign, x0, x, loop.rounding, lower, upper, order, beside)
+        turn, verdict = 0, saddle.MORE if h > 0.0 else saddle.MINIMUM
+        while verdict == saddle.MORE and left > 0:
+            saddle.place(x, beside, saddle.V if turn > 0 else saddle.U, h, lower, upper, trial)
+            if not gradient_alone(state, address, table, trial):
+                return
+            verdict = saddle.tell(g, v[memo.at + 1], h, error, turn, order, beside)
+            turn, left = turn + 1, left - 1
+        if verdict == saddle.SADDLE:
+            break
+    if verdict != saddle.SADDLE:
+        return
+    t, least = saddle.FURTHER * h, f
+    for _ in range(saddle.VALUES):
+        saddle.place(x, beside, saddle.U, t, lower, upper, trial)
+        if not evaluate(state, address, table, trial, memo.fused != 0):
+            return
+        if not memo.value < least:
+            break
+        t, least = saddle.FURTHER * t, memo.value
+    if evaluate(state, address, table, v[memo.best], True) and loop.best_f < f - error:
+        loop.escapes += 1
+        loop.aside = Cause.SADDLE
+        loop.bend = norm2(v[memo.best + 1]) / distance(v[memo.best], x)

@@ -19,6 +19,7 @@ from twophase_min.objective.bounds import Box
 from twophase_min.objective.gradient import EPS
 from twophase_min.objective.memory import Point
 from twophase_min.objective.sharpening import WORTH
+from twophase_min.run.ends import take_back
 from twophase_min.run.noise import CHANGE, FIRST
 from twophase_min.run.settling import noise_at, size_of
 from twophase_min.run.state import CONVEX
@@ -125,35 +126,6 @@ def reopens(driver: Driver, end: Stop) -> bool:
     driver.looks += 1
     _begin_anew(driver)
     take_back(driver, Cause.COARSER if coarser else Cause.SHARPER, loop.phase == CONVEX)
-    return True
-
-
-def take_back(driver: Driver, cause: int, convex: bool) -> None:
-    """Take back the end of a run: at the best point the convex phase at work begins anew, or a new Adam."""
-    driver.final = driver.own = None
-    best = driver.best()
-    driver.machine.reopen(driver.slot, cause, convex)
-    driver.loop.best_f = best.f
-    if not convex:
-        driver.adam = driver.new_adam(best)
-    driver.note("")
-    driver.machine.enter(driver.slot, best.f)
-    if convex:
-        driver.move(best)
-    else:
-        driver.back_in_adam(best)
-
-
-def goes_back(driver: Driver) -> bool:
-    """Whether a run that has just converged on a plateau goes on from the lower point before it."""
-    loop = driver.loop
-    if not loop.plateau:
-        return False
-    loop.plateau = 0
-    driver.pairs.clear()
-    take_back(driver, Cause.PLATEAU, True)
-    assert driver.point.g is not None
-    loop.size = loop.start_size = size_of(driver, driver.point.x, driver.point.g)
     return True
 
 

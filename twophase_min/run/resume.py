@@ -24,7 +24,7 @@ from twophase_min.run.state import CONVEX, GO_ON, LOOP
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
 
-VERSION = 8
+VERSION = 9
 """Of the layout; another one is refused."""
 
 _LIMITS = (
@@ -39,7 +39,7 @@ _LIMITS = (
     "quick",
 )
 """Members of `state.LOOP` that the options of the resuming run set."""
-_VECTORS = ("sizes", "scales", "suspended_scales")
+_VECTORS = ("x0", "sizes", "scales", "suspended_scales")
 
 
 def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from twophase_min._status import Status
+from twophase_min._status import Cause, Status
 from twophase_min.jit.kernels import norm2, norm_inf
 from twophase_min.objective.memory import Point
 from twophase_min.run import noise, plateau
 from twophase_min.run.exactness import DEVIATIONS
-from twophase_min.run.state import ALL_AT_ONCE
+from twophase_min.run.state import ALL_AT_ONCE, STOP, SYMMETRIC
 
 if TYPE_CHECKING:
     from twophase_min.run.driver import Driver
@@ -91,6 +91,8 @@ def reconsider(driver: Driver) -> None:
     if driver.loop.doubted == ALL_AT_ONCE:
         _look_back(driver)
         driver.machine.converge(driver.slot)
+    elif driver.loop.doubted == SYMMETRIC:  # a run resumed from within a look beside its end: it has ended
+        driver.loop.next = STOP
     elif settles(driver, driver.point, driver.loop.size):  # with the noise of the values measured
         driver.machine.converge(driver.slot)
     driver.loop.doubted = 0
@@ -108,7 +110,7 @@ def _look_back(driver: Driver) -> None:
     best = driver.best()
     assert best.g is not None
     if best.f < point.f - driver.machine.exactness(driver.slot, point.f):
-        driver.loop.plateau = 1
+        driver.loop.aside = Cause.PLATEAU
         way = float(np.linalg.norm(np.subtract(best.x, before.x, dtype=float)))
         driver.loop.bend = float(norm2(best.g)) / way
     driver.measured.clear()

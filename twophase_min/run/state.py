@@ -26,7 +26,7 @@ ADAM, CONVEX = 0, 1
 # What comes next, in LOOP.next.
 GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM, BACK_TO_ADAM, RESUME_CONVEX, STOP = range(7)
 
-ABOVE_BEST, ALL_AT_ONCE = 1, 2
+ABOVE_BEST, ALL_AT_ONCE, SYMMETRIC = 1, 2, 3
 """What speaks against an iterate whose gradient passes the test: a lower value, or a single step to it."""
 
 BEST_POINT, ITERATE, BAD_POINT = 0, 1, 2
@@ -60,7 +60,7 @@ LOOP = Record(
     real("work", "the same, a gradient by differences counted as one: the pace of the method"),
     real("best_f", "least value so far, unit f", math.nan),
     real("start_f", "value at x0, unit f", math.nan),
-    real("start_size", "size at x0, or where the phase began anew before a plateau, unit f/x", math.nan),
+    real("start_size", "size at x0, or where the phase began anew at a lower point, unit f/x", math.nan),
     real("goal", "norm of the gradient that the run heads for, unit f/x: gtol, or what rounding allows"),
     real("f", "value at the iterate, unit f", math.nan),
     real("norm", "Euclidean norm of the gradient at the iterate, unit f/x", math.nan),
@@ -70,7 +70,8 @@ LOOP = Record(
     count("nit", "iterations over all phases"),
     count("phase", "ADAM or CONVEX", ADAM),
     count("begun", "whether the start has been accepted"),
-    count("plateau", "whether the iterate that converges lies behind a lower point, on a plateau"),
+    count("aside", "Cause to go on from a lower point aside of the one that ends the run, 0 for none"),
+    count("escapes", "saddles left"),
     count("doubted", "what speaks against the iterate, whose gradient passes the test; 0 for nothing"),
     count(
         "within_noise",
@@ -217,6 +218,10 @@ class State(NamedTuple):
         The rule of the swap.
     pairs : ndarray, shape (2, PAIRS, 2, n) or (2, 0, 2, n)
         Steps and gradient differences of the last iterations, a ring; and those of the suspended phase.
+    beside : ndarray of float64, shape (5, n)
+        Scratch for a look beside the end (`saddle`): sizes, two directions, and their products.
+    order : ndarray of int64, shape (2, n)
+        The same: an order of the variables, and labels.
     stop : ndarray of int64, shape (1,)
         Anybody may set it to 1, or to TIME_IS_UP, to have the run come back; shared by the states of many
         problems.
@@ -233,6 +238,8 @@ class State(NamedTuple):
     suspended: Any
     detector: DetectorState
     pairs: np.ndarray
+    beside: np.ndarray
+    order: np.ndarray
     stop: np.ndarray
 
 
