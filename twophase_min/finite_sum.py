@@ -22,8 +22,8 @@ Array = NDArray[np.floating]
 
 BATCH = 128
 """Default mini-batch. Chosen among 64, 100, 128, 200, 256 and 512 (the paper's) on seeds 5 and 6 of the
-Fashion-MNIST network of `benchmarks/training.py`: the loss at equal cost is lowest from 64 to 128, where 64
-take longest. Steps shrink with the batch, their number grows, and the mean of the path has lost the noise."""
+Fashion-MNIST network of `benchmarks/training.py`: the loss at equal cost is lowest with 64 to 128; 64 take
+longer."""
 _ROWS_PER_CHUNK = 4096
 """Default chunk: large enough for matrix products at full speed, small enough to stay near the caches."""
 
@@ -45,8 +45,8 @@ class FiniteSum:
         ``jac(w, *batch)`` is the gradient of ``fun``, shape of w. True: ``fun`` returns both. None and
         'autograd': autograd differentiates ``fun``, which must be written with `autograd.numpy`.
     batch_size : int, default 128
-        Samples in a mini-batch, >= 1. More than N means N. The paper's is 512: at equal cost it made fewer steps
-        and ended higher, in less time where the network is so small that calls take longer than products.
+        Samples in a mini-batch, >= 1. More than N means N. 512, the paper's, end higher at equal cost, and
+        take less time where a network is so small that calls take longer than matrix products.
     chunk_size : int, optional
         Samples evaluated at a time when all data are requested; bounds the memory of ``fun``'s temporaries.
         Default: the larger of 4096 and ``batch_size``.

@@ -32,8 +32,8 @@ Array = NDArray[np.floating]
 CONVEX_METHOD = "L-BFGS-B"
 """Default: the least seconds on scikit-learn's digits, and nothing to compile besides Adam's own kernels."""
 WHOLE = 2000
-"""Samples up to which batch_size='auto' takes all of them at once. Mini-batches ended lower at equal cost with
-3,000 samples of three sets; with 1,300 to 1,700 of four sets, lower on some and higher on others."""
+"""Samples up to which batch_size='auto' takes all of them at once. With 3,000 samples of three sets
+mini-batches ended lower at equal cost; with 1,300 to 1,700 of four, lower on some and higher on others."""
 
 DTYPES = (np.float64, np.float32)
 

@@ -44,8 +44,8 @@ one evaluation of the whole data. Chosen among 1.1, 1.2 and 1.3 on seed 0 of the
 `benchmarks/training.py`."""
 TURNED, RISEN = 0.8, 0.7
 """Its reduction where the slope along the path has turned, and where the loss has risen. The first is that of
-whole-data iterations, and was chosen among 0.5, 0.7 and 0.8 on seeds 5 to 8 of networks of `benchmarks/paper.py`
-and seeds 5 to 7 of the digits."""
+iterations on whole data; chosen among 0.5, 0.7 and 0.8 on seeds 5 to 8 of networks of `benchmarks/paper.py`
+and on seeds 5 to 7 of the digits."""
 
 
 class Adam(AskTell):
@@ -232,24 +232,6 @@ class Adam(AskTell):
         self.view.f = float(f)
         state.vectors[G] = g
         self.view.code = ITERATION
-
-    def overshoots(self, f: float, before: dict[str, Any]) -> bool:
-        """Whether an adapting rate took the loss up by more than the slope at the beginning promised as descent.
-
-        A parabola is as high again at twice the way to its lowest point, and higher by that much at four times
-        the way.
-
-        Parameters
-        ----------
-        f : float
-            Of the whole data, at x.
-        before : dict
-            As in `arrive`.
-        """
-        if not self.adapting:
-            return False
-        s = self.x - before["vectors"][X]
-        return bool(f - self.f > abs(float(_kernels.dot(s, before["vectors"][G]))))
 
     def move(self, x: Array, f: float, g: Array) -> None:
         """Go on at another evaluated point, or with another part of the data; moments and rate stay."""

@@ -32,7 +32,7 @@ LONGEST = 8
 GROWTH = 2
 """Until then an evaluation is due when the epochs have grown by one in so many."""
 UNDONE = 3
-"""Times in a row at most that epochs are made anew because the loss rose by much."""
+"""Times in a row at most that epochs are made anew because they led astray."""
 FAILURES = 10
 """The same where it was not finite."""
 
@@ -44,6 +44,8 @@ class Stretch:
     ----------
     epochs, batch : int
         Epochs completed, and batches of the present one.
+    first : float
+        Mean loss of the mini-batches of the first epoch. Unit f; NaN before its end.
     loss : float
         Sum of the losses of the present epoch's batches, weighted by their shares. Unit f.
     gradient : ndarray or None
@@ -61,6 +63,7 @@ class Stretch:
     def __init__(self, undone: int = 0) -> None:
         self.undone = undone
         self.epochs = self.batch = 0
+        self.first = math.nan
         self.loss = 0.0
         self.gradient: Any = None
         self.due = self.decided = False
@@ -123,20 +126,29 @@ def _stretch(driver: Driver) -> str:
             _epoch(driver)
         f, g = objective.value_and_gradient(adam.x)
         finite = bool(np.isfinite(f) and np.all(np.isfinite(g)))
-        if finite and not (stretch.undone < UNDONE and adam.overshoots(f, driver.epoch_start)):
+        if finite and not (stretch.undone < UNDONE and _astray(driver, f)):
             adam.arrive(f, g, driver.epoch_start, stretch.epochs)
             driver.loop.nit += stretch.epochs - 1
             driver.epoch_start = None
             driver.iteration(adam.x, f, g)
             return ""
         adam.set_state(driver.epoch_start)
-        adam.scale_back(0.5 if finite else 0.1 ** (stretch.undone + 1))
+        adam.scale_back((0.5 if finite else 0.1) ** (stretch.undone + 1))  # of the rate where they began
         driver.epoch -= stretch.epochs
         driver.stretch = Stretch(stretch.undone + 1)
         if stretch.undone + 1 == FAILURES:
             driver.stretch = Stretch()
             which = "gradient, though the loss was finite" if math.isfinite(f) else "loss"
             return f"every epoch ended at a non-finite {which}, at ever smaller learning rates"
+
+
+def _astray(driver: Driver, f: float) -> bool:
+    """Whether a learning rate of our own has led to a value f above that of the noisy path when it set out.
+
+    The mean of a path has less noise than the path, so that f lies below, unless the steps are far too long.
+    """
+    adam = driver.adam
+    return bool(adam.adapting and f > max(adam.f, driver.stretch.first))
 
 
 def _epoch(driver: Driver) -> None:
@@ -165,6 +177,8 @@ def _epoch(driver: Driver) -> None:
         if finite:
             found = driver.detect(stretch.loss, norm, curvature=math.nan)
             stretch.decided, stretch.reason = bool(found), found.reason
+        if stretch.epochs == 1:
+            stretch.first = stretch.loss
         stretch.loss, stretch.gradient = 0.0, None
     first = driver.epoch - stretch.epochs
     longest = min(LONGEST, max(1, first // GROWTH)) if averaged else 1
