@@ -44,8 +44,9 @@ class Stretch:
     ----------
     epochs, batch : int
         Epochs completed, and batches of the present one.
-    first : float
-        Mean loss of the mini-batches of the first epoch. Unit f; NaN before its end.
+    level, last : float
+        Mean loss of the mini-batches in the epoch before these, and in the last one completed. Unit f; NaN
+        where there was none.
     loss : float
         Sum of the losses of the present epoch's batches, weighted by their shares. Unit f.
     gradient : ndarray or None
@@ -60,10 +61,10 @@ class Stretch:
         Of its last decision.
     """
 
-    def __init__(self, undone: int = 0) -> None:
+    def __init__(self, level: float = math.nan, undone: int = 0) -> None:
+        self.level = self.last = level
         self.undone = undone
         self.epochs = self.batch = 0
-        self.first = math.nan
         self.loss = 0.0
         self.gradient: Any = None
         self.due = self.decided = False
@@ -119,7 +120,7 @@ def _stretch(driver: Driver) -> str:
     """Epochs until the whole data are due, and these for the record."""
     adam, objective = driver.adam, driver.objective
     if driver.epoch_start is None:
-        driver.epoch_start, driver.stretch = adam.get_state(), Stretch()
+        driver.epoch_start, driver.stretch = adam.get_state(), Stretch(driver.stretch.last)
     while True:
         stretch = driver.stretch
         while not stretch.due:
@@ -135,20 +136,20 @@ def _stretch(driver: Driver) -> str:
         adam.set_state(driver.epoch_start)
         adam.scale_back((0.5 if finite else 0.1) ** (stretch.undone + 1))  # of the rate where they began
         driver.epoch -= stretch.epochs
-        driver.stretch = Stretch(stretch.undone + 1)
+        driver.stretch = Stretch(stretch.level, stretch.undone + 1)
         if stretch.undone + 1 == FAILURES:
-            driver.stretch = Stretch()
+            driver.stretch = Stretch(stretch.level)
             which = "gradient, though the loss was finite" if math.isfinite(f) else "loss"
             return f"every epoch ended at a non-finite {which}, at ever smaller learning rates"
 
 
 def _astray(driver: Driver, f: float) -> bool:
-    """Whether a learning rate of our own has led to a value f above that of the noisy path when it set out.
+    """Whether a learning rate of our own has led to a value f above what the noisy path had before.
 
     The mean of a path has less noise than the path, so that f lies below, unless the steps are far too long.
     """
     adam = driver.adam
-    return bool(adam.adapting and f > max(adam.f, driver.stretch.first))
+    return bool(adam.adapting and f > max(adam.f, driver.stretch.level))
 
 
 def _epoch(driver: Driver) -> None:
@@ -177,8 +178,7 @@ def _epoch(driver: Driver) -> None:
         if finite:
             found = driver.detect(stretch.loss, norm, curvature=math.nan)
             stretch.decided, stretch.reason = bool(found), found.reason
-        if stretch.epochs == 1:
-            stretch.first = stretch.loss
+        stretch.last = stretch.loss
         stretch.loss, stretch.gradient = 0.0, None
     first = driver.epoch - stretch.epochs
     longest = min(LONGEST, max(1, first // GROWTH)) if averaged else 1
