@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from twophase_min import minimize
+from twophase_min.estimators.base import WHOLE
+from twophase_min.finite_sum import BATCH
 from twophase_min.networks import MLP
 from twophase_min.networks.objective import MLPObjective
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Adam's rates among which the best is taken, for every problem anew, by its training loss."""
-BATCH = 128
-"""Rows of a mini-batch of PyTorch's Adam; 512 beyond 5,000 samples."""
+TORCH_BATCH = BATCH
+"""Rows of a mini-batch of PyTorch's Adam: as many as ours take."""
 PATIENCE = 2.0
 """Times the budget that a contender may use to come to the seconds of our default."""
 LM_WORK = 3e9
@@ -78,11 +80,11 @@ class Trace:
 
     def record(self, loss: float, w: Callable[[], np.ndarray]) -> None:
         """Enter a whole training loss; ends the run when it has had its share."""
-        seconds = self.now()
-        self.rows.append((self.cost, seconds, float(loss)))
-        if loss < self.best and (self.cost <= self.budget or not self.w.size):
+        seconds, cost = self.now(), round(self.cost, 6)  # shares of mini-batches add up to 1 but for rounding
+        self.rows.append((cost, seconds, float(loss)))
+        if loss < self.best and (cost <= self.budget or not self.w.size):
             self.best, self.w = float(loss), w().copy()
-        if self.cost >= self.budget and (seconds >= self.seconds or self.cost >= PATIENCE * self.budget):
+        if cost >= self.budget and (seconds >= self.seconds or cost >= PATIENCE * self.budget):
             raise Over
         self._paused += self.now() - seconds
 
@@ -142,18 +144,14 @@ class CountedSum(Counted):
 # -- ours --------------------------------------------------------------------------------------------------
 
 
-MINI_BATCHES = 5000
-"""Samples beyond which ours take mini-batches of 512 for Adam, as the estimators do by default."""
-
-
-def twophase(whole: bool = False, batch: int = 512, **options: Any) -> Callable[[Problem, Trace], None]:
-    """`minimize` with these options, over mini-batches where there are many samples or the whole data.
+def twophase(whole: bool = False, batch: int = BATCH, **options: Any) -> Callable[[Problem, Trace], None]:
+    """`minimize` with these options, over mini-batches where the estimators take them, or the whole data.
 
     It is told the budget (``maxfun``), as the cosine decay is: the guard's trials are a share of it.
     """
 
     def run(problem: Problem, trace: Trace) -> None:
-        small = whole or problem.objective.n_samples <= MINI_BATCHES
+        small = whole or problem.objective.n_samples <= WHOLE
         loss = Counted(problem, trace) if small else CountedSum(problem, trace, batch)
         limits = {"maxfun": int(problem.budget), "maxiter": 10**9, "gtol": 1e-8}
         minimize(loss, problem.start, options=limits | options)
@@ -276,14 +274,13 @@ def torch_adam(rate: float, cosine: bool) -> Callable[[Problem, Trace], None]:
     def run(problem: Problem, trace: Trace) -> None:
         model = Torch(problem)
         torch, n = model.torch, len(model.X)
-        batch = BATCH if n <= 5000 else 512
-        steps = -(-n // batch)
+        steps = -(-n // TORCH_BATCH)
         adam = torch.optim.Adam(model.net.parameters(), lr=rate)
         decay = (
             torch.optim.lr_scheduler.CosineAnnealingLR(adam, int(problem.budget) * steps) if cosine else None
         )
         while True:
-            for rows in torch.randperm(n).split(batch):
+            for rows in torch.randperm(n).split(TORCH_BATCH):
                 adam.zero_grad()
                 model.loss(model.X[rows], model.y[rows]).backward()
                 adam.step()
@@ -343,7 +340,7 @@ def takes_part(contender: str, problem: Problem) -> bool:
     if contender == "Levenberg-Marquardt":
         return problem.loss == "half_mse" and problem.net.n_params < 5000
     if contender in ONLY_LARGE:  # elsewhere there are no mini-batches
-        return problem.objective.n_samples > MINI_BATCHES
+        return problem.objective.n_samples > WHOLE
     return "ssb" not in contender or problem.net.n_params <= 5000  # a full matrix over all weights
 
 
@@ -459,11 +456,11 @@ OURS: dict[str, Callable[[Problem, Trace], None]] = {
     "two-phase, memory-cg": twophase(convex_method="memory-cg"),
     "two-phase, ssbfgs": twophase(convex_method="ssbfgs"),
     "two-phase, ssbroyden": twophase(convex_method="ssbroyden"),
-    "two-phase, batches of 200": twophase(batch=200, convex_method="memory-cg"),
+    "two-phase, batches of 512": twophase(batch=512, convex_method="memory-cg"),
     "two-phase, no mini-batches": twophase(whole=True, convex_method="memory-cg"),
 }
-ONLY_LARGE = ("two-phase, batches of 200", "two-phase, no mini-batches")
-"""Ours that differ where the default takes mini-batches: those of scikit-learn's size, and none."""
+ONLY_LARGE = ("two-phase, batches of 512", "two-phase, no mini-batches")
+"""Ours that differ where the default takes mini-batches: those of the paper's size, and none."""
 RIVALS: dict[str, Callable[[Problem, Trace], None]] = {
     "scikit-learn, adam": scikit_learn("adam"),
     "scikit-learn, lbfgs": scikit_learn("lbfgs"),

@@ -12,6 +12,8 @@ from scipy.optimize import OptimizeResult, rosen, rosen_der
 from twophase_min import FiniteSum, Status, minimize, problems
 from twophase_min.networks import MLP
 from twophase_min.objective import clock as _clock
+from twophase_min.phases.adam import Adam
+from twophase_min.run import epochs as run_epochs
 
 START = np.array([-1.2, 1.0, -0.5])  # with three variables the minimum at 1 is the only one
 CONVEX = [
@@ -631,6 +633,56 @@ def test_the_last_evaluation_goes_to_where_the_path_stands(maxfun):
     assert result.nfev == pytest.approx(sum(samples) / 96, rel=1e-12)
     assert samples[-1] == 96
     assert result.fun == loss.value(result.x) <= min(fun for _, _, fun in marks)
+
+
+@pytest.mark.parametrize("refused", [2, 99])
+def test_epochs_that_led_astray_are_made_anew(refused, monkeypatch):
+    """At half the rate, with the same batches; where that does not help in the end, they stay."""
+    rates, values, epochs = [], [], []
+
+    class Watched(FiniteSum):
+        def batches(self, epoch):
+            epochs.append(epoch)
+            return super().batches(epoch)
+
+    def astray(driver, f):
+        rates.append(driver.adam.learning_rate)
+        values.append(f)
+        return len(rates) <= refused
+
+    monkeypatch.setattr(run_epochs, "_astray", astray)
+    loss, _, _ = regression(batch_size=20)
+    loss = Watched(loss.fun, loss.data, jac=True, batch_size=20)
+    options = {"swap": "never", "max_swaps": 0, "maxfun": 12.0, "gtol": 0.0}
+    result = minimize(loss, np.full(4, 3.0), options=options)
+    made = min(refused, run_epochs.UNDONE)
+    assert epochs[: made + 2] == [0] * (made + 1) + [1]
+    np.testing.assert_allclose(rates[:made], rates[0] * 0.5 ** np.arange(made), rtol=1e-12)
+    assert len(set(values[:made])) == made
+    assert not set(values[:made]) & set(result.history.fun)
+
+
+def test_a_rate_of_our_own_that_is_far_too_high_is_taken_back(monkeypatch):
+    """At once, before the loss has risen by much; without that it would fall by a fraction an evaluation."""
+
+    def highest(undone):
+        settled = Adam.tell
+
+        def tell(adam, f, g):
+            probing = adam.probing
+            code = settled(adam, f, g)
+            if probing and not adam.probing:
+                adam.view.rate = 100.0
+            return code
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Adam, "tell", tell)
+            patch.setattr(run_epochs, "UNDONE", undone)
+            loss, _, _ = regression(batch_size=20)
+            options = {"swap": "never", "max_swaps": 0, "maxfun": 12.0, "gtol": 0.0}
+            return max(minimize(loss, np.full(4, 3.0), options=options).history.fun[1:])
+
+    assert 10 * highest(run_epochs.UNDONE) < highest(0)
 
 
 def test_epochs_are_seeded():

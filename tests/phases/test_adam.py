@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import rosen, rosen_der
 
 from twophase_min.phases import FAILED, ITERATION, NEED_F, NEED_FG, NEED_G
-from twophase_min.phases.adam import ARMIJO, Adam
+from twophase_min.phases.adam import ARMIJO, LARGEST, LONGER, RISEN, TURNED, Adam
 from twophase_min.phases.adam_kernels import MAX_REJECTIONS
 
 seeds = st.integers(0, 2**32 - 1)
@@ -263,3 +263,37 @@ def test_steps_that_the_large_variables_do_not_take_end(dtype):
     longer = Adam(100 * eps)  # now both move
     longer.start(start, fun(start), jac(start))
     assert all(advance(longer, fun, jac) == ITERATION for _ in range(2 * MAX_REJECTIONS))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(way=st.floats(-3, 6).filter(lambda way: min(abs(way - mark) for mark in (0, 0.5, 1, 2)) > 1e-6),
+       curvature=st.floats(1e-3, 1e3), epochs=st.integers(1, 8))  # fmt: skip
+def test_the_rate_after_epochs_follows_from_where_they_ended(way, curvature, epochs):
+    """On a parabola, ``way`` from the start (0) to its lowest point (1), the oracle is the place alone.
+
+    A rate that is given stays.
+    """
+
+    def fun(x):
+        return 0.5 * curvature * float((x[0] - 1) ** 2)
+
+    def jac(x):
+        return curvature * (x - 1)
+
+    x0, end = np.zeros(1), np.array([way])
+    for given_rate in (None, 0.25):
+        adam = Adam(given_rate)
+        adam.start(x0, fun(x0), jac(x0))
+        adam.view.probing = 0
+        adam.view.rate = 0.25
+        before = adam.get_state()
+        adam.x[:] = end
+        adam.arrive(fun(end), jac(end), before, epochs)
+        if given_rate is not None or 0.5 < way < 1:
+            factor = 1.0
+        elif not 0 < way < 2:
+            factor = RISEN
+        else:
+            factor = TURNED if way > 1 else min(LARGEST, LONGER**epochs)
+        assert adam.learning_rate == pytest.approx(0.25 * factor, rel=1e-12)
+        assert adam.f == fun(end)

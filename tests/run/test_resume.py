@@ -10,6 +10,7 @@ from scipy.optimize import rosen, rosen_der
 from twophase_min import FiniteSum, Status, minimize
 from twophase_min._history import COLUMNS
 from twophase_min.detector import ConvexitySwapDetector
+from twophase_min.run import epochs
 from twophase_min.run.diagnosis import VALUES
 from twophase_min.run.noise import POINTS
 from twophase_min.run.state import LOOP
@@ -199,6 +200,23 @@ def test_stopped_inside_an_epoch_the_run_goes_on_bit_for_bit(options, tmp_path):
         second = minimize(loss, np.zeros(4), options={**options, "resume": state})
         assert_equal_runs(second, whole, maxfun)
     assert len(fractions) >= 4  # inside epochs, not only between them
+
+
+def test_stopped_where_epochs_are_made_anew_the_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    """How often they have been is part of the state; the oracle is the run that is not stopped."""
+    monkeypatch.setattr(epochs, "_astray", lambda driver, f: driver.adam.learning_rate > 0.02)
+    X = np.random.default_rng(0).normal(size=(96, 4))
+    loss = FiniteSum(lambda w, X: (float(np.mean((X - w) ** 2)), (w - X.mean(axis=0)) / 2), X, jac=True,
+                     batch_size=20)  # fmt: skip
+    options = {"swap": "never", "maxiter": 6, "gtol": 0.0}
+    whole = minimize(loss, np.full(4, 3.0), options=options)
+    assert whole.nfev > 14  # six epochs and as many evaluations of all data are twelve
+    for maxfun in np.arange(2.1, float(whole.nfev), 0.9):
+        first = minimize(loss, np.full(4, 3.0), options={**options, "maxfun": maxfun})
+        if first.status == Status.MAXFUN:
+            state = through_a_file(first.state, tmp_path)
+            second = minimize(loss, np.full(4, 3.0), options={**options, "resume": state})
+            assert_equal_runs(second, whole, maxfun)
 
 
 # ---- twice, and further than the first run wanted ---------------------------------------------------------

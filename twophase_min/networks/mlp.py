@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.sparse import issparse
 
 from twophase_min._errstate import our_arithmetic
-from twophase_min.finite_sum import FiniteSum
+from twophase_min.finite_sum import BATCH, FiniteSum
 from twophase_min.networks import backprop, evaluation
 from twophase_min.networks.activations import ACTIVATIONS
 from twophase_min.networks.backprop import Array, Layers
@@ -364,7 +364,7 @@ class MLP:
         self,
         X: ArrayLike,
         Y: ArrayLike,
-        batch_size: int = 512,
+        batch_size: int = BATCH,
         seed: int = 0,
         chunk_size: int | None = None,
         sample_weight: ArrayLike | None = None,

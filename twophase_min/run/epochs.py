@@ -31,6 +31,10 @@ LONGEST = 8
 """Epochs at most from one evaluation of the whole data to the next: those take a ninth of the cost."""
 GROWTH = 2
 """Until then an evaluation is due when the epochs have grown by one in so many."""
+UNDONE = 3
+"""Times in a row at most that epochs are made anew because they led astray."""
+FAILURES = 10
+"""The same where it was not finite."""
 
 
 class Stretch:
@@ -40,10 +44,15 @@ class Stretch:
     ----------
     epochs, batch : int
         Epochs completed, and batches of the present one.
+    level, last : float
+        Mean loss of the mini-batches in the epoch before these, and in the last one completed. Unit f; NaN
+        where there was none.
     loss : float
         Sum of the losses of the present epoch's batches, weighted by their shares. Unit f.
     gradient : ndarray or None
         The same of their gradients.
+    undone : int
+        How often they have been made anew, with a lower learning rate.
     due : bool
         Whether the whole data are to be evaluated next.
     decided : bool
@@ -52,7 +61,9 @@ class Stretch:
         Of its last decision.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, level: float = math.nan, undone: int = 0) -> None:
+        self.level = self.last = level
+        self.undone = undone
         self.epochs = self.batch = 0
         self.loss = 0.0
         self.gradient: Any = None
@@ -108,25 +119,37 @@ def last_look(driver: Driver) -> None:
 def _stretch(driver: Driver) -> str:
     """Epochs until the whole data are due, and these for the record."""
     adam, objective = driver.adam, driver.objective
-    for attempt in range(10):
-        if driver.epoch_start is None:
-            driver.epoch_start, driver.stretch = adam.get_state(), Stretch()
+    if driver.epoch_start is None:
+        driver.epoch_start, driver.stretch = adam.get_state(), Stretch(driver.stretch.last)
+    while True:
         stretch = driver.stretch
         while not stretch.due:
             _epoch(driver)
         f, g = objective.value_and_gradient(adam.x)
-        if np.isfinite(f) and np.all(np.isfinite(g)):
+        finite = bool(np.isfinite(f) and np.all(np.isfinite(g)))
+        if finite and not (stretch.undone < UNDONE and _astray(driver, f)):
             adam.arrive(f, g, driver.epoch_start, stretch.epochs)
             driver.loop.nit += stretch.epochs - 1
             driver.epoch_start = None
             driver.iteration(adam.x, f, g)
             return ""
         adam.set_state(driver.epoch_start)
-        adam.scale_back(0.1 ** (attempt + 1))
+        adam.scale_back((0.5 if finite else 0.1) ** (stretch.undone + 1))  # of the rate where they began
         driver.epoch -= stretch.epochs
-        driver.stretch = Stretch()
-    which = "gradient, though the loss was finite" if math.isfinite(f) else "loss"
-    return f"every epoch ended at a non-finite {which}, at ever smaller learning rates"
+        driver.stretch = Stretch(stretch.level, stretch.undone + 1)
+        if stretch.undone + 1 == FAILURES:
+            driver.stretch = Stretch(stretch.level)
+            which = "gradient, though the loss was finite" if math.isfinite(f) else "loss"
+            return f"every epoch ended at a non-finite {which}, at ever smaller learning rates"
+
+
+def _astray(driver: Driver, f: float) -> bool:
+    """Whether a learning rate of our own has led to a value f above what the noisy path had before.
+
+    The mean of a path has less noise than the path, so that f lies below, unless the steps are far too long.
+    """
+    adam = driver.adam
+    return bool(adam.adapting and f > max(adam.f, driver.stretch.level))
 
 
 def _epoch(driver: Driver) -> None:
@@ -155,6 +178,7 @@ def _epoch(driver: Driver) -> None:
         if finite:
             found = driver.detect(stretch.loss, norm, curvature=math.nan)
             stretch.decided, stretch.reason = bool(found), found.reason
+        stretch.last = stretch.loss
         stretch.loss, stretch.gradient = 0.0, None
     first = driver.epoch - stretch.epochs
     longest = min(LONGEST, max(1, first // GROWTH)) if averaged else 1
