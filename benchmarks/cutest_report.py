@@ -48,6 +48,7 @@ LABELS = {
         "twophase+ssbroyden": "**twophase**, `convex_method='ssbroyden'`",
         "memory-cg": "the phase `memory-cg` by itself",
         "ssbroyden": "the phase `ssbroyden` by itself",
+        "l-ssbroyden": "the phase `l-ssbroyden` by itself",
         "memory-cg-0": "`memory-cg` with `memory=0` by itself: plain CG",
     },
     "bounds": {
