@@ -255,12 +255,32 @@ def test_a_unit_of_f_changes_nothing(method):
 def test_a_run_stopped_while_it_looks_goes_on_as_if_it_had_not_been(method):
     options = {"convex_method": method, "gtol": 1e-6, "engine": "python"}
     whole = minimize(both, [3.0, 3.0], jac=True, options=options)
+    kept = 0
     for maxfun in range(2, int(whole.nfev)):
         first = minimize(both, [3.0, 3.0], jac=True, options={**options, "maxfun": maxfun})
-        assert not first.success
+        assert first.success == (first.status == 0)
+        if first.success:  # the gradient test holds at the saddle: a limit on the look does not deny it
+            kept += 1
+            assert first.fun == pytest.approx(0)
+            assert first.nfev == maxfun
         second = minimize(both, [3.0, 3.0], jac=True, options={**options, "resume": first.state})
         np.testing.assert_array_equal(second.x, whole.x)
         assert second.nfev == whole.nfev
+    assert kept > 2
+
+
+@pytest.mark.skipif(DISABLED, reason="nothing is compiled")
+def test_a_limit_on_the_look_does_not_take_the_success_away_in_the_compiled_loop():
+    options = {"convex_method": "memory-cg", "gtol": 1e-6}
+    for maxfun in range(6, 20):
+        compiled, python = (
+            minimize(
+                pair, [3.0, 3.0], jac=pair_slopes, options={**options, "maxfun": maxfun, "engine": engine}
+            )
+            for engine in ("numba", "python")
+        )
+        assert (compiled.status, compiled.nfev) == (python.status, python.nfev)
+        np.testing.assert_allclose(compiled.x, python.x, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["memory-cg", "ssbroyden"])
@@ -279,9 +299,9 @@ def test_within_bounds_nothing_is_asked_for_outside(method):
     assert np.min(seen) >= 0.5
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(2, 6), st.integers(0, 50), st.sampled_from(["CG", "memory-cg", "ssbroyden"]))
-def test_equal_variables_at_a_minimum_cost_one_product(n, seed, method):
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 6), st.integers(0, 10_000), st.sampled_from(["CG", "memory-cg", "ssbroyden"]))
+def test_equal_variables_at_a_minimum_cost_a_product_or_two(n, seed, method):
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(n, n))
     matrix = a @ a.T + np.eye(n)
@@ -294,9 +314,9 @@ def test_equal_variables_at_a_minimum_cost_one_product(n, seed, method):
     result = minimize(fun, np.full(n, 3.0), jac=True, options={"convex_method": method, "gtol": 1e-8})
     assert result.success
     np.testing.assert_allclose(result.x, 1, atol=1e-6)
-    assert len(result.swaps) == 1
+    assert not any("saddle" in swap["reason"] for swap in result.swaps)
     last = next(i for i, x in enumerate(seen) if np.array_equal(x, result.x))
-    assert len(seen) - 1 - last <= 4
+    assert len(seen) - 1 - last <= 3  # and a value half-way back, where it has converged all at once
 
 
 def test_a_start_that_is_a_saddle_itself_is_taken_as_it_is():

@@ -22,6 +22,8 @@ Array = NDArray[np.floating]
 
 AT_REST = (Status.CONVERGED, Status.WORKING_PRECISION, Status.PRECISION_LOSS)
 """Ends at a point from which no step leads lower."""
+LIMITS = (Status.MAXFUN, Status.MAXTIME)
+"""Limits that may break off a look beside such a point."""
 
 
 def take_back(driver: Driver, cause: int, convex: bool) -> None:
@@ -60,7 +62,12 @@ def leaves_saddle(driver: Driver, end: Stop) -> bool:
         return False
     at = driver.final if driver.final is not None and driver.final.g is not None else driver.best()
     loop.doubted = SYMMETRIC  # a state saved meanwhile is looked at again
-    _look_beside(driver, at)
+    try:
+        _look_beside(driver, at)
+    except Stop as limit:  # the end that has been reached stands
+        if limit.status in LIMITS:
+            return False
+        raise
     loop.doubted = 0
     driver.measured.clear()
     lower = driver.best()

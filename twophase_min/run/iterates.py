@@ -26,6 +26,7 @@ from twophase_min.run.state import ALL_AT_ONCE, CONVEX, PAIRS, STOP
 # as numbers, for a member that holds one or another
 _CONVERGED, _WORKING_PRECISION = int(Status.CONVERGED), int(Status.WORKING_PRECISION)
 _PRECISION_LOSS = int(Status.PRECISION_LOSS)
+_MAXFUN, _MAXTIME = int(Status.MAXFUN), int(Status.MAXTIME)
 
 _inner = jit(no_cpython_wrapper=True)
 
@@ -129,13 +130,16 @@ def end_is_taken_back(state, address, table, x0, events):
     loop, memo, v = state.loop[0], state.memo[0], state.vectors
     rest = loop.status == _CONVERGED or loop.status == _WORKING_PRECISION or loop.status == _PRECISION_LOSS
     if loop.aside == 0 and rest and loop.escapes < saddle.ESCAPES:
+        status, cause, final = loop.status, loop.cause, loop.final
         look_beside(state, address, table, x0)
+        if loop.status == _MAXFUN or loop.status == _MAXTIME:  # the end that has been reached stands
+            loop.status, loop.cause, loop.final = status, cause, final
     if loop.aside == 0:
         return
-    cause, convex = loop.aside, loop.phase == CONVEX
-    loop.aside = 0
+    convex = loop.phase == CONVEX
     memo.pairs = 0
-    machine.reopen(state.loop, cause, convex)
+    machine.reopen(state.loop, loop.aside, convex)
+    loop.aside = 0
     x, g = v[memo.best], v[memo.best + 1]
     if not convex:
         new_adam(state, x, loop.best_f, g)
