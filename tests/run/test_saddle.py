@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from autograd import grad, hessian
 from autograd import numpy as anp
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from twophase_min import minimize, multistart
@@ -20,21 +20,26 @@ ROUNDING = 10 * np.finfo(float).eps
 # ---- the kernels -------------------------------------------------------------------------------------------
 
 
-def scratch(n):
-    return np.zeros((2, n), dtype=np.int64), np.zeros((5, n))
+def scratch(x0, x):
+    """Scratch of a look from x0 to x, with the variables in order."""
+    order, beside = np.zeros((2, x.size), dtype=np.int64), np.zeros((5, x.size))
+    saddle.shows(x0, x, ROUNDING, order[saddle.ORDER])
+    return order, beside
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=40))
 def test_a_direction_has_the_sum_zero_in_every_group_of_equal_variables(values):
     x0, x = np.array(values, dtype=float).T
-    order, beside = scratch(x.size)
+    assume(not np.array_equal(x0, x))
+    order, beside = scratch(x0, x)
     h = saddle.across(saddle.ALIKE, x0, x, ROUNDING, NOWHERE, NOWHERE, order, beside)
     keys = [(abs(a), abs(b)) for a, b in values]
     equal = [i for i, key in enumerate(keys) if keys.count(key) > 1 and key != (0, 0)]
     if h == 0.0:
-        assert not equal or np.array_equal(x, x0)
+        assert not equal
         return
+    assert h == pytest.approx((len(equal) * ROUNDING**0.5) ** 0.5)
     u = beside[saddle.U]
     assert np.linalg.norm(u) == pytest.approx(1)
     assert np.flatnonzero(u).tolist() == equal
@@ -48,25 +53,28 @@ def test_a_direction_has_the_sum_zero_in_every_group_of_equal_variables(values):
 def test_the_order_is_that_of_a_stable_sort(values):
     x0, x = np.array(values, dtype=float).T
     x[0] = x0[0] + 1  # else nothing has moved, and nothing is sorted
-    order, beside = scratch(x.size)
+    order, beside = scratch(x0, x)
     saddle.across(saddle.ALIKE, x0, x, ROUNDING, NOWHERE, NOWHERE, order, beside)
     np.testing.assert_array_equal(order[saddle.ORDER], np.lexsort((np.abs(x), np.abs(x0))))
 
 
 def test_variables_that_have_stayed_at_zero_are_free():
     x0, x = np.array([0.0, 2.0, 0.0, 5.0, 0.0]), np.array([1e-9, 3.0, 0.5, 5.0, 0.0])
-    order, beside = scratch(5)
+    order, beside = scratch(x0, x)
     assert saddle.across(saddle.ZERO, x0, x, ROUNDING, NOWHERE, NOWHERE, order, beside) > 0
     assert np.flatnonzero(beside[saddle.U]).tolist() == [0, 4]
 
 
 def test_nothing_is_looked_at_where_nothing_is_alike_or_nothing_moved():
-    x0, x = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.5, 3.5])
-    order, beside = scratch(3)
+    x0, x, places = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.5, 3.5]), np.zeros(3, dtype=np.int64)
+    assert not saddle.shows(x0, x, ROUNDING, places)
+    assert not saddle.shows(np.ones(3), np.ones(3), ROUNDING, places)
+    assert not saddle.shows(np.ones(3), np.array([1.0, np.inf, np.inf]), ROUNDING, places)
+    assert saddle.shows(np.ones(3), np.array([1.0, 2.0, 2.0]), ROUNDING, places)
+    assert saddle.shows(np.array([1.0, 0.0, 2.0]), np.array([3.0, 0.0, 1.0]), ROUNDING, places)
+    order, beside = scratch(x0, x)
     for sign in (saddle.ZERO, saddle.ALIKE):
         assert saddle.across(sign, x0, x, ROUNDING, NOWHERE, NOWHERE, order, beside) == 0
-        ones = np.ones(3)
-        assert saddle.across(sign, ones, ones, ROUNDING, NOWHERE, NOWHERE, order, beside) == 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -81,7 +89,7 @@ def test_the_verdict_is_that_of_the_eigenvalues_across(n, seed, centre, negative
     values[1] = (-1 if negative else 1) * values[-1] / 4  # the one at 0 belongs to the mean
     matrix = vectors @ np.diag(values) @ vectors.T + 10.0**centre / n
     x0, x = np.full(n, 2.0), np.ones(n)
-    order, beside = scratch(n)
+    order, beside = scratch(x0, x)
     h = saddle.across(saddle.ALIKE, x0, x, ROUNDING, NOWHERE, NOWHERE, order, beside)
     verdict, turn = saddle.MORE, 0
     while verdict == saddle.MORE and turn < 60:
@@ -97,7 +105,7 @@ def test_the_verdict_is_that_of_the_eigenvalues_across(n, seed, centre, negative
 
 def test_a_product_that_leaves_the_directions_across_ends_the_look():
     x0, x = np.full(4, 2.0), np.ones(4)
-    order, beside = scratch(4)
+    order, beside = scratch(x0, x)
     h = saddle.across(saddle.ALIKE, x0, x, ROUNDING, NOWHERE, NOWHERE, order, beside)
     trial = np.empty(4)
     saddle.place(x, beside, saddle.U, h, NOWHERE, NOWHERE, trial)

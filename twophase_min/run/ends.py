@@ -86,7 +86,10 @@ def _look_beside(driver: Driver, at: Point) -> None:
     x0, x, g = (np.asarray(vector, dtype=float) for vector in (driver.x0, at.x, at.g))
     nowhere = np.empty(0)
     lower, upper = (nowhere, nowhere) if objective.box is None else map(np.asarray, objective.box)
-    order, beside = np.zeros((2, x.size), dtype=np.int64), np.zeros((5, x.size))
+    order = np.empty(x.size, dtype=np.int64)
+    if not saddle.shows(x0, x, loop.rounding, order):
+        return
+    order, beside = np.stack([order, order]), np.zeros((5, x.size))
     trial, known = np.empty(x.size), iter(tuple(driver.measured))
 
     def answer(ask: Callable[[Array], Any], row: int, t: float) -> Any:
@@ -94,17 +97,19 @@ def _look_beside(driver: Driver, at: Point) -> None:
         noted = next(known, None)
         if noted is None:
             saddle.place(x, beside, row, t, lower, upper, trial)
-            noted = np.asarray(ask(trial.astype(at.x.dtype)), dtype=float).tolist()
+            noted = ask(trial.astype(at.x.dtype, copy=False))
             driver.measured.append(noted)
         return noted
 
     exactness = float(driver.machine.exactness(driver.slot, at.f))
-    left, verdict = saddle.allowed(float(objective.work)), saddle.MINIMUM
+    left, verdict = saddle.allowed(loop.work), saddle.MINIMUM
     for sign in (saddle.ZERO, saddle.ALIKE):
         h = saddle.across(sign, x0, x, loop.rounding, lower, upper, order, beside)
         turn, verdict = 0, saddle.MORE if h > 0.0 else saddle.MINIMUM
         while verdict == saddle.MORE and left > 0:
-            there = np.array(answer(objective.gradient_alone, saddle.V if turn else saddle.U, h))
+            there = np.asarray(
+                answer(objective.gradient_alone, saddle.V if turn else saddle.U, h), dtype=float
+            )
             verdict = saddle.tell(g, there, h, exactness, turn, order, beside)
             turn, left = turn + 1, left - 1
         if verdict == saddle.SADDLE:

@@ -341,7 +341,9 @@ def look_beside(state, address, table, x0):
     lower, upper = x[:0], x[:0]
     if v.shape[0] > LOWER:
         lower, upper = v[LOWER], v[UPPER]
-    error, left, h, verdict = exactness.exactness(state.loop, f), saddle.allowed(cost_of(memo)), 0.0, 0
+    if not saddle.shows(x0, x, loop.rounding, order[saddle.ORDER]):
+        return
+    error, left, h, verdict = exactness.exactness(state.loop, f), saddle.allowed(loop.work), 0.0, 0
     for sign in (saddle.ZERO, saddle.ALIKE):
         h = saddle.across(sign, x0, x, loop.rounding, lower, upper, order, beside)
         turn, verdict = 0, saddle.MORE if h > 0.0 else saddle.MINIMUM

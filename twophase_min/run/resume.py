@@ -53,7 +53,7 @@ def pack(driver: Driver, ended: bool = True) -> dict[str, Any]:
     objective, loop = driver.objective, driver.loop
     notes: dict[str, Any] = {"version": VERSION, "kind": objective.kind, "reason": objective.reason}
     notes |= {"epoch": driver.epoch, "stretch": driver.stretch.notes(), "phase": driver.phase}
-    notes |= {"looks": driver.looks, "measured": driver.measured}
+    notes |= {"looks": driver.looks, "measured": [np.asarray(answer).tolist() for answer in driver.measured]}
     notes |= {"counters": objective.state(), "detector": _detector(driver)}
     notes["exact"] = loop.phase != CONVEX or is_ours(driver.phase)
     state: dict[str, Any] = {"notes": np.array(json.dumps(notes)), "loop": LOOP.array(driver.slot).copy()}

@@ -58,9 +58,9 @@ GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 
 @jit
-def allowed(cost):
-    """Return how many products may be asked for after so many evaluations."""
-    return max(1, min(PRODUCTS, int(SHARE * cost)))
+def allowed(work):
+    """Return how many products may be asked for at an iterate after so many evaluations."""
+    return max(1, min(PRODUCTS, int(SHARE * work)))
 
 
 @jit(no_cpython_wrapper=True)
@@ -99,6 +99,36 @@ def _arrange(x0, x, order):
         order[root] = item
 
 
+@jit
+def shows(x0, x, rounding, places):
+    """Whether there is a sign of a symmetry, limits apart; ``places`` (int64, shape (n,)) is scratch."""
+    largest = 0.0
+    moved = False
+    for i in range(x.size):
+        largest = max(largest, abs(x[i]), abs(x0[i]))
+        moved = moved or x[i] != x0[i]
+    if not moved or not largest < math.inf:
+        return False
+    _arrange(x0, x, places)
+    for k in range(x.size):
+        i, before = places[k], places[max(k - 1, 0)]
+        if (k > 0 and _are_alike(x0, x, before, i, rounding)) or _is_zero(x0, x, i, rounding, largest):
+            return True
+    return False
+
+
+@jit(no_cpython_wrapper=True)
+def _are_alike(x0, x, before, i, rounding):
+    """Whether a variable is as large as the one before it in the order, at the start and at the end."""
+    return abs(x0[before]) == abs(x0[i]) and abs(x[i]) - abs(x[before]) <= rounding ** (1.0 / 3.0) * abs(x[i])
+
+
+@jit(no_cpython_wrapper=True)
+def _is_zero(x0, x, i, rounding, largest):
+    """Whether a variable began at 0 and has stayed there, for one of the others' size."""
+    return x0[i] == 0.0 and abs(x[i]) <= math.sqrt(rounding) * largest
+
+
 @jit(no_cpython_wrapper=True)
 def _scale(u):
     """Give a vector the length 1; whether it has a direction."""
@@ -131,7 +161,7 @@ def _balance(order, u):
 
 @jit
 def across(sign, x0, x, rounding, lower, upper, order, beside):
-    """Find the variables that a symmetry may mirror or exchange, and write a direction across.
+    """Find the groups of variables that a symmetry may mirror or exchange, and write a direction across.
 
     Parameters
     ----------
@@ -144,8 +174,8 @@ def across(sign, x0, x, rounding, lower, upper, order, beside):
     lower, upper : ndarray, shape (n,) or (0,)
         Limits; a variable at one is left alone.
     order : ndarray of int64, shape (2, n)
-        Rows ORDER and LABELS, written: the variables, those of a group side by side; and numbers of groups,
-        FREE or ALONE.
+        Row ORDER is as `shows` has left it: the variables, those of a group side by side. Row LABELS has the
+        numbers of the groups, FREE or ALONE; written.
     beside : ndarray of float64, shape (5, n)
         Rows SIZES and U, written: sizes of the variables, with the signs of x, and the direction, of length 1
         in these units.
@@ -157,42 +187,27 @@ def across(sign, x0, x, rounding, lower, upper, order, beside):
         variable that takes part. 0 where there are none.
     """
     n = x.size
-    near = rounding ** (1.0 / 3.0)
     places, labels, sizes, u = order[ORDER], order[LABELS], beside[SIZES], beside[U]
     largest = 0.0
-    moved = False
     for i in range(n):
         largest = max(largest, abs(x[i]), abs(x0[i]))
-        moved = moved or x[i] != x0[i]
-    if not moved or not largest < math.inf:
-        return 0.0
-    tiny = math.sqrt(rounding) * largest
-    if sign == ALIKE:
-        _arrange(x0, x, places)
-    count = 0
     for k in range(n):
-        if sign == ZERO:
-            places[k] = k
         i = places[k]
         size = max(abs(x[i]), abs(x0[i]))
-        sizes[i] = math.copysign(size if size > tiny else largest, x[i])
+        sizes[i] = math.copysign(size if size > math.sqrt(rounding) * largest else largest, x[i])
         u[i] = (k * GOLDEN % 1.0) ** 2 + 0.1
         labels[i] = ALONE
         inside = lower.size == 0 or lower[i] < x[i] < upper[i]
-        if inside and (x0[i] == 0.0 and abs(x[i]) <= tiny) == (sign == ZERO):
+        if inside and _is_zero(x0, x, i, rounding, largest) == (sign == ZERO):
             labels[i] = FREE
-    for k in range(n):
-        i = places[k]
-        if sign == ALIKE and labels[i] == FREE:
-            labels[i] = k
-            before = places[k - 1] if k > 0 else i
-            alike = k > 0 and labels[before] >= 0 and abs(x0[before]) == abs(x0[i])
-            if alike and abs(x[i]) - abs(x[before]) <= near * abs(x[i]):
-                labels[i] = labels[before]
-        count += 1 if labels[i] != ALONE else 0
-    if count == 0:
-        return 0.0
+            if sign == ALIKE:
+                before = places[max(k - 1, 0)]
+                alike = k > 0 and labels[before] >= 0 and _are_alike(x0, x, before, i, rounding)
+                labels[i] = labels[before] if alike else k
     _balance(order, u)
+    count = 0
+    for i in range(n):
+        count += 1 if u[i] != 0.0 else 0
     return math.sqrt(count * math.sqrt(rounding)) if _scale(u) else 0.0
 
 
@@ -277,6 +292,7 @@ _VECTORS = (np.zeros(1),) * 2
 _SCRATCH = np.zeros((2, 1), dtype=np.int64), np.zeros((5, 1))
 
 register(allowed, lambda kind: (0.0,))
+register(shows, lambda kind: (*_VECTORS, 0.0, np.zeros(1, dtype=np.int64)))
 register(across, lambda kind: (ALIKE, *_VECTORS, 0.0, *_VECTORS, *_SCRATCH))
 register(place, lambda kind: (np.zeros(1), _SCRATCH[1], U, 0.0, *_VECTORS, np.zeros(1)))
 register(tell, lambda kind: (*_VECTORS, 0.0, 0.0, 0, *_SCRATCH))
