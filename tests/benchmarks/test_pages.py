@@ -108,6 +108,8 @@ def test_the_summary_quotes_the_kept_results():
     assert round(lbfgs, 7) == 2e-7
     assert "level with self-scaled Broyden" in row("Physics-informed networks")
     assert 0.8 < published < 1.25
+    many = pinn_tables.ratios(runs, pinn_tables.OURS, pinn_tables.PUBLISHED, pinn_tables.MANY).split()[0]
+    assert f"at {float(many):.2f}".replace("0.", ".") in row("Physics-informed networks")
 
 
 def test_the_summary_quotes_the_networks():
