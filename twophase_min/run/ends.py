@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from twophase_min._status import Cause, Status, Stop
 from twophase_min.jit.kernels import norm2
 from twophase_min.objective.memory import Point
 from twophase_min.run import saddle
-from twophase_min.run.settling import size_of
+from twophase_min.run.settling import replayed, size_of
 from twophase_min.run.state import CONVEX, SYMMETRIC
 
 if TYPE_CHECKING:
@@ -90,33 +89,23 @@ def _look_beside(driver: Driver, at: Point) -> None:
     if not saddle.shows(x0, x, loop.rounding, order):
         return
     order, beside = np.stack([order, order]), np.zeros((5, x.size))
-    trial, known = np.empty(x.size), iter(tuple(driver.measured))
-
-    def answer(ask: Callable[[Array], Any], row: int, t: float) -> Any:
-        """Answer of the objective at a distance along a row, or what an earlier attempt has noted."""
-        noted = next(known, None)
-        if noted is None:
-            saddle.place(x, beside, row, t, lower, upper, trial)
-            noted = ask(trial.astype(at.x.dtype, copy=False))
-            driver.measured.append(noted)
-        return noted
-
+    trial, answer = np.empty(x.size), replayed(driver)
     exactness = float(driver.machine.exactness(driver.slot, at.f))
     left, verdict = saddle.allowed(loop.work), saddle.MINIMUM
     for sign in (saddle.ZERO, saddle.ALIKE):
         h = saddle.across(sign, x0, x, loop.rounding, lower, upper, order, beside)
         turn, verdict = 0, saddle.MORE if h > 0.0 else saddle.MINIMUM
         while verdict == saddle.MORE and left > 0:
-            there = np.asarray(
-                answer(objective.gradient_alone, saddle.V if turn else saddle.U, h), dtype=float
-            )
+            saddle.place(x, beside, saddle.V if turn else saddle.U, h, lower, upper, trial)
+            there = np.asarray(answer(trial.astype(at.x.dtype), objective.gradient_alone), dtype=float)
             verdict = saddle.tell(g, there, h, exactness, turn, order, beside)
             turn, left = turn + 1, left - 1
         if verdict == saddle.SADDLE:
             break
     t, least = saddle.FURTHER * h, at.f
     for _ in range(saddle.VALUES if verdict == saddle.SADDLE else 0):
-        value = answer(objective.value, saddle.U, t)
+        saddle.place(x, beside, saddle.U, t, lower, upper, trial)
+        value = answer(trial.astype(at.x.dtype))
         if not value < least:
             break
         t, least = saddle.FURTHER * t, value

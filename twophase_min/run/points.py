@@ -100,6 +100,18 @@ def _remember(state, loop, memo, row, f):
 
 
 @_inner
+def _ask(state, address, table, x, row, want):
+    """Call the objective at x, its gradient into the row below ``row``; whether it has answered."""
+    v = state.vectors
+    copy(x, v[HANDED])
+    if call(address, v[HANDED], state.answer, v[row + 1], table, want) == DONE:
+        return True
+    copy(x, v[HANDED])
+    machine.stop(state.loop[0], Status.EXCEPTION, Cause.NONE, BEST_POINT)
+    return False
+
+
+@_inner
 def evaluate(state, address, table, x, gradient):
     """Evaluate at x, with the gradient if it is wanted; whether the run may go on.
 
@@ -130,10 +142,7 @@ def evaluate(state, address, table, x, gradient):
             memo.nfev += 1
         if want != VALUE:
             memo.njev += 1
-        copy(x, v[HANDED])
-        if call(address, v[HANDED], state.answer, v[row + 1], table, want) != DONE:
-            copy(x, v[HANDED])
-            machine.stop(loop, Status.EXCEPTION, Cause.NONE, BEST_POINT)
+        if not _ask(state, address, table, x, row, want):
             return False
         if want != GRADIENT:
             f = state.answer[0]
@@ -160,23 +169,18 @@ def gradient_alone(state, address, table, x):
 
     Answers whether the run may go on. The gradient is left in the row below ``memo.at``.
     """
-    loop, memo, v = state.loop[0], state.memo[0], state.vectors
+    memo = state.memo[0]
     if memo.fused != 0:
         return evaluate(state, address, table, x, True)
     if state.stop[0] == TIME_IS_UP:
-        machine.stop(loop, Status.MAXTIME, Cause.NONE, BEST_POINT)
+        machine.stop(state.loop[0], Status.MAXTIME, Cause.NONE, BEST_POINT)
         return False
     row = _free_row(memo)
     if row == memo.last:
         memo.last_known = 0
     memo.at = row
     memo.njev += 1
-    copy(x, v[HANDED])
-    if call(address, v[HANDED], state.answer, v[row + 1], table, GRADIENT) != DONE:
-        copy(x, v[HANDED])
-        machine.stop(loop, Status.EXCEPTION, Cause.NONE, BEST_POINT)
-        return False
-    return True
+    return _ask(state, address, table, x, row, GRADIENT)
 
 
 @_inner

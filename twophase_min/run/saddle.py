@@ -27,7 +27,7 @@ import math
 import numpy as np
 
 from twophase_min.jit.compilation import jit, register
-from twophase_min.jit.kernels import dot, norm2
+from twophase_min.jit.kernels import dot, norm2, norm_inf
 
 PRODUCTS = 8
 """Products with the Hessian at most."""
@@ -102,10 +102,9 @@ def _arrange(x0, x, order):
 @jit
 def shows(x0, x, rounding, places):
     """Whether there is a sign of a symmetry, limits apart; ``places`` (int64, shape (n,)) is scratch."""
-    largest = 0.0
+    largest = max(norm_inf(x0), norm_inf(x))
     moved = False
     for i in range(x.size):
-        largest = max(largest, abs(x[i]), abs(x0[i]))
         moved = moved or x[i] != x0[i]
     if not moved or not largest < math.inf:
         return False
@@ -188,9 +187,7 @@ def across(sign, x0, x, rounding, lower, upper, order, beside):
     """
     n = x.size
     places, labels, sizes, u = order[ORDER], order[LABELS], beside[SIZES], beside[U]
-    largest = 0.0
-    for i in range(n):
-        largest = max(largest, abs(x[i]), abs(x0[i]))
+    largest = max(norm_inf(x0), norm_inf(x))
     for k in range(n):
         i = places[k]
         size = max(abs(x[i]), abs(x0[i]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +28,22 @@ ROUNDINGS = 64.0
 """Roundings of the value at the start that float32 explains; a larger error of a value has another source."""
 
 
-def replayed(driver: Driver) -> Callable[[Array], float]:
-    """Return the objective's value, which first answers what ``driver.measured`` holds of an earlier attempt.
+def replayed(driver: Driver) -> Callable[..., Any]:
+    """Return what asks the objective, once it has said what ``driver.measured`` has of an earlier attempt.
 
-    So a measurement goes on where the run was stopped within it. Whoever has finished one clears the list.
+    So a look or a measurement goes on where the run was stopped in it. Whoever has finished one clears the
+    list. ``answer(trial)`` asks for the value, ``answer(trial, ask)`` calls another method of the objective.
     """
     known = iter(tuple(driver.measured))
 
-    def value(trial: Array) -> float:
-        answer = next(known, None)
-        if answer is None:
-            answer = driver.objective.value(trial)
-            driver.measured.append(float(answer))
-        return answer
+    def answer(trial: Array, ask: Callable[[Array], Any] = driver.objective.value) -> Any:
+        noted = next(known, None)
+        if noted is None:
+            noted = ask(trial)
+            driver.measured.append(noted)
+        return noted
 
-    return value
+    return answer
 
 
 def noise_at(driver: Driver, x: Array, f: float, u: Array, need: float = 0.0) -> float:

@@ -27,7 +27,8 @@ ADAM, CONVEX = 0, 1
 GO_ON, BEGIN_CONVEX, NEXT_FALLBACK, NEW_ADAM, BACK_TO_ADAM, RESUME_CONVEX, STOP = range(7)
 
 ABOVE_BEST, ALL_AT_ONCE, SYMMETRIC = 1, 2, 3
-"""What speaks against an iterate whose gradient passes the test: a lower value, or a single step to it."""
+"""What speaks against an iterate whose gradient passes the test: a lower value, a single step to it, or signs
+of a symmetry."""
 
 BEST_POINT, ITERATE, BAD_POINT = 0, 1, 2
 """Which point a run returns."""
