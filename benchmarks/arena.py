@@ -11,13 +11,16 @@ import atexit
 import contextlib
 import importlib
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-SETTLE = 0.01
-"""Seconds between two turns, in which OpenMP's threads stop spinning."""
+SETTLE = 0.15
+"""Seconds between two turns, in which threads stop spinning: OpenBLAS's do 0.12 s after a product."""
+TURN = 0.01
+"""Seconds of a turn, by default."""
 
 Call = Callable[[], Any]
 
@@ -70,11 +73,14 @@ class Arena:
         Keys of ``CONTENDERS``.
     module : str
         The module that has ``CONTENDERS``, name -> function of an order that returns the call to be timed.
+    turn : float, default `TURN`
+        Seconds of a turn: at least 3 calls, at most 2,000.
     clock : str, default 'perf_counter'
         Of module `time`. 'process_time' is what other work on the machine disturbs least; it sums up threads.
     """
 
-    def __init__(self, names: Iterable[str], module: str, clock: str = "perf_counter"):
+    def __init__(self, names: Iterable[str], module: str, turn: float = TURN, clock: str = "perf_counter"):
+        self.turn = turn
         context = multiprocessing.get_context("spawn")
         self.pipes, self.processes = {}, []
         for name in names:
@@ -92,10 +98,12 @@ class Arena:
         """Seconds a call by contender and round, and the seconds of each first call."""
         first = {name: self.ask(name, order) for name in self.pipes}
         times: dict[str, list[float]] = {name: [] for name in self.pipes}
-        calls = {name: max(3, min(2000, int(0.01 / max(self.ask(name, 3), 1e-9)))) for name in self.pipes}
+        seconds = {name: max(self.ask(name, 3), 1e-9) for name in self.pipes}
+        calls = {name: max(3, min(2000, int(self.turn / seconds[name]))) for name in self.pipes}
+        threaded = os.environ.get("OMP_NUM_THREADS") != "1"
         for _ in range(rounds):
             for name in self.pipes:
-                time.sleep(SETTLE)
+                time.sleep(SETTLE if threaded else 0.0)
                 times[name].append(self.ask(name, calls[name]))
         return times, first
 

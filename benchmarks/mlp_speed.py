@@ -4,6 +4,7 @@
 
     pip install scikit-learn torch jax                        # the rivals; one that is missing is left out
     python benchmarks/mlp_speed.py                            # as many threads as there are cores
+    python benchmarks/mlp_speed.py --busy 1                   # beside a process that never waits
     OMP_NUM_THREADS=1 python benchmarks/mlp_speed.py --threads 1
 
 Rows of a mini-batch (512) and of a small data set (5,000), float32 and float64, relu, softmax cross-entropy,
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -38,6 +40,8 @@ import numpy as np
 from arena import Arena, best_ratio, ratio, show, table
 
 SIZES = (784, 128, 10)
+TURN = 0.1
+"""Seconds of a turn: training calls hundreds of times in a row, and helper threads are awake then."""
 ROWS = (512, 5000)
 DTYPES = ("float32", "float64")
 
@@ -209,10 +213,17 @@ def agree(arena: Arena, rows: int, kind: str) -> dict[str, float]:
     return seconds
 
 
+def never_wait() -> None:
+    """Be the other work of a machine, until terminated."""
+    while True:
+        pass
+
+
 def main() -> None:
     """Print the tables; keep every round in results/mlp_speed.json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--busy", type=int, default=0, help="processes that compute meanwhile")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--rows", default=",".join(map(str, ROWS)))
     parser.add_argument("--contenders", default=",".join(CONTENDERS))
@@ -222,10 +233,14 @@ def main() -> None:
     if arguments.threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     names = present(arguments.contenders.split(","))
-    arena = Arena(names, "mlp_speed")
+    arena = Arena(names, "mlp_speed", TURN)
+    spawn = multiprocessing.get_context("spawn")
+    others = [spawn.Process(target=never_wait, daemon=True) for _ in range(arguments.busy)]
+    for other in others:
+        other.start()
     rivals = [name for name in names if name != "twophase"]
     began = conditions.begun("scikit-learn", "torch", "jax")
-    result: dict[str, Any] = {"threads": arguments.threads, "rounds": {}}
+    result: dict[str, Any] = {"threads": arguments.threads, "busy": arguments.busy, "rounds": {}}
     rows, ratios, work = [], [], []
     for kind in DTYPES:
         for n in map(int, arguments.rows.split(",")):
@@ -242,10 +257,13 @@ def main() -> None:
             )
             print(" ".join(rows[-1]), "|", " ".join(ratios[-1][2:]), "|", " ".join(work[-1][2:]), flush=True)
     arena.close()
+    for other in others:
+        other.terminate()
     result["conditions"] = conditions.ended(began)
     print(
         f"\nMicroseconds a call, median (quartiles) of {arguments.rounds} rounds, "
-        f"{arguments.threads} threads, {platform.machine()}. {conditions.said(result['conditions'])}\n"
+        f"{arguments.threads} threads, {arguments.busy} busy processes beside, {platform.machine()}. "
+        f"{conditions.said(result['conditions'])}\n"
     )
     print(table(["dtype", "rows", *names], rows))
     print("\nTheir time over ours (above 1: ours is faster), median over the rounds and best over best:\n")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from twophase_min.jit import kernels as K
+from twophase_min.jit import threads as team
 from twophase_min.jit.compilation import DISABLED, jit
 from twophase_min.jit.threads import Pool
 
@@ -306,6 +307,19 @@ def test_pool_runs_every_chunk_once_from_several_callers():
         caller.join(60)
     assert len(results) == 200
     assert all(results)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads cannot be told their cores here")
+def test_helpers_keep_off_the_core_of_the_caller(monkeypatch):
+    """On every other core of the caller's, whichever that is; where it has one core alone, on that one."""
+    pool, seen = Pool(2), []
+    helper = pool._helpers.submit(threading.get_native_id).result()
+    cores = os.sched_getaffinity(0)
+    for core in (min(cores), max(cores), min(cores)):
+        monkeypatch.setattr(team, "_core", lambda core=core: core)
+        pool.run(seen.append, 2)
+        assert os.sched_getaffinity(helper) == (cores - {core} or cores)
+    assert len(seen) == 6
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])

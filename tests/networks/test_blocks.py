@@ -23,6 +23,7 @@ SIZES = [40, 40, 3]
 def two_threads(monkeypatch):
     """Two threads in the pool, whatever the environment says, and BLAS with two."""
     monkeypatch.setattr(threads, "_pool", threads.Pool(2))
+    monkeypatch.setattr(blocks, "LEAST_WORK", 1 << 18)  # the networks of these tests are small
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         yield
 

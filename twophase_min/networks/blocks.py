@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 from twophase_min.jit.threads import pool
 
-LEAST_ROWS = 256
-"""Rows in a block at least: fewer make narrow matrix products and one more gradient to add."""
+LEAST_ROWS = 64
+"""Rows in a block at least: fewer make narrow matrix products."""
+LEAST_WORK = 1 << 24
+"""Rows times parameters in a block at least: 0.6 ms in float32 on a core of 100 GFLOP/s, where
+waking a helper, taking turns with it at the interpreter and adding a gradient cost 0.3 to 0.4 ms."""
 BLOCKS_PER_THREAD = 2
-"""Where there are rows enough: a thread whose core is taken away leaves half of its work to another."""
-LEAST_WORK = 1 << 21
-"""Rows times parameters from which an evaluation is cut: about 0.1 ms in float32 on a core of 100 GFLOP/s,
-where waking a thread costs 0.02 to 0.04 ms."""
+"""Where there is work enough: a thread whose core is taken away leaves half of its work to another."""
 MOST_PARTS = 1 << 23
 """Entries of the gradients of all blocks at most, 64 MiB in float64."""
 LEAST_PRODUCT = 1 << 18
@@ -40,8 +40,9 @@ LEAST_PRODUCT = 1 << 18
 def blocks_of(rows: int, n_params: int) -> list[slice]:
     """Cut the rows into equal blocks for the threads of this process; into one if it does not pay."""
     threads = pool().threads
-    count = min(BLOCKS_PER_THREAD * threads, rows // LEAST_ROWS, MOST_PARTS // n_params)
-    if threads == 1 or count < 2 or rows * n_params < LEAST_WORK or not _blas.libraries:
+    most = min(rows // LEAST_ROWS, rows * n_params // LEAST_WORK, MOST_PARTS // n_params)
+    count = min(BLOCKS_PER_THREAD * threads, most) // threads * threads or most  # as many for each thread
+    if threads == 1 or count < 2 or not _blas.libraries:
         return [slice(0, rows)]
     ends = [rows * k // count for k in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(ends)]
@@ -57,14 +58,15 @@ def shares(blocks: list[slice]) -> NDArray[np.float64]:
 def for_each(blocks: list[slice], n_params: int, work: Callable[[int, slice], None]) -> None:
     """Call ``work(k, block)`` for every block, over the threads of this process.
 
-    Short evaluations are not cut, and stay on one thread: BLAS's own would only wait for each other. Rows too
-    few or parameters too many to be cut are left to them.
+    What is too short to be cut stays on one thread. There BLAS's own gain a tenth to a third where both cores
+    are idle; beside one busy process they wait for each other, 128 rows for 30 ms instead of 0.5. Parameters
+    too many to be cut are left to them.
     """
     size = blocks[-1].stop * n_params
     if len(blocks) > 1:
         with _blas.one_thread():
             pool().run(lambda k: work(k, blocks[k]), len(blocks))
-    elif LEAST_PRODUCT <= size < LEAST_WORK and pool().threads > 1:
+    elif LEAST_PRODUCT <= size < 2 * LEAST_WORK and pool().threads > 1:
         with _blas.one_thread():
             work(0, blocks[0])
     else:

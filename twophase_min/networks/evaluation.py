@@ -95,16 +95,19 @@ def _mean(
 ) -> Array:
     """Return the mean over the rows of what ``one(out, k, X, Y, s)`` writes for those of block k."""
     total = np.empty(net.n_params, dtype=net.dtype)
-    parts = total[None] if len(blocks) == 1 else np.empty((len(blocks), net.n_params), dtype=net.dtype)
+    parts = [total, *np.empty((len(blocks) - 1, net.n_params), dtype=net.dtype)]
+    weights = shares(blocks).astype(net.dtype)
 
     def work(k: int, rows: slice) -> None:
         with our_arithmetic():
             one(net.unpack(parts[k]), k, *_part(len(blocks), rows, X, Y, s))
+            if len(blocks) > 1:
+                parts[k] *= weights[k]
 
     for_each(blocks, net.n_params, work)
-    if len(blocks) > 1:
-        with our_arithmetic():
-            np.matmul(shares(blocks).astype(net.dtype), parts, out=total)
+    with our_arithmetic():
+        for part in parts[1:]:  # no product of BLAS: its threads would spin into the next evaluation's
+            total += part
     return total
 
 
