@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
+LONGEST_SEARCH = 24
+"""Trials of a Wolfe search after which it has failed. SciPy's goes on to 110; one that lasts stands at a kink
+of f, which has no point with the slope that it looks for. Of 99 CUTEst problems and 90 everyday ones a single
+one had a longer search that ended well."""
 LARGEST_MEMO = 100_000
 """Variables up to which earlier trials are remembered: SciPy's fallback search asks for them again."""
 
@@ -34,9 +38,9 @@ LARGEST_MEMO = 100_000
 class _PhaseEnd(BaseException):
     """Ends a SciPy method from its callback; caught where it was begun. A cause of `NONE` ends a cycle."""
 
-    def __init__(self, cause: int):
+    def __init__(self, cause: int, text: str = ""):
         super().__init__(cause)
-        self.cause = cause
+        self.cause, self.text = cause, text
 
 
 def run(driver: Driver, scaled: bool) -> tuple[int, str]:
@@ -49,6 +53,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
     c2 = options.c2 if options.c2 is not None else phase.c2
     evaluations = SimpleNamespace(value=objective.sound_value, gradient=objective.gradient)
     careful = objective.unsound_points > 0
+    searches, trials = phase.wolfe and not phase.hessian, 0
     method: Any = options.convex_method if callable(options.convex_method) else phase.name
 
     def on_gradient(x: Array, g: Array) -> None:
@@ -57,13 +62,17 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         Where a gradient is not finite for the first time, SciPy has already been told a finite value: the
         method begins anew, and from then on such a point has the value inf (`Objective.sound_value`).
         """
-        nonlocal careful
+        nonlocal careful, trials
         if objective.unsound_points and not careful:
             careful = True
             if not objective.fused:
                 raise _PhaseEnd(Cause.NONE)
         size = size_of(driver, x, g)
         if not size <= loop.gtol:
+            trials += 1
+            if searches and trials > LONGEST_SEARCH:
+                text = f"a line search of {LONGEST_SEARCH} trials has found no step"
+                raise _PhaseEnd(Cause.SEARCH_FAILED, text)
             return
         best = objective.best
         assert best is not None
@@ -81,6 +90,8 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         began = loop.nit
 
         def on_iterate(x: Array, began: int = began) -> None:
+            nonlocal trials
+            trials = 0
             point = objective.evaluated(x)
             assert point.g is not None
             if not (np.isfinite(point.f) and np.isfinite(point.g).all()):
@@ -116,7 +127,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             )
         except _PhaseEnd as end:
             if end.cause != Cause.NONE:
-                return end.cause, ""
+                return end.cause, end.text
             continue
         return Cause.SEARCH_FAILED, message
 
