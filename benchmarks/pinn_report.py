@@ -40,6 +40,7 @@ DRAWN = {
     "Adam 10 % + SciPy loop, ssbroyden2": "Adam, then self-scaled Broyden as published",
     "ours: default": "ours, default",
     "ours: memory-cg": "ours, memory-cg",
+    "ours: l-ssbroyden, no guard": "ours, l-ssbroyden, guard=False",
     "ours: ssbroyden": "ours, ssbroyden",
     "ours: ssbroyden, no guard": "ours, ssbroyden, guard=False",
 }
@@ -50,6 +51,7 @@ STYLES = (
     ("#009E73", (0, (3, 1, 1, 1))),
     ("#CC79A7", "-"),
     ("#E69F00", "-"),
+    ("#56B4E9", "-"),
     ("#D55E00", "-"),
     ("black", (0, (5, 1.5))),
 )
@@ -120,6 +122,8 @@ def at_seconds(curves: dict[str, Any], limit: float) -> str:
     """Losses of the median curves after so many processor seconds."""
     body = []
     for name, label in LABELS.items():
+        if not any(f"{name}|{equation}" in curves for equation in DRAWN_EQUATIONS):
+            continue
         cells = []
         for equation in DRAWN_EQUATIONS:
             curve = np.array(curves.get(f"{name}|{equation}", [[0, np.inf, np.nan, 0]]))

@@ -17,6 +17,9 @@ Run = dict[str, Any]
 PUBLISHED, OURS = "Adam 10 % + SciPy loop, ssbroyden2", "ours: ssbroyden, no guard"
 LABELS = {
     "Adam 10 % + L-BFGS-B, memory 50": "Adam, then L-BFGS-B (memory 50, swap at 10 %)",
+    "PyTorch LBFGS": "PyTorch's L-BFGS from the start (memory 50)",
+    "Optax L-BFGS, memory 50": "Optax's L-BFGS from the start (memory 50)",
+    "Adam 10 % + SciPy BFGS": "Adam, then SciPy's BFGS (swap at 10 %)",
     PUBLISHED: "Adam, then self-scaled Broyden as published (swap at 10 %)",
     "ours: default": "ours, default",
     "ours: memory-cg": "ours, `'memory-cg'`",
