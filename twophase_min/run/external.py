@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 LONGEST_SEARCH = 24
-"""Trials of a Wolfe search after which it has failed. SciPy's goes on to 110; one that lasts stands at a kink
-of f, which has no point with the slope that it looks for. Of 99 CUTEst problems and 90 everyday ones a single
-one had a longer search that ended well."""
+"""Trials of a Wolfe search after which it has failed, if it has found a lower point than there was. SciPy's
+goes on to 110. Such a search stands at a kink of f, which has no point with the slope that it looks for: the
+lower point is taken. Of 99 CUTEst problems and 90 everyday ones a single one had a longer search."""
 LARGEST_MEMO = 100_000
 """Variables up to which earlier trials are remembered: SciPy's fallback search asks for them again."""
 
@@ -53,7 +53,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
     c2 = options.c2 if options.c2 is not None else phase.c2
     evaluations = SimpleNamespace(value=objective.sound_value, gradient=objective.gradient)
     careful = objective.unsound_points > 0
-    searches, trials = phase.wolfe and not phase.hessian, 0
+    searches, trials, level = phase.wolfe and not phase.hessian, 0, math.inf
     method: Any = options.convex_method if callable(options.convex_method) else phase.name
 
     def on_gradient(x: Array, g: Array) -> None:
@@ -62,20 +62,21 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
         Where a gradient is not finite for the first time, SciPy has already been told a finite value: the
         method begins anew, and from then on such a point has the value inf (`Objective.sound_value`).
         """
-        nonlocal careful, trials
+        nonlocal careful, trials, level
         if objective.unsound_points and not careful:
             careful = True
             if not objective.fused:
                 raise _PhaseEnd(Cause.NONE)
         size = size_of(driver, x, g)
+        best = objective.best
+        assert best is not None
         if not size <= loop.gtol:
             trials += 1
-            if searches and trials > LONGEST_SEARCH:
+            level = best.f if trials == 1 else level
+            if searches and trials > LONGEST_SEARCH and best.f < level:
                 text = f"a line search of {LONGEST_SEARCH} trials has found no step"
                 raise _PhaseEnd(Cause.SEARCH_FAILED, text)
             return
-        best = objective.best
-        assert best is not None
         x = np.asarray(x, dtype=objective.dtype)
         if np.array_equal(x, driver.point.x):
             return
