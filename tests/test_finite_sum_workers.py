@@ -254,14 +254,27 @@ def test_any_workers_give_the_same_bits(count, backend):
     total.close()
 
 
+def rounds_by_place():
+    """Whether products round otherwise where their arrays lie otherwise: NumPy 1.26's do on some cores."""
+    rows, results = np.random.default_rng(0).normal(size=(60, 3)), set()
+    for start in range(8):
+        moved = np.empty(rows.size + 8)[start : start + rows.size].reshape(rows.shape)
+        moved[:] = rows
+        results.add((moved @ np.ones(3)).tobytes() + (moved.T @ rows[:, 0]).tobytes())
+    return len(results) > 1
+
+
 @pytest.mark.parametrize("executor", [None, ThreadPoolExecutor, ProcessPoolExecutor])
 def test_a_map_or_an_executor_gives_the_same_bits(executor):
     if executor is None:
         assert everything(whole(workers=backwards)) == everything(whole())
         return
     with executor(2) as pool:
-        assert everything(whole(workers=pool.map)) == everything(whole())
-        assert everything(whole(workers=pool)) == everything(whole())
+        results = [everything(whole(workers=workers)) for workers in (pool.map, pool)]
+        if executor is ProcessPoolExecutor and rounds_by_place():  # the rows of a process lie anywhere
+            np.testing.assert_allclose(results, [everything(whole())] * 2, rtol=1e-13)
+        else:
+            assert results == [everything(whole())] * 2
         assert pool.submit(abs, -1).result() == 1  # left open
 
 

