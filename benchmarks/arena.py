@@ -73,13 +73,13 @@ class Arena:
         Keys of ``CONTENDERS``.
     module : str
         The module that has ``CONTENDERS``, name -> function of an order that returns the call to be timed.
-    turn : float, default `TURN`
-        Seconds of a turn: at least 3 calls, at most 2,000.
     clock : str, default 'perf_counter'
         Of module `time`. 'process_time' is what other work on the machine disturbs least; it sums up threads.
+    turn : float, default `TURN`
+        Seconds of a turn: at least 3 calls, at most 2,000.
     """
 
-    def __init__(self, names: Iterable[str], module: str, turn: float = TURN, clock: str = "perf_counter"):
+    def __init__(self, names: Iterable[str], module: str, clock: str = "perf_counter", turn: float = TURN):
         self.turn = turn
         context = multiprocessing.get_context("spawn")
         self.pipes, self.processes = {}, []

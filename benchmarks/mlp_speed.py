@@ -233,7 +233,7 @@ def main() -> None:
     if arguments.threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     names = present(arguments.contenders.split(","))
-    arena = Arena(names, "mlp_speed", TURN)
+    arena = Arena(names, "mlp_speed", turn=TURN)
     spawn = multiprocessing.get_context("spawn")
     others = [spawn.Process(target=never_wait, daemon=True) for _ in range(arguments.busy)]
     for other in others:
