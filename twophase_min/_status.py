@@ -84,6 +84,7 @@ class Cause(IntEnum):
     COARSER = 24
     PLATEAU = 25
     SADDLE = 26
+    KINK = 27
 
 
 CAUSES = {
@@ -101,6 +102,7 @@ CAUSES = {
     Cause.PATIENCE: "no swap seen in {e.adam_spent:.0f} evaluations: the guard tries the convex phase",
     Cause.NO_HANDOVER: "{text} No handover is left (max_swaps).",
     Cause.SEARCH_FAILED: "{text}",
+    Cause.KINK: "{text}",
     Cause.TO_AND_FRO: "the search goes to and fro between points that are known already",
     Cause.FLAT: "The relative gradient is {text}.",
     Cause.NOISE: "Values of the objective are exact to about {text} here, and no direction promises more.",

@@ -180,7 +180,10 @@ def test_warnings_of_the_line_search_are_not_shown():
 
 @pytest.mark.parametrize("method", ["CG", "BFGS"])
 def test_a_line_search_at_a_kink_ends_after_24_trials(method):
-    """Next to a kink no slope is small enough for Wolfe: SciPy's search alone tries 100 points and more."""
+    """Next to a kink no slope is small enough for Wolfe: SciPy's search alone tries 100 points and more.
+
+    A kink is one in all variables, so that the same method is not tried again in plain ones.
+    """
 
     def kinked(x):
         return float(np.abs(x - 1.3).sum() + 0.1 * x @ x), np.sign(x - 1.3) + 0.2 * x
@@ -188,9 +191,6 @@ def test_a_line_search_at_a_kink_ends_after_24_trials(method):
     options = {"convex_method": method, "swap": 1, "guard": False, "maxfun": 600}
     result = minimize(kinked, [3.0, -2.0, 5.0], jac=True, options=options)
     found = [swap for swap in result.swaps if swap["reason"].startswith("a line search of 24 trials")]
-    assert [swap["from"] for swap in found] == [method, method]
-    assert [swap["to"] for swap in found] == [method, "memory-cg"]
-    assert (
-        found[1]["evaluations"] < 200
-    )  # of which the two searches have 2 * 2 * 25; 464 with SciPy's own end
+    assert [(swap["from"], swap["to"]) for swap in found] == [(method, "memory-cg")]
+    assert found[0]["evaluations"] < 100  # of which the search has 2 * 25
     assert result.fun == pytest.approx(3 * 0.1 * 1.3**2, abs=1e-9)

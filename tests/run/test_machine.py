@@ -689,7 +689,19 @@ def test_in_noise_the_last_fallback_is_the_next(form, measured, fallback, fallba
     assert loop.fallback == (fallback if following is None else following)
 
 
-FAILURES = [Cause.SEARCH_FAILED, Cause.TO_AND_FRO, Cause.HOLLOW]
+@pytest.mark.parametrize(
+    ("fallback", "fallbacks", "following"), [(0, 3, 2), (1, 3, 2), (2, 3, None), (0, 2, 1), (0, 1, None)]
+)
+def test_at_a_kink_the_last_fallback_is_the_next(form, fallback, fallbacks, following):
+    """And from then on: the next kink would end the search again."""
+    slot, loop = a_loop(fallback=fallback, fallbacks=fallbacks, phase=CONVEX)
+    assert form.falls_back(slot, Cause.KINK, *COUNTS, 1.0) == (following is not None)
+    form.enter(slot, 1.0)
+    assert loop.fallback == (fallback if following is None else following)
+    assert loop.first == (0 if following is None else following)
+
+
+FAILURES = [Cause.SEARCH_FAILED, Cause.KINK, Cause.TO_AND_FRO, Cause.HOLLOW]
 CALLED_BACK = [Cause.LOST_TRIAL, Cause.FELL_SHORT, Cause.STALLED]
 
 

@@ -463,10 +463,10 @@ class Driver(Report):
         else:
             cause, text = external.run(self, scaled)
             g = self.point.g
-            if cause == Cause.SEARCH_FAILED and g is not None:
+            if cause in (Cause.SEARCH_FAILED, Cause.KINK) and g is not None:
                 settling.noise_at(self, self.point.x, self.point.f, g)
         phase, self.own = self.own, None
-        cause = refit.refits(self, cause == Cause.SEARCH_FAILED) or cause
+        cause = refit.refits(self, cause in (Cause.SEARCH_FAILED, Cause.KINK)) or cause
         assert self.objective.best is not None
         if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
             if cause != Cause.SLOW:

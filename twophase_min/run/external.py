@@ -30,7 +30,8 @@ Array = NDArray[np.floating]
 LONGEST_SEARCH = 24
 """Trials of a Wolfe search after which it has failed, if it has found a lower point than there was. SciPy's
 goes on to 110. Such a search stands at a kink of f, which has no point with the slope that it looks for: the
-lower point is taken. Of 99 CUTEst problems and 90 everyday ones a single one had a longer search."""
+lower point is taken, and the phase gives way to the last fallback, since a kink is one in all variables. Of
+99 CUTEst problems and 90 everyday ones a single one had a longer search."""
 LARGEST_MEMO = 100_000
 """Variables up to which earlier trials are remembered: SciPy's fallback search asks for them again."""
 
@@ -75,7 +76,7 @@ def run(driver: Driver, scaled: bool) -> tuple[int, str]:
             level = best.f if trials == 1 else level
             if searches and trials > LONGEST_SEARCH and best.f < level:
                 text = f"a line search of {LONGEST_SEARCH} trials has found no step"
-                raise _PhaseEnd(Cause.SEARCH_FAILED, text)
+                raise _PhaseEnd(Cause.KINK, text)
             return
         x = np.asarray(x, dtype=objective.dtype)
         if np.array_equal(x, driver.point.x):

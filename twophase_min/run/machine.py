@@ -340,7 +340,7 @@ def search_failed(slot, f, best_f, precise, relative, promise):
 
 @_inner
 def _failed(cause):
-    return cause in (Cause.SEARCH_FAILED, Cause.TO_AND_FRO, Cause.HOLLOW, Cause.ABOVE)
+    return cause in (Cause.SEARCH_FAILED, Cause.KINK, Cause.TO_AND_FRO, Cause.HOLLOW, Cause.ABOVE)
 
 
 @jit
@@ -363,8 +363,8 @@ def falls_back(slot, cause, nfev, cost, work, best_f):
         loop.next = NEXT_FALLBACK
         return True
     if _failed(cause) and cause != Cause.ABOVE and loop.fallback + 1 < loop.fallbacks:
-        if measured_noise(loop) > loop.rounding * abs(best_f):
-            # to the last one, ours: it alone searches by slopes within noise
+        if cause == Cause.KINK or measured_noise(loop) > loop.rounding * abs(best_f):
+            # to the last one, ours: it takes a step at a kink, and searches by slopes within noise
             loop.first = loop.fallbacks - 1
             loop.cause = cause
             loop.next = BEGIN_CONVEX
@@ -390,7 +390,7 @@ def leave(slot, cause, nfev, cost, work, best_f, adam_f):
     slot : slot of LOOP
         Written to.
     cause : int
-        Why: SEARCH_FAILED, TO_AND_FRO, HOLLOW, ABOVE, LOST_TRIAL, FELL_SHORT or STALLED.
+        Why: SEARCH_FAILED, KINK, TO_AND_FRO, HOLLOW, ABOVE, LOST_TRIAL, FELL_SHORT or STALLED.
     nfev, cost, work, best_f : float
         What the loop reports; see `LOOP`.
     adam_f : float
