@@ -12,6 +12,7 @@ from scipy.optimize import OptimizeResult, rosen, rosen_der
 from twophase_min import Status, minimize
 from twophase_min._status import Cause
 from twophase_min.jit.compilation import DISABLED
+from twophase_min.networks import MLP
 from twophase_min.run.guard import GUARD
 from twophase_min.run.state import ADAM, CONVEX, LOOP, RESUME_CONVEX, STOP
 
@@ -548,3 +549,21 @@ def test_an_excursion_of_adam_lasts_while_it_is_on_course_but_not_for_ever():
     slow, fast = lengths
     assert CONSTANT.adam_least <= slow < fast
     assert fast <= CONSTANT.adam_most / (1 - CONSTANT.adam_most) + 0.1
+
+
+def test_adam_on_mini_batches_hands_over_again_from_above_the_best_point():
+    """Its noise keeps it there: the rule of the swap, waiting for the best point, would wait to the end."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(180, 8))
+    y = np.sin(X[:, :1] * X[:, 1:2]) + X[:, 2:3] + 0.3 * rng.normal(size=(180, 1))
+    net = MLP([8, 16, 1], "tanh", "half_mse", l2=1e-5)
+    options = {"maxfun": 300, "maxiter": 10_000, "gtol": 1e-8}
+    result = minimize(net.finite_sum(X, y, batch_size=64, seed=1), net.init(1), options=options)
+    left = [at for at, swap in enumerate(result.swaps) if "not on course" in swap["reason"]]
+    assert left
+    excursion = adams_values(result)[-1]
+    assert excursion > result.fun
+    turn, back = result.swaps[left[0]], result.swaps[left[0] + 1]
+    assert (turn["to"], back["to"]) == ("adam", "memory-cg")
+    assert back["evaluations"] - turn["evaluations"] < 0.5 * turn["evaluations"]
+    assert result.fun < 0.5 * turn["loss"]

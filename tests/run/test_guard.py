@@ -209,6 +209,14 @@ def test_adam_is_watched_by_its_best_value_and_off_the_incumbent_by_its_own(form
         ({}, True),
         ({"off_incumbent": 0}, False),  # there is no path of its own
         ({"suspended_f": math.nan}, False),  # and nothing to pass below
+        ({"suspended_f": math.nan, "best_f": 49.0}, True),  # below the best point, without a limit
+        ({"suspended_f": math.nan, "best_f": -1e6}, True),
+        ({"suspended_f": math.nan, "best_f": -1e6, "work": 100.0}, True),
+        ({"suspended_f": math.nan, "best_f": -9.0, "nfev": 100.0, "maxfun": 130.0}, True),  # 60 more of 200
+        ({"suspended_f": math.nan, "best_f": -11.0, "nfev": 100.0, "maxfun": 130.0}, False),
+        ({"suspended_f": -9.0, "nfev": 100.0, "maxfun": 130.0}, True),
+        ({"suspended_f": -11.0, "nfev": 100.0, "maxfun": 130.0}, False),
+        ({"suspended_f": -9.0, "nfev": 100.0, "maxfun": 1000.0}, True),
         ({"suspended_f": -49.0}, True),  # at -50 after 100 more
         ({"suspended_f": -50.0}, False),
         ({"work": 300.0}, True),
@@ -218,7 +226,7 @@ def test_adam_is_watched_by_its_best_value_and_off_the_incumbent_by_its_own(form
         ({"work": 100.0, "suspended_f": 49.0}, False),  # half of all evaluations were its own
     ],
 )
-def test_adam_is_on_course_while_it_leads_below_the_suspended_phase(form, members, expected):
+def test_adam_is_on_course_while_it_leads_below_what_the_convex_phase_has_reached(form, members, expected):
     """From 100 on straight by one an evaluation, for 50 of 200."""
     slot, loop = a_loop(work=0.0, off_incumbent=1)
     form.begin_adam(slot, 100.0)

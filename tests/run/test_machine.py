@@ -324,6 +324,11 @@ def test_after_adam(form, members, decided, cause):
     assert loop.patience == (doubled if cause == Cause.PATIENCE else patience)
 
 
+RULED = ({}, {"sampled": 1}, {"automatic": 0})
+"""Runs in which the guard's patience ends Adam's turn, and two in which a rule does, at the best point."""
+
+
+@pytest.mark.parametrize("kind", RULED)
 @pytest.mark.parametrize(
     ("f", "suspended_f", "cause", "off"),
     [
@@ -332,16 +337,55 @@ def test_after_adam(form, members, decided, cause):
         (1.0, 0.5, Cause.DETECTED, 0),  # its path leads to the best value
     ],
 )
-def test_after_adam_on_its_own_path(form, f, suspended_f, cause, off):
-    slot, loop = a_loop(**{**ADAMS, "off_incumbent": 1, "suspended_f": suspended_f, "patience": 20.0})
+def test_after_adam_on_its_own_path(form, f, suspended_f, cause, off, kind):
+    slot, loop = on_its_own_path(form, suspended_f=suspended_f, **kind)
+    assert form.after_adam(slot, f, True) == cause
+    assert loop.off_incumbent == off
+
+
+def on_its_own_path(form, **members):
+    """Adam off the incumbent, after 19 evaluations of 99: from 22 on straight by one an evaluation."""
+    slot, loop = a_loop(**{**ADAMS, "off_incumbent": 1, "patience": 20.0, **members})
     loop.work = 80.0
+    form.begin_path(a_path_of(slot, PHASE_PATH), 80.0 - 10.0, 1.0, 24.0, 0.5)
+    form.note(a_path_of(slot, PHASE_PATH), 80.0, 1.0, 0.0)
     form.begin_adam(slot, 22.0)
     for cost in range(1, 20):
         loop.work = 80.0 + cost
         form.watch_adam(slot, 22.0 - cost)
     loop.work = 100.0
+    return slot, loop
+
+
+@pytest.mark.parametrize("kind", RULED)
+@pytest.mark.parametrize(
+    ("f", "members", "cause", "off"),
+    [
+        (2.0, {}, Cause.NONE, 1),  # on its way below the best point, for as long as that takes
+        (2.0, {"best_f": -1e3}, Cause.NONE, 1),
+        (2.0, {"best_f": -1e3, "nfev": 50.0, "maxfun": 100.0}, Cause.PATIENCE, 1),  # too long for maxfun
+        (2.0, {"best_f": -1e3, "nfev": 50.0, "maxfun": 100.0, "patience": 21.0}, Cause.NONE, 1),
+        (1.0, {}, Cause.DETECTED, 0),  # arrived
+    ],
+)
+def test_after_adam_on_its_own_path_with_no_phase_suspended(form, f, members, cause, off, kind):
+    """It would never hand over again, if it had to come to the best point first."""
+    slot, loop = on_its_own_path(form, **members, **kind)
     assert form.after_adam(slot, f, True) == cause
     assert loop.off_incumbent == off
+
+
+@pytest.mark.parametrize(
+    ("trial", "cause"), [(19.0, Cause.PATIENCE), (20.0, Cause.PATIENCE), (21.0, Cause.NONE)]
+)
+def test_adam_that_has_won_a_trial_gets_as_many_evaluations(form, trial, cause):
+    """By which it was to arrive where it was held to be heading; it stands still instead."""
+    slot, loop = a_loop(**{**ADAMS, "sampled": 1, "off_incumbent": 1, "patience": 3.0, "work": 80.0})
+    form.begin_path(a_path_of(slot, PHASE_PATH), 80.0 - trial, 1.0, 24.0, 0.5)
+    form.note(a_path_of(slot, PHASE_PATH), 80.0, 1.0, 0.0)
+    form.begin_adam(slot, 2.0)
+    loop.work = 100.0
+    assert form.after_adam(slot, 2.0, True) == cause
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,11 @@ heading. After an excursion it must be about to pass below the suspended phase, 
 later. Otherwise Adam goes on, or the suspended phase resumes as if it had not been left. Where Adam was
 behind, the trial is as short as a trial can be.
 
+**Off the incumbent.** Adam that has won a trial, or has been sent on an excursion, stands above the best point
+that the convex phase has reached. From there it hands over when its turn is over and its own course does not
+lead below within what ``maxfun`` leaves, in every kind of run: a rule of the swap has its say again when Adam
+has come down to the best point, which the noise of mini-batches may never let it.
+
 So an excursion in vain costs its evaluations and nothing else. With looks at w, qw, q^2 w, ...
 evaluations and a share a for Adam, all excursions together are at most a q / (q - 1) of the evaluations of a
 run, their trials apart, or more only where Adam was on course for a lower value. Where Adam is heading is
@@ -243,14 +248,27 @@ def watch_adam(loop, f):
 
 
 @_inner
+def turn_is_over(loop):
+    """Whether Adam has had its evaluations: the guard's patience; or as many as the trial that it has won."""
+    lost = loop.off_incumbent and math.isnan(loop.suspended_f)
+    least = spent(loop.paths[PHASE_PATH]) if lost else 0.0
+    return spent(loop.paths[ADAM_PATH]) >= max(loop.patience, least) or behind(loop)
+
+
+@_inner
 def on_course(loop):
-    """Whether Adam, off the incumbent, is on its way below the value of the suspended phase."""
-    guard = loop.guard
-    if loop.off_incumbent == 0 or math.isnan(loop.suspended_f):
+    """Whether Adam, off the incumbent, is on its way below it, or below the value of the suspended phase.
+
+    It must arrive there within the evaluations that ``maxfun`` leaves, or what it gains is lost; and soon,
+    where a phase is suspended for it.
+    """
+    if loop.off_incumbent == 0:
         return False
-    if spent(loop.paths[ADAM_PATH]) >= guard.adam_most * loop.work:
-        return False
-    return forecast(loop.paths[COURSE], guard.adam_most * loop.work) < loop.suspended_f
+    more, target = loop.work * (loop.maxfun / max(loop.nfev, 1.0) - 1.0), loop.best_f
+    if not math.isnan(loop.suspended_f):
+        most, target = loop.guard.adam_most * loop.work, loop.suspended_f
+        more = min(more, most) if spent(loop.paths[ADAM_PATH]) < most else 0.0
+    return more > 0.0 and forecast(loop.paths[COURSE], more) < target
 
 
 @_inner

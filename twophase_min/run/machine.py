@@ -22,7 +22,6 @@ from twophase_min.jit.compilation import jit, prepare, register
 from twophase_min.run import guard as _guard
 from twophase_min.run.event import note_event
 from twophase_min.run.exactness import exactness, measured_noise, noise, noise_is_due, noise_of, note_noise
-from twophase_min.run.guard import ADAM_PATH
 from twophase_min.run.hollow import HOLLOW_ENDS, is_hollow, seems_hollow
 from twophase_min.run.plateau import is_sudden, narrow
 from twophase_min.run.singular import GROWN
@@ -236,10 +235,10 @@ def _why_to_leave_adam(loop, f, decided):
         return Cause.NONE
     if decided and not loop.off_incumbent:
         return Cause.DETECTED
-    if loop.sampled or not (loop.automatic or not math.isnan(loop.suspended_f)):
+    ruled = loop.sampled or not (loop.automatic or not math.isnan(loop.suspended_f))
+    if ruled and not loop.off_incumbent:  # the rule alone decides
         return Cause.NONE
-    tired = _guard.spent(loop.paths[ADAM_PATH]) >= loop.patience or _guard.behind(loop)
-    if tired and not _guard.on_course(loop):
+    if _guard.turn_is_over(loop) and not _guard.on_course(loop):
         loop.patience = max(2.0 * loop.patience, 2.0 * loop.guard.trial_least)
         return Cause.PATIENCE
     return Cause.NONE
