@@ -476,6 +476,16 @@ def test_a_trial_lasts_a_share_of_the_run(form, work, length):
     assert loop.trial_length == length
 
 
+@pytest.mark.parametrize(
+    ("maxfun", "length"), [(1e4, 100.0), (700.0, 100.0), (600.0, 50.0), (501.0, 0.5), (500.0, 0.0)]
+)
+def test_a_trial_takes_a_quarter_at_most_of_what_maxfun_leaves(form, maxfun, length):
+    """After 500 values of two evaluations each."""
+    slot, loop = a_loop(guarded=1, maxfun=maxfun)
+    form.handover(slot, Cause.DETECTED, 500.0, 1000.0, 1000.0, 1.0, 2.0, False, False)
+    assert loop.trial_length == pytest.approx(length)
+
+
 def test_handover_without_the_guard_begins_no_trial(form):
     slot, loop = a_loop(trial_length=-1.0)
     form.handover(slot, Cause.DETECTED, *COUNTS, 1.0, 2.0, False, False)

@@ -13,12 +13,13 @@ where the phase began.
 **Trial.** A handover begins a trial. At its end the convex phase must stand no higher than where Adam was
 heading. After an excursion it must be about to pass below the suspended phase, and have done so half a trial
 later. Otherwise Adam goes on, or the suspended phase resumes as if it had not been left. Where Adam was
-behind, the trial is as short as a trial can be.
+behind, the trial is as short as a trial can be. Near ``maxfun`` it is shorter still, a quarter of what is
+left: a trial that is lost there takes the evaluations in which Adam would have brought more.
 
-**Off the incumbent.** Adam that has won a trial, or has been sent on an excursion, stands above the best point
-that the convex phase has reached. From there it hands over when its turn is over and its own course does not
-lead below within what ``maxfun`` leaves, in every kind of run: a rule of the swap has its say again when Adam
-has come down to the best point, which the noise of mini-batches may never let it.
+**Off the incumbent.** Adam that has won a trial, or has been sent on an excursion, stands above the best
+point, which the convex phase has reached. From there it hands over when its turn is over and its own course
+does not lead below within what ``maxfun`` leaves, in every kind of run: a rule of the swap has its say again
+when Adam has come down to the best point, which the noise of mini-batches may never let it.
 
 So an excursion in vain costs its evaluations and nothing else. With looks at w, qw, q^2 w, ...
 evaluations and a share a for Adam, all excursions together are at most a q / (q - 1) of the evaluations of a
@@ -53,7 +54,12 @@ GUARD = Record(
     real("adam_least", "evaluations that Adam gets in an excursion, as a share of those so far", 0.15),
     real("adam_most", "evaluations that it gets at most while on course, as a share of those so far", 0.5),
     real("pace", "share of Adam's evaluations after which the phase was as low, where it is behind", 1 / 3),
-    real("room", "share of maxfun that must be left after an excursion, unless the phase stands still", 0.25),
+    real(
+        "room",
+        "share of maxfun that must be left after an excursion, unless the phase stands still; and share of "
+        "what it leaves that a trial takes at most",
+        0.25,
+    ),
     real("first_patience", "evaluations without a swap until the guard tries the convex phase", 3.0),
     real("recovery", "iterations that Adam gets at least after a convex phase has failed", 5.0),
     real("crowded", "marks of a path closer than this share of its recent past are thinned out", 1 / 32),
@@ -248,6 +254,12 @@ def watch_adam(loop, f):
 
 
 @_inner
+def left(loop):
+    """Return the evaluations that ``maxfun`` leaves, at the price that a value has had so far."""
+    return loop.work * (loop.maxfun / max(loop.nfev, 1.0) - 1.0) if loop.maxfun < math.inf else math.inf
+
+
+@_inner
 def turn_is_over(loop):
     """Whether Adam has had its evaluations: the guard's patience; or as many as the trial that it has won."""
     lost = loop.off_incumbent and math.isnan(loop.suspended_f)
@@ -264,7 +276,7 @@ def on_course(loop):
     """
     if loop.off_incumbent == 0:
         return False
-    more, target = loop.work * (loop.maxfun / max(loop.nfev, 1.0) - 1.0), loop.best_f
+    more, target = left(loop), loop.best_f
     if not math.isnan(loop.suspended_f):
         most, target = loop.guard.adam_most * loop.work, loop.suspended_f
         more = min(more, most) if spent(loop.paths[ADAM_PATH]) < most else 0.0
@@ -300,12 +312,12 @@ def begin_trial(loop, f, target):
 
 @_inner
 def _watch_phase(loop, f, target):
-    """Begin the recent past of a phase at value f. A trial is short where Adam is behind."""
+    """Begin the recent past of a phase at value f. Short trials: where Adam is behind, or near maxfun."""
     guard = loop.guard
     begin_path(loop.paths[PHASE_PATH], loop.work, f, guard.trial_least, guard.past)
     begin_path(loop.paths[NORM_PATH], loop.work, math.inf, guard.trial_least, guard.past)
     share = 0.0 if behind(loop) else guard.trial_share
-    loop.trial_length = max(guard.trial_least, share * loop.work)
+    loop.trial_length = min(max(guard.trial_least, share * loop.work), guard.room * left(loop))
     loop.target = target
 
 
