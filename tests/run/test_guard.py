@@ -209,9 +209,10 @@ def test_adam_is_watched_by_its_best_value_and_off_the_incumbent_by_its_own(form
         ({}, True),
         ({"off_incumbent": 0}, False),  # there is no path of its own
         ({"suspended_f": math.nan}, False),  # and nothing to pass below
-        ({"suspended_f": math.nan, "best_f": 49.0}, True),  # below the best point, without a limit
-        ({"suspended_f": math.nan, "best_f": -1e6}, True),
-        ({"suspended_f": math.nan, "best_f": -1e6, "work": 100.0}, True),
+        ({"suspended_f": math.nan, "best_f": 49.0}, True),  # below the best point, as far ahead
+        ({"suspended_f": math.nan, "best_f": -149.0}, True),  # as evaluations have been made
+        ({"suspended_f": math.nan, "best_f": -151.0}, False),
+        ({"suspended_f": math.nan, "best_f": -49.0, "work": 100.0}, True),
         ({"suspended_f": math.nan, "best_f": -9.0, "nfev": 100.0, "maxfun": 130.0}, True),  # 60 more of 200
         ({"suspended_f": math.nan, "best_f": -11.0, "nfev": 100.0, "maxfun": 130.0}, False),
         ({"suspended_f": -9.0, "nfev": 100.0, "maxfun": 130.0}, True),

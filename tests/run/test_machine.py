@@ -361,10 +361,12 @@ def on_its_own_path(form, **members):
 @pytest.mark.parametrize(
     ("f", "members", "cause", "off"),
     [
-        (2.0, {}, Cause.NONE, 1),  # on its way below the best point, for as long as that takes
-        (2.0, {"best_f": -1e3}, Cause.NONE, 1),
-        (2.0, {"best_f": -1e3, "nfev": 50.0, "maxfun": 100.0}, Cause.PATIENCE, 1),  # too long for maxfun
-        (2.0, {"best_f": -1e3, "nfev": 50.0, "maxfun": 100.0, "patience": 21.0}, Cause.NONE, 1),
+        (2.0, {}, Cause.NONE, 1),  # on its way below the best point
+        (2.0, {"best_f": -96.0}, Cause.NONE, 1),
+        (2.0, {"best_f": -98.0}, Cause.PATIENCE, 1),  # in more evaluations than have been made
+        (2.0, {"best_f": -60.0, "nfev": 50.0, "maxfun": 90.0}, Cause.NONE, 1),
+        (2.0, {"best_f": -60.0, "nfev": 50.0, "maxfun": 70.0}, Cause.PATIENCE, 1),  # too long for maxfun
+        (2.0, {"best_f": -60.0, "nfev": 50.0, "maxfun": 70.0, "patience": 21.0}, Cause.NONE, 1),
         (1.0, {}, Cause.DETECTED, 0),  # arrived
     ],
 )

@@ -271,16 +271,16 @@ def turn_is_over(loop):
 def on_course(loop):
     """Whether Adam, off the incumbent, is on its way below it, or below the value of the suspended phase.
 
-    It must arrive there within the evaluations that ``maxfun`` leaves, or what it gains is lost; and soon,
-    where a phase is suspended for it.
+    It must arrive there within as many evaluations as have been made, or half of them where a phase is
+    suspended for it; and before ``maxfun`` ends the run, or what it gains is lost.
     """
     if loop.off_incumbent == 0:
         return False
-    more, target = left(loop), loop.best_f
+    more, target = loop.work, loop.best_f
     if not math.isnan(loop.suspended_f):
         most, target = loop.guard.adam_most * loop.work, loop.suspended_f
-        more = min(more, most) if spent(loop.paths[ADAM_PATH]) < most else 0.0
-    return more > 0.0 and forecast(loop.paths[COURSE], more) < target
+        more = most if spent(loop.paths[ADAM_PATH]) < most else 0.0
+    return more > 0.0 and forecast(loop.paths[COURSE], min(more, left(loop))) < target
 
 
 @_inner
