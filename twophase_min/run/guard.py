@@ -18,8 +18,8 @@ left: a trial that is lost there takes the evaluations in which Adam would have 
 
 **Off the incumbent.** Adam that has won a trial, or has been sent on an excursion, stands above the best
 point, which the convex phase has reached. From there it hands over when its turn is over and its own course
-does not lead below within what ``maxfun`` leaves, in every kind of run: a rule of the swap has its say again
-when Adam has come down to the best point, which the noise of mini-batches may never let it.
+does not lead below within what ``maxfun`` leaves, on mini-batches too: a rule of the swap has its say again
+when Adam has come down to the best point, which their noise may never let it.
 
 So an excursion in vain costs its evaluations and nothing else. With looks at w, qw, q^2 w, ...
 evaluations and a share a for Adam, all excursions together are at most a q / (q - 1) of the evaluations of a
@@ -280,7 +280,12 @@ def on_course(loop):
     if not math.isnan(loop.suspended_f):
         most, target = loop.guard.adam_most * loop.work, loop.suspended_f
         more = most if spent(loop.paths[ADAM_PATH]) < most else 0.0
-    return more > 0.0 and forecast(loop.paths[COURSE], min(more, left(loop))) < target
+    if not (more > 0.0 and forecast(loop.paths[COURSE], more) < target):
+        return False
+    arrives = forecast(loop.paths[COURSE], min(more, left(loop))) < target
+    if not arrives:
+        loop.curbed = 1
+    return arrives
 
 
 @_inner
@@ -317,7 +322,11 @@ def _watch_phase(loop, f, target):
     begin_path(loop.paths[PHASE_PATH], loop.work, f, guard.trial_least, guard.past)
     begin_path(loop.paths[NORM_PATH], loop.work, math.inf, guard.trial_least, guard.past)
     share = 0.0 if behind(loop) else guard.trial_share
-    loop.trial_length = min(max(guard.trial_least, share * loop.work), guard.room * left(loop))
+    loop.trial_length = max(guard.trial_least, share * loop.work)
+    short = guard.room * left(loop)
+    if loop.sampled and short < loop.trial_length and spent(loop.paths[ADAM_PATH]) >= guard.trial_least:
+        loop.trial_length = short
+        loop.curbed = 1
     loop.target = target
 
 

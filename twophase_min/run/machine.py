@@ -235,8 +235,8 @@ def _why_to_leave_adam(loop, f, decided):
         return Cause.NONE
     if decided and not loop.off_incumbent:
         return Cause.DETECTED
-    ruled = loop.sampled or not (loop.automatic or not math.isnan(loop.suspended_f))
-    if ruled and not loop.off_incumbent:  # the rule alone decides
+    guarded = loop.off_incumbent if loop.sampled else loop.automatic or not math.isnan(loop.suspended_f)
+    if not guarded:  # the rule alone decides
         return Cause.NONE
     if _guard.turn_is_over(loop) and not _guard.on_course(loop):
         loop.patience = max(2.0 * loop.patience, 2.0 * loop.guard.trial_least)

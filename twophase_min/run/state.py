@@ -102,7 +102,7 @@ LOOP = Record(
         "first", "place of the method that a handover begins with: one that proved slow is not tried again"
     ),
     count("passed", "whether the convex phase has passed its trial"),
-    count("curbed", "whether maxfun has kept the guard from a trial of Adam"),
+    count("curbed", "whether maxfun has decided for the guard: no trial of Adam, a shorter one, no course"),
     real("suspended_f", "best value of a suspended convex phase, NaN if there is none", math.nan),
     real("suspended_at", "evaluations when it was suspended"),
     real("adam_made", "evaluations of Adam's excursions since the convex phase began"),
