@@ -11,10 +11,11 @@ where Adam is **behind**: higher than the phase was after a third of as many eva
 where the phase began.
 
 **Trial.** A handover begins a trial. At its end the convex phase must stand no higher than where Adam was
-heading. After an excursion it must be about to pass below the suspended phase, and have done so half a trial
-later. Otherwise Adam goes on, or the suspended phase resumes as if it had not been left. Where Adam was
-behind, the trial is as short as a trial can be. On mini-batches it is shorter still near
-``maxfun``, a quarter of what is left: a trial that is lost there takes the evaluations in which Adam would have brought more.
+heading. After an excursion it must be about to pass below the suspended phase, and have done so half a
+trial later. Otherwise Adam goes on, or the suspended phase resumes as if it had not been left. Where Adam
+was behind, the trial is as short as a trial can be. On mini-batches it is shorter still near ``maxfun``, a
+quarter of what is left: a trial that is lost there takes the evaluations in which Adam would have brought
+more.
 
 **Off the incumbent.** Adam that has won a trial, or has been sent on an excursion, stands above the best
 point, which the convex phase has reached. From there it hands over when its turn is over and its own course
