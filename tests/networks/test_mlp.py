@@ -404,7 +404,7 @@ def test_pickled_objective_is_the_same_function():
 def test_gelu_keeps_its_left_tail():
     z = np.array([-8.0, -3.0, 0.0, 3.0])
     want = z * 0.5 * erfc(-z / np.sqrt(2))
-    np.testing.assert_allclose(ACTIVATIONS["gelu"].apply(z.copy()), want, rtol=1e-13)
+    np.testing.assert_allclose(ACTIVATIONS["gelu"].apply(z.copy(), np.zeros(4)), want, rtol=1e-13)
 
 
 # -- what is refused ----------------------------------------------------------------------------------------

@@ -23,7 +23,14 @@ from twophase_min.jit import ahead
 DISABLED = os.environ.get("TWOPHASE_DISABLE_JIT", "0") not in ("", "0")
 """Whether kernels run as plain Python (read once, when the first kernel module is imported)."""
 
-KERNEL_MODULES = ("jit.kernels", "phases.adam", "phases.compiled", "phases.scaling", "run.engine")
+KERNEL_MODULES = (
+    "jit.kernels",
+    "jit.layers",
+    "phases.adam",
+    "phases.compiled",
+    "phases.scaling",
+    "run.engine",
+)
 """Modules that `warmup` imports, for them to `register` their kernels."""
 
 registered: list[tuple[Any, Callable[[type], tuple[Any, ...]]]] = []

@@ -25,7 +25,7 @@ _PARTS = {
 a convex phase."""
 ALONG = frozenset(
     (
-        *("jit.kernels", "phases.adam", "phases.adam_kernels", "phases.scaling"),
+        *("jit.kernels", "jit.layers", "phases.adam", "phases.adam_kernels", "phases.scaling"),
         *("run.event", "run.exactness", "run.hollow", "run.noise", "run.plateau", "run.saddle"),
     )
 )

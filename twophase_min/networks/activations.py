@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
+from twophase_min.networks import passes
+
 Array = NDArray[np.floating]
 
 _INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
@@ -23,12 +25,14 @@ class Activation(Protocol):
 
     gain: float
     """Factor on the standard deviation of the initial weights (see `networks.init`)."""
+    slope: str | None
+    """How `passes.pull_back` finds σ'(z), as `jit.layers` names it; None where σ' is 1."""
 
-    def apply(self, z: Array) -> Array:
-        """Return σ(z); may overwrite ``z``."""
+    def apply(self, z: Array, b: Array) -> Array:
+        """Return σ(z + b); may overwrite ``z``. The biases b have shape (units,)."""
 
-    def apply_saving(self, z: Array) -> tuple[Array, Array | None]:
-        """Return σ(z), and what `pull_back` needs besides it; may overwrite ``z``."""
+    def apply_saving(self, z: Array, b: Array) -> tuple[Array, Array | None]:
+        """Return σ(z + b), and what `pull_back` needs besides it; may overwrite ``z``."""
 
     def pull_back(self, delta: Array, a: Array, saved: Array | None) -> None:
         """Multiply ``delta`` by σ'(z) in place; may destroy ``a`` and ``saved``."""
@@ -41,13 +45,16 @@ class Identity:
     """z: a network of linear layers; σ' = 1, σ'' = 0."""
 
     gain = 1.0
+    slope: str | None = None
 
-    def apply(self, z: Array) -> Array:
+    def apply(self, z: Array, b: Array) -> Array:
         """See `Activation.apply`."""
+        z += b
         return z
 
-    def apply_saving(self, z: Array) -> tuple[Array, None]:
+    def apply_saving(self, z: Array, b: Array) -> tuple[Array, None]:
         """See `Activation.apply_saving`."""
+        z += b
         return z, None
 
     def pull_back(self, delta: Array, a: Array, saved: Array | None) -> None:
@@ -62,13 +69,16 @@ class Tanh:
     """tanh(z); σ' = 1 - σ², σ'' = -2 σ σ'."""
 
     gain = 1.0
+    slope: str | None = "TANH"
 
-    def apply(self, z: Array) -> Array:
+    def apply(self, z: Array, b: Array) -> Array:
         """See `Activation.apply`."""
+        z += b
         return np.tanh(z, out=z)
 
-    def apply_saving(self, z: Array) -> tuple[Array, None]:
+    def apply_saving(self, z: Array, b: Array) -> tuple[Array, None]:
         """See `Activation.apply_saving`."""
+        z += b
         return np.tanh(z, out=z), None
 
     def pull_back(self, delta: Array, a: Array, saved: Array | None) -> None:
@@ -88,14 +98,17 @@ class Logistic:
     """1 / (1 + exp(-z)), by SciPy's `expit`, which cannot overflow; σ' = σ(1 - σ), σ'' = σ'(1 - 2σ)."""
 
     gain = 4.0
+    slope: str | None = "LOGISTIC"
 
-    def apply(self, z: Array) -> Array:
+    def apply(self, z: Array, b: Array) -> Array:
         """See `Activation.apply`."""
+        z += b
         values: Array = expit(z, out=z)
         return values
 
-    def apply_saving(self, z: Array) -> tuple[Array, None]:
+    def apply_saving(self, z: Array, b: Array) -> tuple[Array, None]:
         """See `Activation.apply_saving`."""
+        z += b
         return expit(z, out=z), None
 
     def pull_back(self, delta: Array, a: Array, saved: Array | None) -> None:
@@ -115,14 +128,18 @@ class Relu:
     """max(z, 0); the derivative at the kink is taken as 0, the second derivative as 0 everywhere."""
 
     gain = math.sqrt(2.0)
+    slope: str | None = "RELU"
 
-    def apply(self, z: Array) -> Array:
+    def apply(self, z: Array, b: Array) -> Array:
         """See `Activation.apply`."""
+        if passes.are_for(z):
+            return passes.relu_of_sum(z, b)
+        z += b
         return np.maximum(z, 0, out=z)
 
-    def apply_saving(self, z: Array) -> tuple[Array, None]:
+    def apply_saving(self, z: Array, b: Array) -> tuple[Array, None]:
         """See `Activation.apply_saving`."""
-        return np.maximum(z, 0, out=z), None
+        return self.apply(z, b), None
 
     def pull_back(self, delta: Array, a: Array, saved: Array | None) -> None:
         """See `Activation.pull_back`."""
@@ -142,14 +159,17 @@ class Gelu:
     """
 
     gain = math.sqrt(2.0)
+    slope: str | None = "KEPT"
 
-    def apply(self, z: Array) -> Array:
+    def apply(self, z: Array, b: Array) -> Array:
         """See `Activation.apply`."""
+        z += b
         z *= ndtr(z)
         return z
 
-    def apply_saving(self, z: Array) -> tuple[Array, Array]:
+    def apply_saving(self, z: Array, b: Array) -> tuple[Array, Array]:
         """See `Activation.apply_saving`; the slope is formed here because Φ is the expensive part."""
+        z += b
         cdf = ndtr(z)
         a = z * cdf
         slope = _density_into(z, np.empty_like(z))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twophase_min.networks import passes
 from twophase_min.networks.activations import Activation
 from twophase_min.networks.losses import Loss
 
@@ -29,7 +30,7 @@ def forward(layers: Layers, activation: Activation, X: Array) -> Array:
     """Return z of the last layer, shape (N, M), keeping two layers in memory at most."""
     a = X
     for W, b in layers[:-1]:
-        a = activation.apply(_hidden(a, W, b))
+        a = activation.apply(_hidden(a, W), b)
     return _affine(a, *layers[-1])
 
 
@@ -41,26 +42,35 @@ def gradient_into(
     X: Array,
     Y: NDArray[Any],
     s: Array | None = None,
+    share: float = 1.0,
 ) -> float:
-    """Write the gradient of the data term into ``out`` and return the value.
+    """Write the gradient of the data term, times ``share``, into ``out`` and return the value alone.
 
     With δ_l = dL/dz_l: dL/dW_l = a_{l-1}ᵀ δ_l, dL/db_l = Σ δ_l, δ_{l-1} = (δ_l W_lᵀ) σ'(z_{l-1}).
     """
     inputs, saved = [X], []
     for W, b in layers[:-1]:
-        a, kept = activation.apply_saving(_hidden(inputs[-1], W, b))
+        a, kept = activation.apply_saving(_hidden(inputs[-1], W), b)
         inputs.append(a)
         saved.append(kept)
     value, delta = loss.value_and_delta(_affine(inputs[-1], *layers[-1]), Y, s)
+    if share != 1.0:
+        delta *= share
 
     ones = np.ones(X.shape[0], dtype=X.dtype)  # summing by a product is faster and adds in blocks
-    for (out_W, out_b), (W, _) in zip(reversed(out), reversed(layers), strict=True):
+    np.matmul(ones, delta, out=out[-1][1])
+    for i in range(len(layers) - 1, -1, -1):
         a = inputs.pop()
-        _transposed_product_into(out_W, a, delta)
-        np.matmul(ones, delta, out=out_b)
-        if inputs:
-            delta = (W @ delta.T).T if _is_transposed(a) else delta @ W.T  # laid out as a is
-            activation.pull_back(delta, a, saved.pop())  # may destroy a, which has served
+        _transposed_product_into(out[i][0], a, delta)
+        if i:
+            W, out_b = layers[i][0], out[i - 1][1]
+            delta = (W @ delta.T).T if passes.is_transposed(a) else delta @ W.T  # laid out as a is
+            kept = saved.pop()
+            if activation.slope and passes.are_for(delta):  # either may destroy a, which has served
+                passes.pull_back(activation.slope, delta, a if kept is None else kept, out_b)
+            else:
+                activation.pull_back(delta, a, kept)
+                np.matmul(ones, delta, out=out_b)
     return value
 
 
@@ -107,8 +117,9 @@ def hessp_into(
     X: Array,
     Y: NDArray[Any],
     s: Array | None = None,
+    share: float = 1.0,
 ) -> None:
-    """Write the Hessian of the data term times a direction into ``out``.
+    """Write the Hessian of the data term times a direction, times ``share``, into ``out``.
 
     The R-operator of Pearlmutter, Neural Computation 6 (1994) 147-160: every quantity q above is carried with
     Rq, its derivative along the direction (V, c). R z_l = a_{l-1} V_l + c_l + (R a_{l-1}) W_l with R X = 0,
@@ -118,6 +129,9 @@ def hessp_into(
     z, rz, inputs, slopes = _forward_along(layers, directions, activation, X, bends)
     last = len(layers) - 1
     delta, rdelta = loss.delta_and_curvature(z, rz, Y, s)
+    if share != 1.0:
+        delta *= share
+        rdelta *= share
 
     ones = np.ones(X.shape[0], dtype=X.dtype)
     for i in range(last, -1, -1):
@@ -147,14 +161,17 @@ def gauss_newtonp_into(
     X: Array,
     Y: NDArray[Any],
     s: Array | None = None,
+    share: float = 1.0,
 ) -> None:
-    """Write the Gauss-Newton matrix of the data term times a direction into ``out``.
+    """Write the Gauss-Newton matrix of the data term times a direction, times ``share``, into ``out``.
 
     Jᵀ (H (J v)): R z of the last layer is J v, as in `hessp_into`; H acts in the loss; Jᵀ is backpropagation.
     """
     z, rz, inputs, slopes = _forward_along(layers, directions, activation, X, None)
     product = getattr(loss, "gauss_newton", None)  # where the output function is curved
     delta = product(z, rz, Y, s) if product else loss.delta_and_curvature(z, rz, Y, s)[1]
+    if share != 1.0:
+        delta *= share
 
     ones = np.ones(X.shape[0], dtype=X.dtype)
     for i in range(len(layers) - 1, -1, -1):
@@ -166,19 +183,12 @@ def gauss_newtonp_into(
             delta *= slopes[i - 1]
 
 
-def _hidden(a: Array, W: Array, b: Array) -> Array:
-    """Return a W + b, computed and laid out as its transpose where that is faster."""
+def _hidden(a: Array, W: Array) -> Array:
+    """Return a W, computed and laid out as its transpose where that is faster."""
     rows, n_out = a.shape[0], W.shape[1]
     tall = rows >= max(TALL, TALLER * n_out) and W.dtype == np.float64
-    if not (tall and isinstance(a, np.ndarray)):
-        return _affine(a, W, b)
-    z: Array = (W.T @ a.T).T
-    z += b
-    return z
-
-
-def _is_transposed(a: Any) -> bool:
-    return isinstance(a, np.ndarray) and a.flags.f_contiguous and not a.flags.c_contiguous
+    product: Array = (W.T @ a.T).T if tall and isinstance(a, np.ndarray) else a @ W
+    return product
 
 
 def _affine(a: Array, W: Array, b: Array) -> Array:
@@ -189,7 +199,7 @@ def _affine(a: Array, W: Array, b: Array) -> Array:
 
 def _transposed_product_into(out: Array, a: Array, delta: Array) -> None:
     if isinstance(a, np.ndarray):
-        if _is_transposed(delta):
+        if passes.is_transposed(delta):
             out[:] = (delta.T @ a).T
         else:
             np.matmul(a.T, delta, out=out)

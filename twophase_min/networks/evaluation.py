@@ -93,16 +93,15 @@ def _part(
 def _mean(
     net: MLP, one: Callable[..., None], blocks: list[slice], X: Array, Y: NDArray[Any], s: Array | None
 ) -> Array:
-    """Return the mean over the rows of what ``one(out, k, X, Y, s)`` writes for those of block k."""
+    """Return the sum over the blocks of what ``one(out, k, X, Y, s, share)`` writes for block k."""
     total = np.empty(net.n_params, dtype=net.dtype)
     parts = [total, *np.empty((len(blocks) - 1, net.n_params), dtype=net.dtype)]
-    weights = shares(blocks).astype(net.dtype)
+    weights = shares(blocks).tolist()  # Python's numbers leave float32 as it is
 
     def work(k: int, rows: slice) -> None:
         with our_arithmetic():
-            one(net.unpack(parts[k]), k, *_part(len(blocks), rows, X, Y, s))
-            if len(blocks) > 1:
-                parts[k] *= weights[k]
+            part = _part(len(blocks), rows, X, Y, s)
+            one(net.unpack(parts[k]), k, *part, weights[k])
 
     for_each(blocks, net.n_params, work)
     with our_arithmetic():

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from twophase_min.networks import passes
 from twophase_min.networks.custom import CustomLoss
 from twophase_min.networks.elementwise import (
     AbsoluteError,
@@ -164,10 +165,14 @@ class CrossEntropy(_LabelLoss):
 
     def value(self, z: Array, y: NDArray[Any], s: Array | None = None) -> float:
         """See `Loss.value`."""
+        if y.ndim == 1 and passes.are_for(z):
+            return passes.cross_entropy(z, y, s)
         return self._value_and_exponentials(z, y, s)[0]
 
     def value_and_delta(self, z: Array, y: NDArray[Any], s: Array | None = None) -> tuple[float, Array]:
         """See `Loss.value_and_delta`: dL/dz_k = (p_k Σ_j t_j - t_k) / N."""
+        if y.ndim == 1 and passes.are_for(z):
+            return passes.cross_entropy(z, y, s), z
         value, p, total = self._value_and_exponentials(z, y, s)
         p /= total
         return value, weigh(_cross_entropy_delta(p, y), s)
