@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-LEAST = 1024
-"""Entries of a layer, rows times units, from which it is large: NumPy's calls take as long as a kernel's
-few microseconds below a thousand, and what else an evaluation does grows along with them."""
+LEAST = 256
+"""Entries of a layer, rows times units, from which it is large. An evaluation of 100 rows of 13-16-3 with
+cross-entropy takes 0.68 of the time so, of 1,437 rows of 64-32-10 0.94 with tanh and 0.86 with relu; with
+tanh and squared error it is 0.96 to 1.00 throughout. Compiling takes a second, once on a machine."""
 
 
 @functools.cache
