@@ -11,6 +11,7 @@ Rows of a mini-batch (512) and of a small data set (5,000), float32 and float64,
 data and weights seeded by 0. A call is what the training loop of each library makes of one batch:
 
 - **twophase**: ``MLP.objective(X, y)(w)``, from a flat vector to loss and flat gradient;
+- **twophase, BLAS**: the same with TWOPHASE_NUM_THREADS=1, which leaves threads to OpenBLAS's products;
 - **PyTorch**: a ``Sequential``; ``zero_grad``, loss, ``backward``, the loss as a float; its gradients stay in
   their tensors;
 - **scikit-learn**: ``MLPClassifier._loss_grad_lbfgs``, which its solver 'lbfgs' calls, flat vectors likewise;
@@ -81,6 +82,12 @@ def twophase(rows: int, kind: str, threads: int) -> Call:
     X, y, w = problem(rows, kind)
     objective = MLP(SIZES, "relu", "cross_entropy", dtype=kind).objective(X, y)
     return Call(lambda: objective(w), lambda: objective(w))
+
+
+def left_to_blas(rows: int, kind: str, threads: int) -> Call:
+    """Our own with no threads but those of BLAS; nothing of ours is imported yet in this process."""
+    os.environ["TWOPHASE_NUM_THREADS"] = "1"
+    return twophase(rows, kind, threads)
 
 
 def pytorch(rows: int, kind: str, threads: int) -> Call:
@@ -188,7 +195,13 @@ def jax_jit(rows: int, kind: str, threads: int) -> Call:
     return Call(call, call)
 
 
-CONTENDERS = {"twophase": twophase, "PyTorch": pytorch, "scikit-learn": scikit_learn, "JAX": jax_jit}
+CONTENDERS = {
+    "twophase": twophase,
+    "twophase, BLAS": left_to_blas,
+    "PyTorch": pytorch,
+    "scikit-learn": scikit_learn,
+    "JAX": jax_jit,
+}
 _NEEDS = {"PyTorch": "torch", "scikit-learn": "sklearn", "JAX": "jax"}
 
 
@@ -226,13 +239,13 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0, help="processes that compute meanwhile")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--rows", default=",".join(map(str, ROWS)))
-    parser.add_argument("--contenders", default=",".join(CONTENDERS))
+    parser.add_argument("--contenders", default=";".join(CONTENDERS))
     parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "mlp_speed.json"))
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     if arguments.threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    names = present(arguments.contenders.split(","))
+    names = present(arguments.contenders.split(";"))
     arena = Arena(names, "mlp_speed", turn=TURN)
     spawn = multiprocessing.get_context("spawn")
     others = [spawn.Process(target=never_wait, daemon=True) for _ in range(arguments.busy)]

@@ -17,8 +17,9 @@ from pages import by_lines, paragraphs, plain, run_report
 
 KEPT = Path(__file__).with_name("mlp_speed.json")
 OURS = "twophase"
-LABELS = {"PyTorch": "PyTorch", "scikit-learn": "scikit-learn", "JAX": "JAX, jit"}
-"""Columns of the tables."""
+RIVALS = {"PyTorch": "PyTorch", "scikit-learn": "scikit-learn", "JAX": "JAX, jit"}
+LABELS = {**RIVALS, "twophase, BLAS": "ours, threads left to BLAS"}
+"""Columns of the tables; on one thread only the rivals."""
 SEVERAL, BESIDE, ONE = "2", "2 beside 1", "1"
 """Threads, and busy processes beside them: the first two on the clock of the wall, one in processor time."""
 
@@ -48,7 +49,7 @@ def kept(threads: str) -> dict[str, Any]:
 def shares(threads: str) -> dict[str, dict[str, float]]:
     """Their processor time over ours, by dtype and rows, and by rival."""
     return {
-        name: {rival: row["processor"][rival] / row["processor"][OURS] for rival in LABELS}
+        name: {rival: row["processor"][rival] / row["processor"][OURS] for rival in RIVALS}
         for name, row in kept(threads)["rows"].items()
     }
 
@@ -81,7 +82,7 @@ def tables() -> dict[str, str]:
         "mlp-threads": by_the_wall(SEVERAL),
         "mlp-busy": by_the_wall(BESIDE),
         "mlp-processor": paragraphs(
-            table([*head, "ours, ms", *LABELS.values()], work), said(one["conditions"])
+            table([*head, "ours, ms", *RIVALS.values()], work), said(one["conditions"])
         ),
     }
 

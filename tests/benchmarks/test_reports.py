@@ -106,14 +106,14 @@ def test_other_starts_have_a_column_each(monkeypatch, tmp_path):
 def test_a_network_is_timed_by_two_clocks(kept):
     """The wall's ratios are taken round by round, those of processor time from one figure each."""
     seconds = {"twophase": [1.0, 2.0, 4.0], "PyTorch": [3.0, 4.0, 4.0]}
-    seconds |= {"scikit-learn": [2.0, 4.0, 8.0], "JAX": [0.5, 1.0, 2.0]}
+    seconds |= {"scikit-learn": [2.0, 4.0, 8.0], "JAX": [0.5, 1.0, 2.0], "twophase, BLAS": [1.5, 3.0, 6.0]}
     processor = {"twophase": 0.002, "PyTorch": 0.003, "scikit-learn": 0.004, "JAX": 0.001}
     measured = {"rounds": {"float32 5000": {"seconds": seconds, "processor": processor}}}
     parts = kept(
         mlp_speed_report, *({"threads": k, "busy": b, **measured} for k, b in ((2, 0), (2, 1), (1, 0)))
     )
     for place in ("mlp-threads", "mlp-busy"):
-        assert rows(parts[place], "float32") == [["5,000", "2,000", "2.00", "2.00", "0.50"]]
+        assert rows(parts[place], "float32") == [["5,000", "2,000", "2.00", "2.00", "0.50", "1.50"]]
     assert rows(parts["mlp-processor"], "float32") == [["5,000", "2.0", "1.50", "2.00", "0.50"]]
 
 

@@ -28,7 +28,7 @@ LEAST_ROWS = 64
 """Rows in a block at least: fewer make narrow matrix products."""
 LEAST_WORK = 1 << 24
 """Rows times parameters in a block at least: 0.6 ms in float32 on a core of 100 GFLOP/s, where
-waking a helper, taking turns with it at the interpreter and adding a gradient cost 0.3 to 0.4 ms."""
+waking a helper, taking turns with it at the interpreter and adding a gradient cost 0.2 to 0.3 ms."""
 BLOCKS_PER_THREAD = 2
 """Where there is work enough: a thread whose core is taken away leaves half of its work to another."""
 MOST_PARTS = 1 << 23
