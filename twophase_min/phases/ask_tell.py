@@ -105,6 +105,33 @@ class AskTell:
         self.state = self.kind(**arrays, slot=self.record.load(state["slot"]))
 
 
+def metric_named(precondition: str | None) -> str | None:
+    """Return the option 'precondition' of a convex phase.
+
+    Raises
+    ------
+    ValueError
+        It is neither 'auto' nor None.
+    """
+    if precondition not in ("auto", None):
+        raise ValueError("precondition must be 'auto' or None; hand a diagonal to start() otherwise")
+    return precondition
+
+
+def wolfe_constants(c1: float, c2: float | None, default: float) -> tuple[float, float]:
+    """Return the constants of decrease and curvature of a line search; None for c2 stands for the default.
+
+    Raises
+    ------
+    ValueError
+        Not 0 < c1 < 1/2 and c1 < c2 < 1: no step need satisfy both conditions then.
+    """
+    first, second = float(c1), default if c2 is None else float(c2)
+    if not 0 < first < min(0.5, second) or not second < 1:
+        raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
+    return first, second
+
+
 class ConvexPhase(AskTell):
     """A convex phase over the kernels that `phases.compiled` names, found in the module of its state's class.
 

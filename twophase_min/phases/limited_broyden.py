@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from twophase_min.phases.ask_tell import ConvexPhase
+from twophase_min.phases.ask_tell import ConvexPhase, metric_named, wolfe_constants
 from twophase_min.phases.limited_broyden_kernels import LIMITED_BROYDEN, LimitedBroydenState, new_state
 from twophase_min.phases.search import REASONS
 
@@ -69,14 +69,9 @@ class LimitedSSBroyden(ConvexPhase):
     ):
         if memory is not None and memory < 2:
             raise ValueError("memory must be >= 2")
-        if precondition not in ("auto", None):
-            raise ValueError("precondition must be 'auto' or None; hand a diagonal to start() otherwise")
         self.memory = memory
-        self.c1 = float(c1)
-        self.c2 = 0.9 if c2 is None else float(c2)
-        if not 0 < self.c1 < min(0.5, self.c2) or not self.c2 < 1:
-            raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
-        self.precondition = precondition
+        self.c1, self.c2 = wolfe_constants(c1, c2, 0.9)
+        self.precondition = metric_named(precondition)
 
     @property
     def keeps_pairs(self) -> bool:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from twophase_min.phases.ask_tell import ConvexPhase
+from twophase_min.phases.ask_tell import ConvexPhase, metric_named, wolfe_constants
 from twophase_min.phases.memory_cg_kernels import MEMORY_CG, REASONS, MemoryCGState, new_state
 from twophase_min.phases.pairs import default_memory
 
@@ -71,12 +71,10 @@ class MemoryCG(ConvexPhase):
     ):
         if memory is not None and memory < 0:
             raise ValueError("memory must be >= 0")
-        if precondition not in ("auto", None):
-            raise ValueError("precondition must be 'auto' or None; hand a diagonal to start() otherwise")
         self.memory = memory
-        self.c1 = float(c1)
+        self.c1 = c1
         self.c2 = c2
-        self.precondition = precondition
+        self.precondition = metric_named(precondition)
         self.end_curvature = bool(end_curvature)
 
     @property
@@ -87,11 +85,9 @@ class MemoryCG(ConvexPhase):
     def allocate(self, n: int, dtype: Any, scaled: bool) -> None:
         """Make a state for n variables, with place for a change of variables or without."""
         memory = default_memory(n) if self.memory is None else int(self.memory)
-        c2 = (0.9 if memory else 0.2) if self.c2 is None else float(self.c2)
-        if not 0 < self.c1 < min(0.5, c2) or not c2 < 1:
-            raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
+        c1, c2 = wolfe_constants(self.c1, self.c2, 0.9 if memory else 0.2)
         upper = math.inf if memory else c2
-        self.state = new_state(n, memory, dtype, self.c1, c2, upper, scaled, self.box is not None)
+        self.state = new_state(n, memory, dtype, c1, c2, upper, scaled, self.box is not None)
         self.view.apart = self.apart or not self.end_curvature
         self.enter_box()
 

@@ -64,7 +64,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twophase_min.phases.ask_tell import Array, ConvexPhase
+from twophase_min.phases.ask_tell import Array, ConvexPhase, metric_named, wolfe_constants
 from twophase_min.phases.packed import PRODUCT, STEP
 from twophase_min.phases.quasi_newton_kernels import QUASI_NEWTON, QuasiNewtonState, new_state
 from twophase_min.phases.search import REASONS
@@ -121,13 +121,8 @@ class QuasiNewton(ConvexPhase):
         hess_inv0: Array | None = None,
         memory_limit: float = MEMORY_LIMIT,
     ):
-        if precondition not in ("auto", None):
-            raise ValueError("precondition must be 'auto' or None; hand a diagonal to start() otherwise")
-        self.c1 = float(c1)
-        self.c2 = 0.9 if c2 is None else float(c2)
-        if not 0 < self.c1 < min(0.5, self.c2) or not self.c2 < 1:
-            raise ValueError("the Wolfe constants must satisfy 0 < c1 < 1/2 and c1 < c2 < 1")
-        self.precondition = precondition
+        self.c1, self.c2 = wolfe_constants(c1, c2, 0.9)
+        self.precondition = metric_named(precondition)
         self.hess_inv0 = hess_inv0
         self.memory_limit = memory_limit
         self.caution = ""
