@@ -11,7 +11,7 @@ Rows of a mini-batch (512) and of a small data set (5,000), float32 and float64,
 data and weights seeded by 0. A call is what the training loop of each library makes of one batch:
 
 - **twophase**: ``MLP.objective(X, y)(w)``, from a flat vector to loss and flat gradient;
-- **twophase, BLAS**: the same with TWOPHASE_NUM_THREADS=1, which leaves threads to OpenBLAS's products;
+- **twophase on BLAS**: the same with TWOPHASE_NUM_THREADS=1, which leaves threads to OpenBLAS's products;
 - **PyTorch**: a ``Sequential``; ``zero_grad``, loss, ``backward``, the loss as a float; its gradients stay in
   their tensors;
 - **scikit-learn**: ``MLPClassifier._loss_grad_lbfgs``, which its solver 'lbfgs' calls, flat vectors likewise;
@@ -197,7 +197,7 @@ def jax_jit(rows: int, kind: str, threads: int) -> Call:
 
 CONTENDERS = {
     "twophase": twophase,
-    "twophase, BLAS": left_to_blas,
+    "twophase on BLAS": left_to_blas,
     "PyTorch": pytorch,
     "scikit-learn": scikit_learn,
     "JAX": jax_jit,
@@ -239,13 +239,13 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0, help="processes that compute meanwhile")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--rows", default=",".join(map(str, ROWS)))
-    parser.add_argument("--contenders", default=";".join(CONTENDERS))
+    parser.add_argument("--contenders", default=",".join(CONTENDERS))
     parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "mlp_speed.json"))
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     if arguments.threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    names = present(arguments.contenders.split(";"))
+    names = present(arguments.contenders.split(","))
     arena = Arena(names, "mlp_speed", turn=TURN)
     spawn = multiprocessing.get_context("spawn")
     others = [spawn.Process(target=never_wait, daemon=True) for _ in range(arguments.busy)]

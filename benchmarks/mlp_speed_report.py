@@ -18,7 +18,7 @@ from pages import by_lines, paragraphs, plain, run_report
 KEPT = Path(__file__).with_name("mlp_speed.json")
 OURS = "twophase"
 RIVALS = {"PyTorch": "PyTorch", "scikit-learn": "scikit-learn", "JAX": "JAX, jit"}
-LABELS = {**RIVALS, "twophase, BLAS": "ours, threads left to BLAS"}
+LABELS = {**RIVALS, "twophase on BLAS": "ours, threads left to BLAS"}
 """Columns of the tables; on one thread only the rivals."""
 SEVERAL, BESIDE, ONE = "2", "2 beside 1", "1"
 """Threads, and busy processes beside them: the first two on the clock of the wall, one in processor time."""

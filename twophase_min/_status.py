@@ -87,6 +87,9 @@ class Cause(IntEnum):
     KINK = 27
 
 
+FAILED_SEARCHES = frozenset((Cause.SEARCH_FAILED, Cause.KINK))
+"""Of a convex phase whose line search has found no step."""
+
 CAUSES = {
     Cause.NONE: "",
     Cause.AT_START: "The start already satisfies it.",

@@ -22,7 +22,7 @@ from twophase_min._callback import Progress
 from twophase_min._errstate import our_arithmetic, users
 from twophase_min._options import TwoPhaseOptions
 from twophase_min._result import keep
-from twophase_min._status import ENDED_BY, Cause, Status, Stop, sentence
+from twophase_min._status import ENDED_BY, FAILED_SEARCHES, Cause, Status, Stop, sentence
 from twophase_min.jit.kernels import norm2
 from twophase_min.objective.calls import Objective
 from twophase_min.objective.memory import Point
@@ -463,10 +463,10 @@ class Driver(Report):
         else:
             cause, text = external.run(self, scaled)
             g = self.point.g
-            if cause in (Cause.SEARCH_FAILED, Cause.KINK) and g is not None:
+            if cause in FAILED_SEARCHES and g is not None:
                 settling.noise_at(self, self.point.x, self.point.f, g)
         phase, self.own = self.own, None
-        cause = refit.refits(self, cause in (Cause.SEARCH_FAILED, Cause.KINK)) or cause
+        cause = refit.refits(self, cause in FAILED_SEARCHES) or cause
         assert self.objective.best is not None
         if self.machine.falls_back(self.slot, cause, *self._counts(), self.objective.best.f):
             if cause != Cause.SLOW:
