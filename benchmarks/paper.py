@@ -44,9 +44,9 @@ for _path in (HERE, HERE.parent):
 from paper_choice import TUNING, chosen, judged  # noqa: E402
 from paper_contenders import CONTENDERS, OPTIONS, RATES, SHARES, Counted  # noqa: E402
 from paper_data import SETS, Data, load  # noqa: E402
+from paper_kept import KEPT, RUNS  # noqa: E402
+from paper_kept import load as load_kept  # noqa: E402
 from paper_models import FULL, LOSSES, MODELS, REDUCED, Size, batch_loss, count, initial, network  # noqa: E402
-from paper_report import KEPT, RUNS  # noqa: E402
-from paper_report import load as load_kept  # noqa: E402
 
 from twophase_min import FiniteSum  # noqa: E402
 from twophase_min.curvature import extreme_eigenvalues  # noqa: E402

@@ -1,17 +1,16 @@
 """Tables, statements and the pictures of what `paper.py` has run.
 
+::
+
     python benchmarks/paper_report.py --keep            # enter benchmarks/results/paper.jsonl into paper.json
     python benchmarks/paper_report.py --pictures        # draw docs/images/paper_norm_against_loss*.png
     python benchmarks/paper_report.py --loss cross-entropy      # print the tables of one loss
     python benchmarks/pages.py paper_report             # put the tables into docs/paper.md
-
-``benchmarks/paper.json`` has the end of every run, the Hessians measured, and the curves that are drawn.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
@@ -25,26 +24,20 @@ for _path in (HERE, HERE.parent):
         sys.path.insert(0, str(_path))  # run from a checkout without installing
 
 from arena import table  # noqa: E402
-from paper_choice import FLOOR, chosen, judged  # noqa: E402
+from paper_choice import FLOOR  # noqa: E402
+from paper_kept import DRAWN, JUDGED, Run, keep, load, of  # noqa: E402
 
-RUNS = HERE / "results" / "paper.jsonl"
-KEPT = HERE / "paper.json"
 IMAGES = HERE.parent / "docs" / "images"
-PAGE = {"data": "fashion", "size": "reduced", "budget": 200}
-"""What the page shows."""
+PAGE = "fashion"
+"""The data set that the page shows model by model."""
+ALIKE = {"size": "reduced", "budget": 200}
+"""What all runs of the page have in common."""
 LOSSES = ("mse", "cross-entropy")
 """Losses of the page."""
 SECOND = ("hessians", "losses", "against-adam", "against-cosine", "out")
 """Tables of the second loss on the page."""
-JUDGED = (0, 1, 2, 3, 4)
-FIELDS = ("data", "loss_kind", "size", "budget", "model", "seed", "name", "rate", "cost", "loss", "last")
-FIELDS = (*FIELDS, "train", "out", "seconds", "hessian")
-DRAWN = {
-    "Adam": ("#0072B2", "-", "Adam"),
-    "Adam, cosine decay": ("#E69F00", ":", "Adam, cosine decay"),
-    "Adam 30% + CG": ("#D55E00", "--", "CG after 30 % of Adam"),
-}
-"""Contenders in the picture: colour, line, and what they are called there."""
+SETS = {"fashion": "Fashion-MNIST", "digits": "digits", "mnist5000": "MNIST's 5,000"}
+"""Data sets that are compared on the page, and what they are called there."""
 TOLERANCE = 0.01
 """A loss counts as convex where the smallest eigenvalue is no lower than minus so much of the largest."""
 MODELS = ("vit-mlp", "vit-nomlp", "vit-nomlp-wkewq", "vit-nomlp-wkewq-wvwo", "vgg5-max-relu")
@@ -90,75 +83,10 @@ MARKS: dict[str, dict[str, Any]] = {
 }
 """Points in the picture."""
 
-Run = dict[str, Any]
-
-
-def of(rows: list[Run], **wanted: Any) -> list[Run]:
-    """Return the rows with these values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-
 
 def geometric(values: list[float]) -> float:
     """Geometric mean."""
     return float(np.exp(np.mean(np.log(values)))) if values else np.nan
-
-
-# -- the file that is kept -----------------------------------------------------------------------------------
-
-
-def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
-    """Enter the ends of new runs, and the curves that are drawn; what was kept and not run anew stays.
-
-    Runs of named options that are no longer the chosen ones go.
-    """
-    new = [json.loads(line) for line in runs.read_text().splitlines()]
-    old, curves = load(kept) if kept.exists() else ([], {})
-    unique = {tuple(row[key] for key in FIELDS[:8]): row for row in [*old, *new]}
-    every = list(unique.values())
-    ends = [[_short(row[key]) for key in FIELDS] for row in every if is_judged(row, every)]
-    curves |= {
-        "|".join(str(row[key]) for key in ("data", "loss_kind", "model", "seed", "name")): falling(row)
-        for row in new
-        if row["name"] in DRAWN and row["seed"] in JUDGED
-    }
-    lines = ",\n".join(json.dumps(end) for end in sorted(ends, key=str))
-    drawn = ",\n".join(f"{json.dumps(key)}: {json.dumps(curve)}" for key, curve in sorted(curves.items()))
-    kept.write_text(
-        f'{{"fields": {json.dumps(FIELDS)},\n"runs": [\n{lines}\n],\n'
-        f'"curve": ["loss", "norm of the gradient"],\n'
-        f'"curves": {{\n{drawn}\n}}}}\n'
-    )
-
-
-def is_judged(row: Run, rows: list[Run]) -> bool:
-    """Whether a run is of a contender of its seed; where nothing has been chosen, every one is."""
-    if row["seed"] not in JUDGED:
-        return True
-    same = of(rows, **{key: row[key] for key in FIELDS[:4]})
-    try:
-        return row["name"] in judged(chosen(same, row["model"]))
-    except LookupError:
-        return True
-
-
-def falling(row: Run) -> list[list[float]]:
-    """Return loss and norm where a run has come lower than before; of CG the part after the swap."""
-    points, lowest = [], np.inf
-    for cost, _, loss, norm in row["curve"]:
-        if loss < lowest and not ("CG" in row["name"] and cost < 0.3 * row["budget"] - 1e-6):
-            points.append([loss, norm])
-        lowest = min(loss, lowest)
-    return points
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def load(kept: Path = KEPT) -> tuple[list[Run], dict[str, Any]]:
-    """Read what `keep` has written: runs and curves."""
-    data = json.loads(kept.read_text())
-    return [dict(zip(data["fields"], end, strict=True)) for end in data["runs"]], data["curves"]
 
 
 # -- tables --------------------------------------------------------------------------------------------------
@@ -230,19 +158,18 @@ def against(rows: list[Run], other: str) -> str:
 
 def pairs(rows: list[Run]) -> str:
     """Tabulate ratios of what differs in one respect: the convex method, or the rule and what runs it."""
-    share = next((name for name in names(rows) if "L-BFGS-B" in name and "Adam" in name), "L-BFGS-B")
-    plain = ("ours: default", "ours: memory-cg")
-    best = next((name for name in names(rows) if "ours" in name and name not in plain), plain[0])
+    share, options = best(rows, "L-BFGS-B"), best(rows, "ours")
+    default = "ours: default"
     lines = []
     for one, other in (
         (share, share.replace("L-BFGS-B", "CG")),
         ("L-BFGS-B", "CG"),
         ("Adam 30% + CG, searches uncharged", "Adam 30% + CG"),
-        ("ours: default", "Algorithm 1"),
-        (plain[0], share.replace("L-BFGS-B", "CG")),
-        (plain[1], plain[0]),
-        (best, share.replace("L-BFGS-B", "CG")),
-        (best, share),
+        (default, "Algorithm 1"),
+        (default, share.replace("L-BFGS-B", "CG")),
+        ("ours: memory-cg", default),
+        (options, share.replace("L-BFGS-B", "CG")),
+        (options, share),
     ):
         every = [ratios(rows, model, one, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
@@ -334,6 +261,46 @@ def norms(rows: list[Run]) -> str:
             line.append(f"{norm:.2g} at {loss:.2g}" if found else "")
         lines.append(line)
     return table(["norm of the gradient at the loss", *models(rows)], lines)
+
+
+def best(rows: list[Run], kind: str) -> str:
+    """Return the contender that was chosen of a kind: Adam, then "L-BFGS-B", or "ours" with options."""
+    plain = ("ours: default", "ours: memory-cg", "L-BFGS-B")  # these always run
+    found = [name for name in names(rows) if kind in name and name not in plain]
+    return found[0] if found else {"ours": "ours: memory-cg"}.get(kind, kind)
+
+
+def across(runs: list[Run]) -> str:
+    """Tabulate how often the loss is convex and what pays, a column for each data set and loss."""
+    found = [(data, loss, of(runs, data=data, loss_kind=loss)) for data in SETS for loss in LOSSES]
+    columns = [column for column in found if column[2]]
+    lines = []
+    for label, (name, mark) in POINTS.items():
+        line = [f"convex: {label}"]
+        for _, _, rows in columns:
+            every = [h for model in models(rows) for h in measured(rows, model, name, mark)]
+            line.append(f"{sum(map(is_convex, every))} of {len(every)}")
+        lines.append(line)
+    for one, other in (
+        ("Algorithm 1", "Adam"),
+        ("Adam 30% + CG, searches uncharged", "Adam"),
+        ("Adam 60% + CG", "Adam"),
+        ("Adam 60% + CG", "Adam, cosine decay"),
+        ("L-BFGS-B", "Adam, cosine decay"),
+        ("ours: default", "Adam"),
+        ("ours: default", "Adam, cosine decay"),
+        ("ours: default", "L-BFGS-B"),
+        ("ours", "Adam, cosine decay"),
+        ("ours", "L-BFGS-B"),
+    ):
+        called = {"L-BFGS-B": "Adam, then L-BFGS-B", "ours": "the best of our options"}
+        line = [f"{called.get(one, one)}, over {called.get(other, other)}"]
+        for _, _, rows in columns:
+            pair = [best(rows, name) if name in called else name for name in (one, other)]
+            flat = [ratio for model in models(rows) for ratio in ratios(rows, model, pair[0], pair[1])]
+            line.append(f"{short(geometric(flat))} ({wins(flat)})")
+        lines.append(line)
+    return table(["all models", *(f"{SETS[data]}, {loss}" for data, loss, _ in columns)], lines)
 
 
 # -- statements ----------------------------------------------------------------------------------------------
@@ -437,11 +404,10 @@ def sections(rows: list[Run]) -> dict[str, str]:
 
 def tables() -> dict[str, str]:
     """Return the tables of the page by the names of their places."""
-    rows = of(load()[0], **PAGE)
-    first, second = (
-        sections([row for row in of(rows, loss_kind=loss) if row["seed"] in JUDGED]) for loss in LOSSES
-    )
-    parts = {f"paper-{name}": part for name, part in first.items()}
+    every = [row for row in of(load()[0], **ALIKE) if row["seed"] in JUDGED]
+    rows = of(every, data=PAGE)
+    first, second = (sections(of(rows, loss_kind=loss)) for loss in LOSSES)
+    parts = {f"paper-{name}": part for name, part in first.items()} | {"paper-across": across(every)}
     return parts | {f"paper-second-{name}": second[name] for name in SECOND}
 
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import paper
 import paper_contenders
 import paper_data
+import paper_kept
 import paper_models
 import paper_report
 
@@ -367,7 +368,7 @@ def test_kept_runs_count_as_made_unless_they_are_made_anew(tmp_path):
     runs, kept = tmp_path / "runs.jsonl", tmp_path / "kept.json"
     old = [made(name="Adam", loss=1.0, **more), made(name="ours: default", loss=2.0, **more)]
     runs.write_text("\n".join(map(paper.json.dumps, old)))
-    paper_report.keep(runs, kept)
+    paper_kept.keep(runs, kept)
     runs.unlink()
 
     setting = {key: old[0][key] for key in ("data", "loss_kind", "size", "budget")}
@@ -380,12 +381,12 @@ def test_kept_runs_count_as_made_unless_they_are_made_anew(tmp_path):
     cells = paper.Cells(setting, runs, kept)  # of a later command
     assert cells.get("vit-mlp", 0, "ours: default", 1e-3, renew=True)["loss"] == 3.0
     assert cells.get("vit-mlp", 0, "ours: default", 1e-3)["loss"] == 3.0
-    paper_report.keep(runs, kept)
-    assert {row["name"]: row["loss"] for row in paper_report.load(kept)[0]} == {
+    paper_kept.keep(runs, kept)
+    assert {row["name"]: row["loss"] for row in paper_kept.load(kept)[0]} == {
         "Adam": 1.0,
         "ours: default": 3.0,
     }
-    assert list(paper_report.load(kept)[1]) == ["d|mse|vit-mlp|0|Adam"]
+    assert list(paper_kept.load(kept)[1]) == ["d|mse|vit-mlp|0|Adam"]
 
 
 def test_options_that_are_no_longer_the_chosen_ones_are_not_kept(tmp_path):
@@ -400,8 +401,8 @@ def test_options_that_are_no_longer_the_chosen_ones_are_not_kept(tmp_path):
     judged = [made(name=name) for name in ("Adam", "ours: default", "ours: memory-cg", first, last)]
     runs, kept = tmp_path / "runs.jsonl", tmp_path / "kept.json"
     runs.write_text("\n".join(paper.json.dumps(row | more) for row in tuned + judged))
-    paper_report.keep(runs, kept)
-    names = [row["name"] for row in paper_report.load(kept)[0] if row["seed"] == 0]
+    paper_kept.keep(runs, kept)
+    names = [row["name"] for row in paper_kept.load(kept)[0] if row["seed"] == 0]
     assert sorted(names) == sorted(["Adam", "ours: default", "ours: memory-cg", first])
 
 
@@ -445,11 +446,30 @@ def test_the_report_keeps_and_reads_what_was_run(tmp_path):
     ]
     runs, kept = tmp_path / "runs.jsonl", tmp_path / "kept.json"
     runs.write_text("\n".join(map(paper.json.dumps, rows)))
-    paper_report.keep(runs, kept)
-    read, curves = paper_report.load(kept)
+    paper_kept.keep(runs, kept)
+    read, curves = paper_kept.load(kept)
     assert [row["seconds"] for row in read] == [1.235, 1.235]
     assert curves["d|mse|vit-mlp|0|Adam"] == [[3, 1], [2, 4], [1, 3]]
     assert curves["d|mse|vit-mlp|0|Adam 30% + CG"] == [[2, 4], [1, 3]]
     parts = paper_report.sections(read)
     assert "From non-convex to convex in 1 of 1 runs" in parts["statements"]
     assert "Adam 30% + CG 0.25 of Adam (lower in 1 of 1)" in parts["statements"]
+
+
+def test_the_table_across_data_sets_names_what_was_chosen_in_each():
+    """A column for each data set and loss; the share and our options are those of the column."""
+    convex, not_convex = [-0.001, 1e-4, 1.0, 1e-4], [-0.5, 1e-4, 1.0, 1e-4]
+    rows = []
+    for data, share, options in (("fashion", "60%", ", ssbfgs"), ("digits", "30%", ": memory-cg")):
+        hessian = {"start": not_convex, "rule": convex if data == "digits" else not_convex}
+        ends = {f"Adam {share} + L-BFGS-B": 0.25, "ours: default": 0.5, f"ours{options}": 0.2}
+        for name, loss in {"Adam": 1.0, "Adam, cosine decay": 1.0, **ends}.items():
+            row = made(name=name, loss=loss, hessian=hessian if name == "Adam" else {})
+            rows.append({**row, "data": data, "loss_kind": "mse"})
+    lines = [line.strip("| ").split(" | ") for line in paper_report.across(rows).splitlines()]
+    cells = {line[0]: line[1:] for line in lines}
+    assert lines[0][1:] == ["Fashion-MNIST, mse", "digits, mse"]
+    assert cells["convex: start"] == ["0 of 1", "0 of 1"]
+    assert cells["convex: swap of Algorithm 1"] == ["0 of 1", "1 of 1"]
+    assert cells["ours: default, over Adam, then L-BFGS-B"] == ["2.00 (0 of 1)", "2.00 (0 of 1)"]
+    assert cells["the best of our options, over Adam, cosine decay"] == ["0.20 (1 of 1)", "0.20 (1 of 1)"]

@@ -23,7 +23,7 @@ SIZES = [40, 40, 3]
 def two_threads(monkeypatch):
     """Two threads in the pool, whatever the environment says, and BLAS with two."""
     monkeypatch.setattr(threads, "_pool", threads.Pool(2))
-    monkeypatch.setattr(blocks, "LEAST_WORK", 1 << 18)  # the networks of these tests are small
+    monkeypatch.setattr(blocks, "LEAST_WORK", 1 << 21)  # the networks of these tests are small
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         yield
 
@@ -42,13 +42,18 @@ def threads_of_blas():
     return {library["num_threads"] for library in info}
 
 
-@given(rows=st.integers(1, 10**6), n_params=st.integers(1, 10**8), count=st.integers(1, 8))
+@given(
+    rows=st.integers(1, 10**6),
+    n_params=st.integers(1, 10**8),
+    itemsize=st.sampled_from([4, 8]),
+    count=st.integers(1, 8),
+)
 @settings(deadline=None)
-def test_blocks_are_all_rows_once_in_order(rows, n_params, count):
+def test_blocks_are_all_rows_once_in_order(rows, n_params, itemsize, count):
     """Blocks differ by one row at most, are not too short and no more than the threads ask for."""
     before, threads._pool = threads._pool, threads.Pool(count)
     try:
-        cut = blocks.blocks_of(rows, n_params)
+        cut = blocks.blocks_of(rows, n_params, itemsize)
     finally:
         threads._pool = before
     np.testing.assert_array_equal(
@@ -61,9 +66,22 @@ def test_blocks_are_all_rows_once_in_order(rows, n_params, count):
     assert blocks.shares(cut).sum() == pytest.approx(1.0, abs=1e-15)
     if len(cut) > 1:
         assert min(sizes) >= blocks.LEAST_ROWS
+        assert (min(sizes) + 1) * n_params * itemsize > blocks.LEAST_WORK
         assert count > 1
         assert len(cut) <= blocks.BLOCKS_PER_THREAD * count
         assert len(cut) * n_params <= blocks.MOST_PARTS
+        if len(cut) > count:  # for the case that a core is taken
+            assert (min(sizes) + 1) * n_params * itemsize > 2 * blocks.LEAST_WORK
+
+
+@pytest.mark.parametrize(
+    ("rows", "itemsize", "count"),
+    [(320, 4, 1), (336, 4, 2), (160, 8, 1), (168, 8, 2), (512, 8, 2), (5000, 8, 4)],
+)
+def test_work_is_counted_in_bytes(monkeypatch, rows, itemsize, count):
+    """Blocks of 784-128-10 on two threads: in float64 from half of the rows."""
+    monkeypatch.setattr(threads, "_pool", threads.Pool(2))
+    assert len(blocks.blocks_of(rows, 784 * 128 + 128 + 128 * 10 + 10, itemsize)) == count
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -72,11 +90,11 @@ def test_blocks_are_all_rows_once_in_order(rows, n_params, count):
 def test_two_threads_give_what_one_gives(two_threads, monkeypatch, dtype, loss, weighted):
     net, X, Y, s, w, v = problem(loss, dtype, l2=0.01)
     objective = net.objective(X, Y, s if weighted else None)
-    assert len(blocks.blocks_of(N, net.n_params)) > 1
+    assert len(blocks.blocks_of(N, net.n_params, net.dtype.itemsize)) > 1
     shared = objective.value(w), *objective(w), objective.hessp(w, v)
     again = objective(w)
     monkeypatch.setattr(threads, "_pool", threads.Pool(1))
-    assert len(blocks.blocks_of(N, net.n_params)) == 1
+    assert len(blocks.blocks_of(N, net.n_params, net.dtype.itemsize)) == 1
     alone = objective.value(w), *objective(w), objective.hessp(w, v)
     tolerance = 1e-12 if dtype == np.float64 else 1e-5
     for ours, theirs in zip(shared, alone, strict=True):
@@ -97,7 +115,7 @@ def test_they_are_given_back_after_an_error(two_threads):
         raise KeyError(k)
 
     with pytest.raises(KeyError):
-        blocks.for_each(blocks.blocks_of(N, 10**4), 10**4, fail)
+        blocks.for_each(blocks.blocks_of(N, 10**4, 8), 10**4, 8, fail)
     assert threads_of_blas() == {2}
 
 

@@ -26,22 +26,33 @@ from twophase_min.jit.threads import pool
 
 LEAST_ROWS = 64
 """Rows in a block at least: fewer make narrow matrix products."""
-LEAST_WORK = 1 << 24
-"""Rows times parameters in a block at least: 0.6 ms in float32 on a core of 100 GFLOP/s, where
-waking a helper, taking turns with it at the interpreter and adding a gradient cost 0.2 to 0.3 ms."""
+LEAST_WORK = 1 << 26
+"""Rows times bytes of the parameters in a block at least: 0.6 ms on a core of 100 GFLOP/s in float32, where
+waking a helper, taking turns with it at the interpreter and adding a gradient cost 0.2 to 0.3 ms. A product
+takes as long as its bytes: float64 has half the operations in the time."""
 BLOCKS_PER_THREAD = 2
-"""Where there is work enough: a thread whose core is taken away leaves half of its work to another."""
+"""Where a block has `LEAST_WORK` twice: a thread whose core is taken away leaves half of its work to another.
+Where no core is taken it costs 3 to 10 %."""
 MOST_PARTS = 1 << 23
 """Entries of the gradients of all blocks at most, 64 MiB in float64."""
 LEAST_PRODUCT = 1 << 18
 """Rows times parameters below which no matrix product is large enough for OpenBLAS to start threads."""
 
 
-def blocks_of(rows: int, n_params: int) -> list[slice]:
-    """Cut the rows into equal blocks for the threads of this process; into one if it does not pay."""
+def blocks_of(rows: int, n_params: int, itemsize: int) -> list[slice]:
+    """Cut the rows into equal blocks for the threads of this process; into one if it does not pay.
+
+    Parameters
+    ----------
+    rows, n_params : int
+        Of the evaluation.
+    itemsize : int
+        Bytes of a parameter.
+    """
     threads = pool().threads
-    most = min(rows // LEAST_ROWS, rows * n_params // LEAST_WORK, MOST_PARTS // n_params)
-    count = min(BLOCKS_PER_THREAD * threads, most) // threads * threads or most  # as many for each thread
+    most = min(rows // LEAST_ROWS, rows * n_params * itemsize // LEAST_WORK, MOST_PARTS // n_params)
+    several = BLOCKS_PER_THREAD * threads
+    count = several if most >= 2 * several else min(threads, most)
     if threads == 1 or count < 2 or not _blas.libraries:
         return [slice(0, rows)]
     ends = [rows * k // count for k in range(count + 1)]
@@ -55,18 +66,18 @@ def shares(blocks: list[slice]) -> NDArray[np.float64]:
     return parts
 
 
-def for_each(blocks: list[slice], n_params: int, work: Callable[[int, slice], None]) -> None:
+def for_each(blocks: list[slice], n_params: int, itemsize: int, work: Callable[[int, slice], None]) -> None:
     """Call ``work(k, block)`` for every block, over the threads of this process.
 
-    What is too short to be cut stays on one thread. There BLAS's own gain a tenth to a third where both cores
-    are idle; beside one busy process they wait for each other, 128 rows for 30 ms instead of 0.5. Parameters
-    too many to be cut are left to them.
+    What is too short to be cut stays on one thread. There BLAS's own gain a tenth to two fifths where both
+    cores are idle; beside one busy process they wait for each other, 128 rows for 30 ms instead of 0.5.
+    Parameters too many to be cut are left to them.
     """
     size = blocks[-1].stop * n_params
     if len(blocks) > 1:
         with _blas.one_thread():
             pool().run(lambda k: work(k, blocks[k]), len(blocks))
-    elif LEAST_PRODUCT <= size < 2 * LEAST_WORK and pool().threads > 1:
+    elif size >= LEAST_PRODUCT and size * itemsize < 2 * LEAST_WORK and pool().threads > 1:
         with _blas.one_thread():
             work(0, blocks[0])
     else:

@@ -32,7 +32,7 @@ def loss(net: MLP, layers: Layers, X: Array, Y: NDArray[Any], s: Array | None = 
         with our_arithmetic():
             values[k] = net._data_term.value(backprop.forward(layers, net._activation, X_k), Y_k, s_k)
 
-    for_each(blocks, net.n_params, work)
+    for_each(blocks, net.n_params, net.dtype.itemsize, work)
     with our_arithmetic():
         return float(shares(blocks) @ values) + _penalty(net, layers)
 
@@ -80,7 +80,9 @@ def product(
 def _blocks(net: MLP, X: Array) -> list[slice]:
     """Return the blocks of rows of one evaluation. Code of the caller's stays in the caller's thread."""
     ours = type(net._data_term) in map(type, LOSSES.values())
-    return blocks_of(X.shape[0], net.n_params) if ours and not issparse(X) else [slice(0, X.shape[0])]
+    if ours and not issparse(X):
+        return blocks_of(X.shape[0], net.n_params, net.dtype.itemsize)
+    return [slice(0, X.shape[0])]
 
 
 def _part(
@@ -103,7 +105,7 @@ def _mean(
             part = _part(len(blocks), rows, X, Y, s)
             one(net.unpack(parts[k]), k, *part, weights[k])
 
-    for_each(blocks, net.n_params, work)
+    for_each(blocks, net.n_params, net.dtype.itemsize, work)
     with our_arithmetic():
         for part in parts[1:]:  # no product of BLAS: its threads would spin into the next evaluation's
             total += part
