@@ -25,6 +25,8 @@ FACTOR = 0.9
 """Algorithm 1's factor."""
 LOOKS = 40
 """Losses over all data that are recorded of a run of Adam."""
+MEAN = 8
+"""Epochs of Adam over which its path is averaged."""
 PAIRS = 50
 """L-BFGS-B's memory."""
 
@@ -127,12 +129,12 @@ class Counted:
 
 
 def steps(
-    task: Counted, w: np.ndarray, rate: float, cosine: bool = False
+    task: Counted, w: np.ndarray, rate: float, cosine: float = np.inf
 ) -> Iterator[tuple[np.ndarray, float | None]]:
     """Yield the point after every step of Adam; after the last of an epoch, the norm of its mean gradient.
 
-    Kingma & Ba 2015, algorithm 1, with its constants. ``cosine`` lets the rate fall to 0 at the budget. The
-    mean is that of the gradients of the epoch's mini-batches, which costs nothing. Ends with `Spent`.
+    Kingma & Ba 2015, algorithm 1, with its constants. The rate falls to 0 at the cost ``cosine``. The mean is
+    that of the gradients of the epoch's mini-batches, which costs nothing. Ends with `Spent`.
     """
     m, v, t = np.zeros_like(w), np.zeros_like(w), 0
     w, epoch = w.copy(), 0
@@ -144,7 +146,7 @@ def steps(
             t += 1
             m += 0.1 * (g - m)
             v += 0.001 * (g * g - v)
-            step = rate * (0.5 * (1 + np.cos(np.pi * task.cost / task.budget)) if cosine else 1.0)
+            step = rate * (0.5 * (1 + np.cos(np.pi * min(task.cost, cosine) / cosine)))
             w -= step * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
             yield w, (float(np.linalg.norm(mean)) if batch == task.n_batches else None)
         epoch += 1
@@ -156,21 +158,29 @@ def adam(
     rate: float,
     until: float = 1.0,
     cosine: bool = False,
+    mean: bool = False,
     ends: Callable[[float], bool] = lambda norm: False,
 ) -> np.ndarray:
     """Run Adam for a share of the budget, or until the norm of an epoch ends it; return where it is.
 
-    Marks the start, the peak of the norm over all data among the looks, the swap of Algorithm 1 and those
-    at fixed shares, and the end.
+    ``cosine`` lets the rate fall to 0 at the end of the share. With ``mean`` the looks are at the mean of the
+    path over every eighth epoch and those before, and at nothing else. Marks the start, the peak of the norm
+    over all data among the looks, the swap of Algorithm 1 and those at fixed shares, and the end.
     """
     task.marks["start"] = w.copy()
     highest, due, rule = task.look(w).norm, 0.0, Peak()
     task.marks["peak"] = w.copy()
     shares = [share for share in SHARES if share < until]
+    total, many, epochs = np.zeros_like(w), 0, 0
     with contextlib.suppress(Spent):
-        for x, norm in steps(task, w, rate, cosine):
+        for x, norm in steps(task, w, rate, until * task.budget if cosine else np.inf):
             w = x
-            if task.cost >= due:
+            if mean:
+                total, many, epochs = total + w, many + 1, epochs + (norm is not None)
+                if norm is not None and epochs % MEAN == 0:
+                    task.look(total / many)
+                    total, many = np.zeros_like(w), 0
+            elif task.cost >= due:
                 due = task.cost + min(task.budget / LOOKS, task.cost / 4)
                 seen = task.look(w).norm
                 if seen > highest:
@@ -183,21 +193,29 @@ def adam(
                 task.marks[f"{shares.pop(0):.0%}"] = w.copy()
             if task.cost >= until * task.budget - 1e-6 or ends(norm):
                 break
-    task.look(w)
+    if not mean:
+        task.look(w)
     task.marks["end of Adam"] = w.copy()
     return w
 
 
 class Peak:
-    """Algorithm 1's rule: whether a norm has fallen to 0.9 of the highest so far."""
+    """Algorithm 1's rule: whether a norm has fallen to 0.9 of the highest so far.
 
-    def __init__(self) -> None:
-        self.highest = 0.0
+    ``smoothing`` is the weight of the past in an exponential mean of the norms, which is then what is read;
+    the paper advises one, and gives none.
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        self.highest, self.smoothing = 0.0, smoothing
+        self.level: float | None = None
 
     def __call__(self, norm: float) -> bool:
         """Read a norm."""
-        self.highest = max(norm, self.highest)
-        return not norm > self.highest * FACTOR
+        before = norm if self.level is None else self.level
+        self.level = self.smoothing * before + (1 - self.smoothing) * norm
+        self.highest = max(self.level, self.highest)
+        return not self.level > self.highest * FACTOR
 
 
 # -- SciPy's methods -----------------------------------------------------------------------------------------
@@ -231,16 +249,18 @@ def scipys(task: Counted, w: np.ndarray, method: str, iterations: float = np.inf
     task.marks["end"] = task.best_x
 
 
-def then(method: str, share: float | None, uncharged: bool = False) -> Callable[..., None]:
+def then(
+    method: str, share: float | None, uncharged: bool = False, cosine: bool = False, smoothing: float = 0.0
+) -> Callable[..., None]:
     """Adam, then a method of SciPy: after a share of the budget, or where Algorithm 1's rule says.
 
     ``uncharged`` counts an iteration of the method as an epoch, whatever its line search takes, as the
-    paper does.
+    paper does; ``cosine`` lets Adam's rate fall to 0 at the swap; ``smoothing`` is the rule's.
     """
 
     def run(task: Counted, w: np.ndarray, rate: float) -> None:
-        rule = Peak() if share is None else (lambda norm: False)
-        w = adam(task, w, rate, 1.0 if share is None else share, ends=rule)
+        rule = Peak(smoothing) if share is None else (lambda norm: False)
+        w = adam(task, w, rate, 1.0 if share is None else share, cosine, ends=rule)
         if uncharged:
             left = round(task.budget - task.cost)
             task.budget = np.inf
@@ -293,11 +313,11 @@ def ours(batches: bool, **options: Any) -> Callable[..., None]:
 # -- all -----------------------------------------------------------------------------------------------------
 
 
-def adam_alone(cosine: bool) -> Callable[..., None]:
+def adam_alone(cosine: bool = False, mean: bool = False) -> Callable[..., None]:
     """Adam for the whole budget."""
 
     def run(task: Counted, w: np.ndarray, rate: float) -> None:
-        adam(task, w, rate, cosine=cosine)
+        adam(task, w, rate, cosine=cosine, mean=mean)
 
     return run
 
@@ -336,14 +356,18 @@ OPTIONS: dict[str, Callable[..., None]] = {
 """Named options, of which one is chosen on another seed."""
 
 CONTENDERS: dict[str, Callable[..., None]] = {
-    "Adam": adam_alone(False),
-    "Adam, cosine decay": adam_alone(True),
+    "Adam": adam_alone(),
+    "Adam, mean of the path": adam_alone(mean=True),
+    "Adam, cosine decay": adam_alone(cosine=True),
     "Algorithm 1": then("CG", None),
+    "Algorithm 1, smoothed": then("CG", None, smoothing=0.9),
     **{f"Adam {share:.0%} + CG": then("CG", share) for share in SHARES},
     "Adam 30% + CG, searches uncharged": then("CG", 0.3, uncharged=True),
     "CG": alone("CG"),
     "L-BFGS-B": alone("L-BFGS-B"),
     **{f"Adam {share:.0%} + L-BFGS-B": then("L-BFGS-B", share) for share in SHARES},
+    "Adam 60%, cosine decay + CG": then("CG", 0.6, cosine=True),
+    "Adam 60%, cosine decay + L-BFGS-B": then("L-BFGS-B", 0.6, cosine=True),
     "ours: default": ours(True),
     **OPTIONS,
 }

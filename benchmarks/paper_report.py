@@ -53,14 +53,18 @@ PUBLISHED = {
 
 ORDER = (
     "Adam",
+    "Adam, mean of the path",
     "Adam, cosine decay",
     "Algorithm 1",
+    "Algorithm 1, smoothed",
     "Adam 10% + CG",
     "Adam 30% + CG",
     "Adam 60% + CG",
+    "Adam 60%, cosine decay + CG",
     "Adam 30% + CG, searches uncharged",
     "CG",
     "L-BFGS-B",
+    "Adam 60%, cosine decay + L-BFGS-B",
 )
 POINTS = {
     "start": ("Adam", "start"),
@@ -265,7 +269,7 @@ def norms(rows: list[Run]) -> str:
 
 def best(rows: list[Run], kind: str) -> str:
     """Return the contender that was chosen of a kind: Adam, then "L-BFGS-B", or "ours" with options."""
-    plain = ("ours: default", "ours: memory-cg", "L-BFGS-B")  # these always run
+    plain = ("ours: default", "ours: memory-cg", *ORDER)  # these always run
     found = [name for name in names(rows) if kind in name and name not in plain]
     return found[0] if found else {"ours": "ours: memory-cg"}.get(kind, kind)
 

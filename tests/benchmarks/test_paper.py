@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import pickle
 import struct
 import sys
@@ -295,6 +296,37 @@ def test_adam_is_that_of_the_package_on_the_same_batches():
 def test_algorithm_1_reads_as_published():
     rule = paper_contenders.Peak()
     assert [rule(norm) for norm in (1.0, 2.0, 1.81, 3.0, 2.75, 2.7, 9.0)] == [False] * 5 + [True, False]
+
+
+def test_a_smoothed_rule_reads_an_exponential_mean():
+    rule = paper_contenders.Peak(0.5)
+    norms = (1.0, 3.0, 1.0, 1.4, 1.0)  # means 1, 2, 1.5, 1.45, 1.225
+    assert [rule(norm) for norm in norms] == [False, False, True, True, True]
+    assert rule.level == pytest.approx(1.225)
+
+
+def test_the_mean_of_the_path_is_looked_at_after_every_eighth_epoch():
+    total, w, _ = least_squares()
+    path = paper_contenders.Counted(total, 17.0)
+    points = [x.copy() for x, _ in itertools.islice(paper_contenders.steps(path, w, 0.05), 17 * 4)]
+    task, seen = paper_contenders.Counted(total, 17.0), []
+    look = task.look
+    task.look = lambda w: seen.append(w) or look(w)
+    paper_contenders.adam(task, w, 0.05, mean=True)
+    assert total.n_batches == 4
+    assert len(seen) == 3
+    np.testing.assert_allclose(seen[1], np.mean(points[:32], axis=0), rtol=1e-12)
+    np.testing.assert_allclose(seen[2], np.mean(points[32:64], axis=0), rtol=1e-12)
+
+
+def test_the_rate_falls_to_zero_at_the_swap():
+    """The last steps before it are a thousandth of the first ones."""
+    total, w, _ = least_squares()
+    task = paper_contenders.Counted(total, 100.0)
+    points = [w, *(x.copy() for x, _ in itertools.islice(paper_contenders.steps(task, w, 0.05, 60.0), 300))]
+    sizes = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    assert sizes[239] < 1e-3 * sizes[0]
+    assert not sizes[240:].any()
 
 
 @pytest.mark.parametrize("name", paper_contenders.CONTENDERS)
