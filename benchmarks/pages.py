@@ -46,6 +46,7 @@ REPORTS = (
     "calls_report",
     "speed_report",
     "paper_report",
+    "paper_checks",
 )
 """Modules with a function ``tables() -> {name: Markdown}``."""
 PLACE = re.compile(r"(<!-- (?!end -->)([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

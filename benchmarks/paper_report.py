@@ -36,8 +36,6 @@ LOSSES = ("mse", "cross-entropy")
 """Losses of the page."""
 SECOND = ("hessians", "losses", "against-adam", "against-cosine", "out")
 """Tables of the second loss on the page."""
-SETS = {"fashion": "Fashion-MNIST", "digits": "digits", "mnist5000": "MNIST's 5,000"}
-"""Data sets that are compared on the page, and what they are called there."""
 TOLERANCE = 0.01
 """A loss counts as convex where the smallest eigenvalue is no lower than minus so much of the largest."""
 MODELS = ("vit-mlp", "vit-nomlp", "vit-nomlp-wkewq", "vit-nomlp-wkewq-wvwo", "vgg5-max-relu")
@@ -96,11 +94,16 @@ def geometric(values: list[float]) -> float:
 # -- tables --------------------------------------------------------------------------------------------------
 
 
-def ratios(rows: list[Run], model: str, one: str, other: str) -> list[float]:
-    """Return the ratios of final losses, of `FLOOR` at least, seed by seed, where both have run."""
+def ratios(
+    rows: list[Run], model: str, one: str, other: str, floor: float = FLOOR, last: bool = False
+) -> list[float]:
+    """Return the ratios of final losses, of the floor at least, seed by seed, where both have run.
+
+    ``last`` takes the last loss of the other, not its lowest.
+    """
     ours, theirs = (
-        {row["seed"]: max(row["loss"], FLOOR) for row in of(rows, model=model, name=name)}
-        for name in (one, other)
+        {row["seed"]: max(row[field], floor) for row in of(rows, model=model, name=name)}
+        for name, field in ((one, "loss"), (other, "last" if last else "loss"))
     )
     return [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
 
@@ -116,6 +119,13 @@ def names(rows: list[Run]) -> list[str]:
     listed = [name for name in ORDER if name in found]
     rest = sorted(name for name in found if name not in ORDER)
     return listed + [n for n in rest if "ours" not in n] + [n for n in rest if "ours" in n]
+
+
+def best(rows: list[Run], kind: str) -> str:
+    """Return the contender that was chosen of a kind: Adam, then "L-BFGS-B", or "ours" with options."""
+    plain = ("ours: default", "ours: memory-cg", *ORDER)  # these always run
+    found = [name for name in names(rows) if kind in name and name not in plain]
+    return found[0] if found else {"ours": "ours: memory-cg"}.get(kind, kind)
 
 
 def losses(rows: list[Run]) -> str:
@@ -163,17 +173,24 @@ def against(rows: list[Run], other: str) -> str:
 def pairs(rows: list[Run]) -> str:
     """Tabulate ratios of what differs in one respect: the convex method, or the rule and what runs it."""
     share, options = best(rows, "L-BFGS-B"), best(rows, "ours")
-    default = "ours: default"
+    default, decayed = "ours: default", "Adam 60%, cosine decay + L-BFGS-B"
     lines = []
     for one, other in (
         (share, share.replace("L-BFGS-B", "CG")),
         ("L-BFGS-B", "CG"),
         ("Adam 30% + CG, searches uncharged", "Adam 30% + CG"),
+        ("Adam, mean of the path", "Adam"),
+        ("Algorithm 1, smoothed", "Algorithm 1"),
+        ("Adam 60%, cosine decay + CG", "Adam 60% + CG"),
+        (decayed, share),
+        (decayed, "Adam 60%, cosine decay + CG"),
         (default, "Algorithm 1"),
         (default, share.replace("L-BFGS-B", "CG")),
+        (default, decayed),
         ("ours: memory-cg", default),
         (options, share.replace("L-BFGS-B", "CG")),
         (options, share),
+        (options, decayed),
     ):
         every = [ratios(rows, model, one, other) for model in models(rows)]
         flat = [ratio for some in every for ratio in some]
@@ -265,46 +282,6 @@ def norms(rows: list[Run]) -> str:
             line.append(f"{norm:.2g} at {loss:.2g}" if found else "")
         lines.append(line)
     return table(["norm of the gradient at the loss", *models(rows)], lines)
-
-
-def best(rows: list[Run], kind: str) -> str:
-    """Return the contender that was chosen of a kind: Adam, then "L-BFGS-B", or "ours" with options."""
-    plain = ("ours: default", "ours: memory-cg", *ORDER)  # these always run
-    found = [name for name in names(rows) if kind in name and name not in plain]
-    return found[0] if found else {"ours": "ours: memory-cg"}.get(kind, kind)
-
-
-def across(runs: list[Run]) -> str:
-    """Tabulate how often the loss is convex and what pays, a column for each data set and loss."""
-    found = [(data, loss, of(runs, data=data, loss_kind=loss)) for data in SETS for loss in LOSSES]
-    columns = [column for column in found if column[2]]
-    lines = []
-    for label, (name, mark) in POINTS.items():
-        line = [f"convex: {label}"]
-        for _, _, rows in columns:
-            every = [h for model in models(rows) for h in measured(rows, model, name, mark)]
-            line.append(f"{sum(map(is_convex, every))} of {len(every)}")
-        lines.append(line)
-    for one, other in (
-        ("Algorithm 1", "Adam"),
-        ("Adam 30% + CG, searches uncharged", "Adam"),
-        ("Adam 60% + CG", "Adam"),
-        ("Adam 60% + CG", "Adam, cosine decay"),
-        ("L-BFGS-B", "Adam, cosine decay"),
-        ("ours: default", "Adam"),
-        ("ours: default", "Adam, cosine decay"),
-        ("ours: default", "L-BFGS-B"),
-        ("ours", "Adam, cosine decay"),
-        ("ours", "L-BFGS-B"),
-    ):
-        called = {"L-BFGS-B": "Adam, then L-BFGS-B", "ours": "the best of our options"}
-        line = [f"{called.get(one, one)}, over {called.get(other, other)}"]
-        for _, _, rows in columns:
-            pair = [best(rows, name) if name in called else name for name in (one, other)]
-            flat = [ratio for model in models(rows) for ratio in ratios(rows, model, pair[0], pair[1])]
-            line.append(f"{short(geometric(flat))} ({wins(flat)})")
-        lines.append(line)
-    return table(["all models", *(f"{SETS[data]}, {loss}" for data, loss, _ in columns)], lines)
 
 
 # -- statements ----------------------------------------------------------------------------------------------
@@ -406,12 +383,16 @@ def sections(rows: list[Run]) -> dict[str, str]:
     }
 
 
+def shown() -> list[Run]:
+    """Return the runs of the page, of all data sets."""
+    return [row for row in of(load()[0], **ALIKE) if row["seed"] in JUDGED]
+
+
 def tables() -> dict[str, str]:
     """Return the tables of the page by the names of their places."""
-    every = [row for row in of(load()[0], **ALIKE) if row["seed"] in JUDGED]
-    rows = of(every, data=PAGE)
+    rows = of(shown(), data=PAGE)
     first, second = (sections(of(rows, loss_kind=loss)) for loss in LOSSES)
-    parts = {f"paper-{name}": part for name, part in first.items()} | {"paper-across": across(every)}
+    parts = {f"paper-{name}": part for name, part in first.items()}
     return parts | {f"paper-second-{name}": second[name] for name in SECOND}
 
 

@@ -18,6 +18,7 @@ pytest.importorskip("jax")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import paper
+import paper_checks
 import paper_contenders
 import paper_data
 import paper_kept
@@ -495,13 +496,54 @@ def test_the_table_across_data_sets_names_what_was_chosen_in_each():
     for data, share, options in (("fashion", "60%", ", ssbfgs"), ("digits", "30%", ": memory-cg")):
         hessian = {"start": not_convex, "rule": convex if data == "digits" else not_convex}
         ends = {f"Adam {share} + L-BFGS-B": 0.25, "ours: default": 0.5, f"ours{options}": 0.2}
+        ends["Adam 60%, cosine decay + L-BFGS-B"] = 0.1
         for name, loss in {"Adam": 1.0, "Adam, cosine decay": 1.0, **ends}.items():
             row = made(name=name, loss=loss, hessian=hessian if name == "Adam" else {})
             rows.append({**row, "data": data, "loss_kind": "mse"})
-    lines = [line.strip("| ").split(" | ") for line in paper_report.across(rows).splitlines()]
+    lines = [line.strip("| ").split(" | ") for line in paper_checks.across(rows).splitlines()]
     cells = {line[0]: line[1:] for line in lines}
     assert lines[0][1:] == ["Fashion-MNIST, mse", "digits, mse"]
     assert cells["convex: start"] == ["0 of 1", "0 of 1"]
     assert cells["convex: swap of Algorithm 1"] == ["0 of 1", "1 of 1"]
-    assert cells["ours: default, over Adam, then L-BFGS-B"] == ["2.00 (0 of 1)", "2.00 (0 of 1)"]
+    assert cells["Adam, then L-BFGS-B, over Adam, cosine decay"] == ["0.25 (1 of 1)", "0.25 (1 of 1)"]
+    assert cells["ours: default, over Adam 60%, cosine decay + L-BFGS-B"] == ["5.00 (0 of 1)"] * 2
     assert cells["the best of our options, over Adam, cosine decay"] == ["0.20 (1 of 1)", "0.20 (1 of 1)"]
+
+
+def test_the_checks_count_what_they_say():
+    """Adam's last loss in place of its lowest; which end of the spectrum moves; floors; paired accuracies."""
+    at = dict.fromkeys(paper_report.MODELS[:2])
+    rows = []
+    for loss in paper_report.LOSSES:
+        for model in at:
+            low = 0.5 if model == "vit-mlp" else 1e-5
+            adam = {"rule": [-1.0, 0, 2.0, 0, 1, 1, 1, 9], "30%": [-1.0, 0, 2.0, 0, 1, 1, 1, 9]}
+            for name, least, out, hessian in (
+                ("Adam", 1.0, 0.8, {**adam, "end of Adam": [-1.0, 0, 2.0, 0, 1, 1, 1, 9]}),
+                ("Adam, cosine decay", low, 0.7, {"end of Adam": [-0.01, 0, 2.0, 0, 1, 1, 1, 9]}),
+                ("Algorithm 1", 2.0, 0.9, {"end": [-0.1, 0, 20.0, 0, 1, 1, 1, 9]}),
+                ("Adam 30% + CG", 2.0, 0.8, {"end": [-0.1, 0, 2.0, 0, 1, 1, 1, 9]}),
+                ("ours: default", low / 10, 0.6, {}),
+            ):
+                row = made(model=model, name=name, loss=least, last=4.0, out=out, hessian=hessian)
+                rows.append({**row, "data": "fashion", "loss_kind": loss})
+
+    def cells(text):
+        lines = [line.strip("| ").split(" | ") for line in text.splitlines()]
+        return {tuple(line[: len(line) - many]): line[len(line) - many :] for line in lines[2:]}
+
+    first = paper_report.of(rows, loss_kind="mse")
+    many = 3
+    assert cells(paper_checks.over_last(first))[("Algorithm 1",)][-1] == "0.50 (2 of 2)"
+    many = 4
+    found = cells(paper_checks.shares(rows))
+    label = "Algorithm 1, from its swap to its end"
+    assert found[("mse", label)] == ["10", "10", "2 of 2", "0 of 2"]
+    assert found[("mse", "CG after 30 % of Adam")] == ["10", "1", "0 of 2", "0 of 2"]
+    many = 5
+    ratio = cells(paper_checks.floors(first))[("ours: default, over Adam, cosine decay",)]
+    assert ratio == ["0.10 (2 of 2)", "0.10 (2 of 2)", "0.32 (1 of 2)", "0.32 (1 of 2)", "0.10 (1 of 1)"]
+    many = 2
+    less = cells(paper_checks.held_out(rows))
+    assert less[("ours: default",)] == ["-0.200 (2 of 2 lower)"] * 2
+    assert less[("Algorithm 1",)] == ["+0.100 (0 of 2 lower)"] * 2
