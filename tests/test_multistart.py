@@ -408,19 +408,40 @@ def test_ctrl_c_returns_what_is_done():
     assert "not finished: interrupted" in found.message
 
 
+@contextlib.contextmanager
+def ctrl_c(after):
+    """Send it to the main thread so many seconds after the body has started another thread.
+
+    A time from the beginning comes before there is anything to interrupt, where the machine stands still.
+    """
+    before, ended = {threading.current_thread()}, threading.Event()
+
+    def send():
+        while not set(threading.enumerate()) - before and not ended.is_set():
+            ended.wait(0.01)
+        if ended.wait(after):
+            return
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        else:
+            signal.raise_signal(signal.SIGINT)
+
+    sender = threading.Thread(target=send)
+    before |= {sender, *threading.enumerate()}
+    sender.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        sender.join()
+
+
 @pytest.mark.parametrize("fun", [slow, lambda x: slow(x)], ids=["processes", "threads"])
 def test_ctrl_c_ends_workers(fun):
     """Within a second or two, of problems that would take minutes."""
-    timer = threading.Timer(1.5, signal.raise_signal, [signal.SIGINT])
-    if hasattr(signal, "pthread_kill"):
-        timer = threading.Timer(1.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
     began = time.perf_counter()
-    timer.start()
-    try:
-        with contextlib.nullcontext() if fun is slow else pytest.warns(RuntimeWarning):
-            found = multistart(fun, np.full((200, 2), 0.9), jac=True, workers=2, options={"maxfun": 20})
-    finally:
-        timer.cancel()
+    with ctrl_c(1.5), contextlib.nullcontext() if fun is slow else pytest.warns(RuntimeWarning):
+        found = multistart(fun, np.full((200, 2), 0.9), jac=True, workers=2, options={"maxfun": 20})
     assert found.interrupted
     assert time.perf_counter() - began < 20
     assert (found.status == Status.INTERRUPTED).any()
@@ -544,12 +565,6 @@ def test_ctrl_c_ends_compiled_threads():
     powers = np.zeros(200)
     powers[:3] = 2.0
 
-    def interrupt():
-        if hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        else:
-            signal.raise_signal(signal.SIGINT)
-
     @njit
     def fun(x, power):
         return shifted(x, power, 0.5, np.ones(2))
@@ -559,13 +574,9 @@ def test_ctrl_c_ends_compiled_threads():
         return shifted_gradient(x, power, 0.5, np.ones(2))
 
     multistart(fun, np.zeros(2), rows=(powers[:1],), jac=jac)  # compiles
-    timer = threading.Timer(0.5, interrupt)
     began = time.perf_counter()
-    timer.start()
-    try:
+    with ctrl_c(0.5):
         found = multistart(fun, np.zeros(2), rows=(powers,), jac=jac, workers=2)
-    finally:
-        timer.cancel()
     assert time.perf_counter() - began < 15
     assert found.interrupted
     assert found.success[:3].all()
