@@ -1,6 +1,7 @@
 """The compiled engine visits the points of the driver, and stops where it stops."""
 
 import math
+import sys
 import threading
 import time
 
@@ -538,6 +539,26 @@ def test_ctrl_c_between_two_checks_keeps_the_best_point(monkeypatch):
     assert result.status == Status.INTERRUPTED
     assert result.fun < rosen(x0)
     assert result.fun == pytest.approx(rosen(result.x), rel=1e-12)
+
+
+def test_no_finished_problem_is_missing_from_the_count(monkeypatch):
+    """Threads that end together: a sum taken earlier is not entered later."""
+
+    def loop(state, address, table, x0s, x, g, f, numbers, *rest):
+        numbers[:, 4] = 1
+
+    monkeypatch.setattr(engine_module, "_entry", lambda method: loop)
+    compiled = engine_module.compile_objective(rosen, rosen_grad, ())
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            stop, done = np.zeros(1, np.int64), np.zeros(1, np.int64)
+            x0s, options = np.zeros((64, 2)), TwoPhaseOptions(convex_method="memory-cg")
+            engine_module.solve_many(compiled, x0s, (), (), options, 8, stop, done)
+            assert done[0] == 64
+    finally:
+        sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize("method", ["memory-cg", "ssbroyden"])

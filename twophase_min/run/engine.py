@@ -445,6 +445,8 @@ def solve_many(
     if own.caution:
         warnings.warn(own.caution, RuntimeWarning, stacklevel=4)
 
+    counting = threading.Lock()
+
     @our_arithmetic()
     def work(chunk: int) -> None:
         part = slice(chunk * size, (chunk + 1) * size)
@@ -453,7 +455,8 @@ def solve_many(
             state, compiled.address, table[part], x0s[part], x[part], g[part], f[part], numbers[part],
             no_rows, no_events, math.inf,
         )  # fmt: skip
-        done[0] = int(numbers[:, 4].sum())
+        with counting:  # else an older sum may be entered last
+            done[0] = int(numbers[:, 4].sum())
 
     here = Here(work)
     with ThreadPoolExecutor(max(threads, 1)) as pool:
