@@ -8,26 +8,25 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any
 
 import numpy as np
 from arena import table
-from paper_kept import Run, of
+from kept_runs import Run, of
 from paper_report import (
+    DECAYED,
     LOSSES,
     PAGE,
     POINTS,
     TOLERANCE,
     best,
-    geometric,
+    cell,
+    compared,
+    flat,
     is_convex,
     measured,
     models,
     names,
-    ratios,
-    short,
     shown,
-    wins,
 )
 
 SETS = {"fashion": "Fashion-MNIST", "digits": "digits", "mnist5000": "MNIST's 5,000"}
@@ -42,17 +41,6 @@ FLOORS = (1e-9, 1e-6, 1e-4, 1e-3)
 """What a lower loss may count as."""
 
 
-def flat(rows: list[Run], one: str, other: str, **how: Any) -> list[float]:
-    """Return the ratios of all models."""
-    every = [ratios(rows, model, one, other, **how) for model in models(rows)]
-    return [ratio for some in every for ratio in some]
-
-
-def cell(values: list[float]) -> str:
-    """Write a geometric mean, and how many are below 1."""
-    return f"{short(geometric(values))} ({wins(values)})" if values else ""
-
-
 def across(runs: list[Run]) -> str:
     """Tabulate how often the loss is convex and what pays, a column for each data set and loss."""
     found = [(data, loss, of(runs, data=data, loss_kind=loss)) for data in SETS for loss in LOSSES]
@@ -64,7 +52,7 @@ def across(runs: list[Run]) -> str:
             every = [h for model in models(rows) for h in measured(rows, model, name, mark)]
             line.append(f"{sum(map(is_convex, every))} of {len(every)}")
         lines.append(line)
-    decayed = "Adam 60%, cosine decay + L-BFGS-B"
+    called = {"L-BFGS-B": "Adam, then L-BFGS-B", "ours": "the best of our options"}
     for one, other in (
         ("Algorithm 1", "Adam"),
         ("Algorithm 1, smoothed", "Adam"),
@@ -73,14 +61,13 @@ def across(runs: list[Run]) -> str:
         ("Adam 60% + CG", "Adam, cosine decay"),
         ("Adam 60%, cosine decay + CG", "Adam, cosine decay"),
         ("L-BFGS-B", "Adam, cosine decay"),
-        (decayed, "Adam, cosine decay"),
+        (DECAYED, "Adam, cosine decay"),
         ("ours: default", "Adam"),
         ("ours: default", "Adam, cosine decay"),
-        ("ours: default", decayed),
+        ("ours: default", DECAYED),
         ("ours", "Adam, cosine decay"),
-        ("ours", decayed),
+        ("ours", DECAYED),
     ):
-        called = {"L-BFGS-B": "Adam, then L-BFGS-B", "ours": "the best of our options"}
         line = [f"{called.get(one, one)}, over {called.get(other, other)}"]
         for _, _, rows in columns:
             pair = [best(rows, name) if name in called else name for name in (one, other)]
@@ -93,8 +80,7 @@ def over_last(rows: list[Run]) -> str:
     """Tabulate losses over the last one of Adam: nobody has looked for the lowest on its way."""
     lines = []
     for name in names(rows):
-        every = [ratios(rows, model, name, "Adam", last=True) for model in models(rows)]
-        lines.append([name, *map(cell, every), cell([ratio for some in every for ratio in some])])
+        lines.append([name, *compared(rows, name, "Adam", last=True)])
     return table(["loss over Adam's last", *models(rows), "all"], lines)
 
 

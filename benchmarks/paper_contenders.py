@@ -158,29 +158,21 @@ def adam(
     rate: float,
     until: float = 1.0,
     cosine: bool = False,
-    mean: bool = False,
     ends: Callable[[float], bool] = lambda norm: False,
 ) -> np.ndarray:
     """Run Adam for a share of the budget, or until the norm of an epoch ends it; return where it is.
 
-    ``cosine`` lets the rate fall to 0 at the end of the share. With ``mean`` the looks are at the mean of the
-    path over every eighth epoch and those before, and at nothing else. Marks the start, the peak of the norm
-    over all data among the looks, the swap of Algorithm 1 and those at fixed shares, and the end.
+    ``cosine`` lets the rate fall to 0 at the end of the share. Marks the start, the peak of the norm over all
+    data among the looks, the swap of Algorithm 1 and those at fixed shares, and the end.
     """
     task.marks["start"] = w.copy()
     highest, due, rule = task.look(w).norm, 0.0, Peak()
     task.marks["peak"] = w.copy()
     shares = [share for share in SHARES if share < until]
-    total, many, epochs = np.zeros_like(w), 0, 0
     with contextlib.suppress(Spent):
         for x, norm in steps(task, w, rate, until * task.budget if cosine else np.inf):
             w = x
-            if mean:
-                total, many, epochs = total + w, many + 1, epochs + (norm is not None)
-                if norm is not None and epochs % MEAN == 0:
-                    task.look(total / many)
-                    total, many = np.zeros_like(w), 0
-            elif task.cost >= due:
+            if task.cost >= due:
                 due = task.cost + min(task.budget / LOOKS, task.cost / 4)
                 seen = task.look(w).norm
                 if seen > highest:
@@ -193,10 +185,21 @@ def adam(
                 task.marks[f"{shares.pop(0):.0%}"] = w.copy()
             if task.cost >= until * task.budget - 1e-6 or ends(norm):
                 break
-    if not mean:
-        task.look(w)
+    task.look(w)
     task.marks["end of Adam"] = w.copy()
     return w
+
+
+def averaged(task: Counted, w: np.ndarray, rate: float) -> None:
+    """Run Adam, and look at the mean of its path over eight epochs after each eighth, and at nothing else."""
+    task.look(w)
+    total, many, epochs = np.zeros_like(w), 0, 0
+    with contextlib.suppress(Spent):
+        for x, norm in steps(task, w, rate):
+            total, many, epochs = total + x, many + 1, epochs + (norm is not None)
+            if norm is not None and epochs % MEAN == 0:
+                task.look(total / many)
+                total, many = np.zeros_like(w), 0
 
 
 class Peak:
@@ -313,11 +316,11 @@ def ours(batches: bool, **options: Any) -> Callable[..., None]:
 # -- all -----------------------------------------------------------------------------------------------------
 
 
-def adam_alone(cosine: bool = False, mean: bool = False) -> Callable[..., None]:
+def adam_alone(cosine: bool) -> Callable[..., None]:
     """Adam for the whole budget."""
 
     def run(task: Counted, w: np.ndarray, rate: float) -> None:
-        adam(task, w, rate, cosine=cosine, mean=mean)
+        adam(task, w, rate, cosine=cosine)
 
     return run
 
@@ -356,9 +359,9 @@ OPTIONS: dict[str, Callable[..., None]] = {
 """Named options, of which one is chosen on another seed."""
 
 CONTENDERS: dict[str, Callable[..., None]] = {
-    "Adam": adam_alone(),
-    "Adam, mean of the path": adam_alone(mean=True),
-    "Adam, cosine decay": adam_alone(cosine=True),
+    "Adam": adam_alone(False),
+    "Adam, mean of the path": averaged,
+    "Adam, cosine decay": adam_alone(True),
     "Algorithm 1": then("CG", None),
     "Algorithm 1, smoothed": then("CG", None, smoothing=0.9),
     **{f"Adam {share:.0%} + CG": then("CG", share) for share in SHARES},

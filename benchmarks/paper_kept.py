@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept_runs import Run, of, read, write
 from paper_choice import chosen, judged
 
 HERE = Path(__file__).resolve().parent
@@ -24,13 +25,6 @@ DRAWN = {
     "Adam 30% + CG": ("#D55E00", "--", "CG after 30 % of Adam"),
 }
 """Contenders in the picture: colour, line, and what they are called there."""
-
-Run = dict[str, Any]
-
-
-def of(rows: list[Run], **wanted: Any) -> list[Run]:
-    """Return the rows with these values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
@@ -48,13 +42,7 @@ def keep(runs: Path = RUNS, kept: Path = KEPT) -> None:
         for row in new
         if row["name"] in DRAWN and row["seed"] in JUDGED
     }
-    lines = ",\n".join(json.dumps(end) for end in sorted(ends, key=str))
-    drawn = ",\n".join(f"{json.dumps(key)}: {json.dumps(curve)}" for key, curve in sorted(curves.items()))
-    kept.write_text(
-        f'{{"fields": {json.dumps(FIELDS)},\n"runs": [\n{lines}\n],\n'
-        f'"curve": ["loss", "norm of the gradient"],\n'
-        f'"curves": {{\n{drawn}\n}}}}\n'
-    )
+    write(kept, FIELDS, ends, ("loss", "norm of the gradient"), curves)
 
 
 def is_judged(row: Run, rows: list[Run]) -> bool:
@@ -84,5 +72,4 @@ def _short(value: Any) -> Any:
 
 def load(kept: Path = KEPT) -> tuple[list[Run], dict[str, Any]]:
     """Read what `keep` has written: runs and curves."""
-    data = json.loads(kept.read_text())
-    return [dict(zip(data["fields"], end, strict=True)) for end in data["runs"]], data["curves"]
+    return read(kept)

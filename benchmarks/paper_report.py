@@ -24,8 +24,9 @@ for _path in (HERE, HERE.parent):
         sys.path.insert(0, str(_path))  # run from a checkout without installing
 
 from arena import table  # noqa: E402
+from kept_runs import Run, of  # noqa: E402
 from paper_choice import FLOOR  # noqa: E402
-from paper_kept import DRAWN, JUDGED, Run, keep, load, of  # noqa: E402
+from paper_kept import DRAWN, JUDGED, keep, load  # noqa: E402
 
 IMAGES = HERE.parent / "docs" / "images"
 PAGE = "fashion"
@@ -49,6 +50,7 @@ PUBLISHED = {
 }
 """The paper's table 1: training losses of Adam and of Adam with CG, on MNIST, CIFAR-10 and CIFAR-100."""
 
+DECAYED = "Adam 60%, cosine decay + L-BFGS-B"
 ORDER = (
     "Adam",
     "Adam, mean of the path",
@@ -62,7 +64,7 @@ ORDER = (
     "Adam 30% + CG, searches uncharged",
     "CG",
     "L-BFGS-B",
-    "Adam 60%, cosine decay + L-BFGS-B",
+    DECAYED,
 )
 POINTS = {
     "start": ("Adam", "start"),
@@ -106,6 +108,22 @@ def ratios(
         for name, field in ((one, "loss"), (other, "last" if last else "loss"))
     )
     return [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+
+
+def flat(rows: list[Run], one: str, other: str, **how: Any) -> list[float]:
+    """Return the `ratios` of all models."""
+    return [ratio for model in models(rows) for ratio in ratios(rows, model, one, other, **how)]
+
+
+def cell(values: list[float]) -> str:
+    """Write a geometric mean, and how many are below 1."""
+    return f"{short(geometric(values))} ({wins(values)})" if values else ""
+
+
+def compared(rows: list[Run], one: str, other: str, **how: Any) -> list[str]:
+    """Return the cells of a line: `ratios` in every model, and in all."""
+    every = [ratios(rows, model, one, other, **how) for model in models(rows)]
+    return [*map(cell, every), cell(flat(rows, one, other, **how))]
 
 
 def models(rows: list[Run]) -> list[str]:
@@ -163,17 +181,14 @@ def against(rows: list[Run], other: str) -> str:
     for name in names(rows):
         if name == other:
             continue
-        every = [ratios(rows, model, name, other) for model in models(rows)]
-        flat = [ratio for some in every for ratio in some]
-        cells = [f"{short(geometric(some))} ({wins(some)})" if some else "" for some in every]
-        lines.append([name, *cells, f"{short(geometric(flat))} ({wins(flat)})"])
+        lines.append([name, *compared(rows, name, other)])
     return table([f"loss over that of {other}", *models(rows), "all"], lines)
 
 
 def pairs(rows: list[Run]) -> str:
-    """Tabulate ratios of what differs in one respect: the convex method, or the rule and what runs it."""
+    """Tabulate ratios of two contenders: first those that differ in one respect, then ours."""
     share, options = best(rows, "L-BFGS-B"), best(rows, "ours")
-    default, decayed = "ours: default", "Adam 60%, cosine decay + L-BFGS-B"
+    default = "ours: default"
     lines = []
     for one, other in (
         (share, share.replace("L-BFGS-B", "CG")),
@@ -182,20 +197,17 @@ def pairs(rows: list[Run]) -> str:
         ("Adam, mean of the path", "Adam"),
         ("Algorithm 1, smoothed", "Algorithm 1"),
         ("Adam 60%, cosine decay + CG", "Adam 60% + CG"),
-        (decayed, share),
-        (decayed, "Adam 60%, cosine decay + CG"),
+        (DECAYED, share),
+        (DECAYED, "Adam 60%, cosine decay + CG"),
         (default, "Algorithm 1"),
         (default, share.replace("L-BFGS-B", "CG")),
-        (default, decayed),
+        (default, DECAYED),
         ("ours: memory-cg", default),
         (options, share.replace("L-BFGS-B", "CG")),
         (options, share),
-        (options, decayed),
+        (options, DECAYED),
     ):
-        every = [ratios(rows, model, one, other) for model in models(rows)]
-        flat = [ratio for some in every for ratio in some]
-        cells = [f"{short(geometric(some))} ({wins(some)})" if some else "" for some in every]
-        lines.append([one, other, *cells, f"{short(geometric(flat))} ({wins(flat)})"])
+        lines.append([one, other, *compared(rows, one, other)])
     return table(["loss of", "over that of", *models(rows), "all"], lines)
 
 

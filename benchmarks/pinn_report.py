@@ -24,6 +24,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
 from arena import table  # noqa: E402
+from kept_runs import Run, of, read, write  # noqa: E402
 from pages import scientific  # noqa: E402
 from pinn_tables import JUDGED, LABELS, parts  # noqa: E402
 
@@ -57,13 +58,6 @@ STYLES = (
 )
 """Colours that colour-blind readers tell apart, and dashes, in the order of `DRAWN`."""
 DRAWN_EQUATIONS = ("poisson", "convection 20", "convection 40", "reaction", "burgers", "wave")
-
-Run = dict[str, Any]
-
-
-def of(rows: list[Run], **wanted: Any) -> list[Run]:
-    """Return the rows with these values."""
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
 def key(row: Run) -> tuple[str, ...]:
@@ -103,19 +97,12 @@ def keep(rows: list[Run]) -> None:
         [float(f"{row[field]:.4g}") if field in ("loss", "error") else row[field] for field in FIELDS]
         for row in ended.values()
     ]
-    text = ",\n".join(json.dumps(end) for end in sorted(ends, key=str))
-    drawn = ",\n".join(f"{json.dumps(key)}: {json.dumps(curve)}" for key, curve in sorted(curves.items()))
-    KEPT.write_text(
-        f'{{"fields": {json.dumps(FIELDS)},\n"runs": [\n{text}\n],\n'
-        f'"curve": ["calls", "processor seconds", "loss", "norm of the gradient"],\n'
-        f'"curves": {{\n{drawn}\n}}}}\n'
-    )
+    write(KEPT, FIELDS, ends, ("calls", "processor seconds", "loss", "norm of the gradient"), curves)
 
 
 def kept() -> tuple[list[Run], dict[str, Any]]:
     """Read what `keep` has written: runs and curves."""
-    data = json.loads(KEPT.read_text())
-    return [dict(zip(data["fields"], end, strict=True)) for end in data["runs"]], data["curves"]
+    return read(KEPT)
 
 
 def at_seconds(curves: dict[str, Any], limit: float) -> str:

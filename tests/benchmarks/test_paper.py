@@ -313,7 +313,7 @@ def test_the_mean_of_the_path_is_looked_at_after_every_eighth_epoch():
     task, seen = paper_contenders.Counted(total, 17.0), []
     look = task.look
     task.look = lambda w: seen.append(w) or look(w)
-    paper_contenders.adam(task, w, 0.05, mean=True)
+    paper_contenders.averaged(task, w, 0.05)
     assert total.n_batches == 4
     assert len(seen) == 3
     np.testing.assert_allclose(seen[1], np.mean(points[:32], axis=0), rtol=1e-12)
